@@ -1,0 +1,1 @@
+"""Contrastive learning on rows of embeddings; knows nothing of series or points."""

@@ -1,0 +1,1 @@
+"""Representation learning for 3D point clouds."""
