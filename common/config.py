@@ -1,0 +1,178 @@
+"""One configuration, three forms: a frozen dataclass, a TOML file, a command line.
+
+    @dataclass(frozen=True)
+    class Config:
+        data: str
+        training: Training = Training()
+
+    if __name__ == "__main__":
+        run_tool(main, Config)
+
+gives ``tool.py --config FILE.toml --data ETTh1 --epochs 5``: the file holds what differs from the
+defaults, the command line what differs from the file. Fields of nested dataclasses keep their
+section in TOML and lose their prefix on the command line.
+"""
+
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+import tomli_w
+import tyro
+
+from common.errors import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+def run_tool(main: Callable[[T], None], config_class: type[T]) -> None:
+    """Parse ``sys.argv`` into ``config_class`` and call ``main`` with it.
+
+    What a user can mend (``UserError``, an unknown option, a value that does not parse) ends as
+    one line on stderr and exit status 2; anything else is our bug and keeps its traceback. The
+    docstring of the script is its help text.
+    """
+    try:
+        main(parse(config_class, sys.argv[1:], description=sys.modules["__main__"].__doc__))
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(config_class: type[T], arguments: list[str], description: str | None = None) -> T:
+    """The configuration that ``arguments`` (and the TOML file after ``--config``) describe."""
+    arguments, path = _take_config_option(arguments)
+    keywords: dict[str, Any] = {} if path is None else {"default": load(config_class, path)}
+    stderr = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(stderr):
+            return tyro.cli(
+                config_class,
+                args=arguments,
+                description=description,
+                config=(tyro.conf.OmitArgPrefixes,),
+                **keywords,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(_one_line(stderr.getvalue())) from None
+
+
+def load(config_class: type[T], path: str | Path) -> T:
+    """Read a TOML file; missing required fields are left to the command line."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {path}: not a TOML file: {error}") from error
+    return from_dict(config_class, table, where=str(path), missing=tyro.MISSING)
+
+
+def from_dict(
+    config_class: type[T],
+    table: Mapping[str, Any],
+    where: str = "config",
+    missing: object = dataclasses.MISSING,
+) -> T:
+    """Build the dataclass from nested plain values, naming the field that does not fit.
+
+    ``missing`` stands in for required fields that the table lacks; without it they are an error.
+    """
+    hints = typing.get_type_hints(config_class)
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    unknown = sorted(set(table) - set(fields))
+    if unknown:
+        known = ", ".join(fields)
+        raise UserError(f"{where}: unknown field {unknown[0]!r}; the fields are {known}")
+    values = {
+        name: _convert(value, hints[name], f"{where}: {name}") for name, value in table.items()
+    }
+    for name, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            if missing is dataclasses.MISSING:
+                raise UserError(f"{where}: field {name!r} is missing")
+            values[name] = missing
+    return config_class(**values)
+
+
+def to_dict(config: object) -> dict[str, Any]:
+    """Nested plain values (TOML has no null: a field that is None is left out)."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return to_dict(value)
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    items = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
+    return {name: plain(value) for name, value in items if value is not None}
+
+
+def to_toml(config: object) -> str:
+    return tomli_w.dumps(to_dict(config))
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as the annotation ``hint`` wants it."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_dict(hint, value, where)
+    if origin in (Union, types.UnionType):
+        for option in arguments:
+            with contextlib.suppress(UserError):
+                return _convert(value, option, where)
+    elif origin is Literal:
+        if value in arguments:
+            return value
+    elif origin is tuple and isinstance(value, (list, tuple)):
+        inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(inner) == len(value):
+            return tuple(_convert(v, h, where) for v, h in zip(value, inner, strict=True))
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif hint is Path and isinstance(value, str):
+        return Path(value)
+    elif hint is Any or (isinstance(hint, type) and type(value) is hint):
+        return value
+    expected = hint.__name__ if isinstance(hint, type) and origin is None else str(hint)
+    raise UserError(f"{where}: found {value!r}, expected {expected}")
+
+
+def _take_config_option(arguments: list[str]) -> tuple[list[str], str | None]:
+    """Split ``--config FILE`` off the other arguments."""
+    rest, path = [], None
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--config":
+            path = next(remaining, None)
+            if path is None:
+                raise UserError("--config: found nothing after it, expected a TOML file")
+        elif argument.startswith("--config="):
+            path = argument.removeprefix("--config=")
+        else:
+            rest.append(argument)
+    return rest, path
+
+
+def _one_line(box: str) -> str:
+    """The message inside the box that tyro draws around an error."""
+    lines = [re.sub(r"^[│|\s]+|[│|\s]+$", "", line) for line in box.splitlines()]
+    text = [line for line in lines if line and not re.match(r"[╭╰─]|\+-", line)]
+    end = next((i for i, line in enumerate(text) if "full helptext" in line), len(text))
+    return " ".join(text[:end]) or "the command line could not be read; see --help"
