@@ -1,0 +1,91 @@
+"""InfoNCE and its two best known arrangements: two views of a batch, and a queue of keys."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from common.ops import info_nce
+from common.pairs import Pairs
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5) -> Tensor:
+    """NT-Xent: each view finds the other among all ``2B - 1`` other rows of both views.
+
+        L_i = -s_{i,i+} / T + log sum_{j != i} exp(s_ij / T),   s = cosine
+
+    Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", Eq. 1;
+    the default temperature is theirs for CIFAR-10. :func:`common.losses.mv_info_nce` with two
+    views and :func:`common.losses.sup_con` with one label a sample are the same number.
+
+    Args:
+        first, second: embeddings of two views ``(..., B, D)``, row by row of the same samples.
+        temperature: divides the cosines.
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"second has shape {tuple(second.shape)}, expected {tuple(first.shape)} as first"
+        )
+    z = normalize(torch.cat([first, second], -2), dim=-1)  # (..., 2B, D)
+    return info_nce(z, z, Pairs.views(first.shape[-2], 2, z.device), temperature)
+
+
+def moco(
+    queries: Tensor, keys: Tensor, queue: Tensor, temperature: float | Tensor = 0.07
+) -> Tensor:
+    """Each query finds its key among that key and a queue of earlier keys; keys get no gradient.
+
+        L_i = -s(q_i, k_i) / T + log [exp(s(q_i, k_i) / T) + sum_{n in queue} exp(s(q_i, n) / T)]
+
+    He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", Eq. 1 and
+    Algorithm 1. Other keys of the batch are no negatives, as there. With the batch's other keys as
+    each other's negatives instead of a queue, this is :class:`InfoNCE` on detached keys.
+
+    Args:
+        queries: ``(B, D)``, from the encoder.
+        keys: ``(B, D)``, from the momentum encoder.
+        queue: ``(K, D)``, keys of earlier batches.
+        temperature: divides the cosines; the paper's default.
+    """
+    batch, length = len(queries), len(queue)
+    if len(keys) != batch:
+        raise ValueError(f"keys have {len(keys)} rows, expected {batch} as queries")
+    candidates = normalize(torch.cat([keys, queue]).detach(), dim=-1)  # (B + K, D)
+    sample = torch.arange(batch, device=queries.device)
+    group = torch.cat([sample, sample.new_full((length,), -1)])
+    # Every query ignores the keys of the others: one id for all of the batch, none for the queue.
+    ignore = torch.cat([torch.zeros_like(sample), sample.new_full((length,), -1)])
+    pairs = Pairs(group=(sample, group), ignore=(ignore[:batch], ignore))
+    return info_nce(normalize(queries, dim=-1), candidates, pairs, temperature)
+
+
+class InfoNCE(nn.Module):
+    """:func:`common.ops.info_nce` on unit rows: ``forward(anchors, candidates, pairs=None)``.
+
+        L_i = -s_{i,i+} / T + log sum_j exp(s_ij / T)
+
+    van den Oord et al., "Representation Learning with Contrastive Predictive Coding", Eq. 4.
+
+    Args:
+        temperature: divides the cosines, or the inner products where rows are not normalised.
+        unit: normalise rows first.
+    """
+
+    def __init__(self, temperature: float = 0.1, unit: bool = True) -> None:
+        super().__init__()
+        self.temperature, self.unit = temperature, unit
+
+    def forward(self, anchors: Tensor, candidates: Tensor, pairs: Pairs | None = None) -> Tensor:
+        if self.unit:
+            anchors, candidates = normalize(anchors, dim=-1), normalize(candidates, dim=-1)
+        return info_nce(anchors, candidates, pairs, self.temperature)
+
+
+class NTXent(nn.Module):
+    """:func:`nt_xent` as a module."""
+
+    def __init__(self, temperature: float = 0.5) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return nt_xent(first, second, self.temperature)

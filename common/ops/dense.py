@@ -1,0 +1,41 @@
+"""InfoNCE from the full matrix of logits: the oracle of every test."""
+
+import torch
+from torch import Tensor
+
+from common.pairs import Pairs
+
+
+def rows(anchors: Tensor, candidates: Tensor, pairs: Pairs, scale: float, form) -> Tensor:
+    """The loss of each anchor, ``(G, B)``, for anchors ``(G, B, D)``, candidates ``(G, N, D)``.
+
+    ``pairs`` is resolved; ``form`` says which sums are taken (:class:`common.ops.Form`).
+    """
+    logits = scale * anchors @ candidates.mT  # (G, B, N)
+    masks = pairs.tile(slice(None), slice(None))
+    positive = masks.positive.expand_as(logits)
+    weighted = logits if masks.log_weight is None else logits + masks.log_weight
+    if masks.dropped is not None:
+        weighted = weighted.masked_fill(masks.dropped, -torch.inf)
+    negative = weighted.masked_fill(positive, -torch.inf)
+    if form.hardest is not None:
+        negative = keep_hardest(negative, form.hardest)
+        weighted = torch.where(positive, weighted, negative)
+
+    if form.denominator == "own":
+        partition = negative.logsumexp(-1, keepdim=True)
+        spread = (logits.logaddexp(partition) - logits).masked_fill(~positive, 0.0)
+        loss = spread.sum(-1) / positive.sum(-1)
+        return loss.masked_fill(partition.squeeze(-1).isneginf(), -torch.inf)
+    partition = (negative if form.denominator == "negatives" else weighted).logsumexp(-1)
+    if form.positives == "none":
+        return partition
+    if form.positives == "sum":
+        return partition - logits.masked_fill(~positive, -torch.inf).logsumexp(-1)
+    return partition - (logits * positive).sum(-1) / positive.sum(-1)
+
+
+def keep_hardest(negative: Tensor, count: int) -> Tensor:
+    """Drop the negatives below the ``count``-th largest logit of their row; ties stay."""
+    threshold = negative.detach().topk(min(count, negative.shape[-1]), -1).values[..., -1:]
+    return negative.masked_fill(negative < threshold, -torch.inf)

@@ -1,0 +1,300 @@
+"""ops.info_nce against loops, in value and gradient, for every form and implementation."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.losses import InfoNCE, moco, nt_xent
+from common.ops import Form, info_nce, tiled
+from common.pairs import Pairs
+from tests.common import oracle
+
+FORMS = [
+    Form(positives, denominator, hardest)
+    for positives, denominator, hardest in itertools.product(
+        ("mean", "sum", "none"), ("all", "negatives", "own"), (None, 2)
+    )
+    if denominator != "own" or positives == "mean"
+]
+IMPLS = ["dense", "tiled"]
+
+
+def rows(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@pytest.fixture(params=[1 << 24, 100], ids=["one tile", "many tiles"])
+def tiles(request, monkeypatch):
+    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", request.param)
+
+
+@st.composite
+def problems(draw):
+    """Ids such that every anchor has a positive and a negative."""
+    batch, extra = draw(st.integers(2, 7)), draw(st.integers(0, 5))
+    count = 2 * batch + extra
+    ids = st.integers(-1, 3)
+
+    def pair(elements):
+        side = [draw(st.lists(elements, min_size=n, max_size=n)) for n in (batch, count)]
+        return side[0], side[1]
+
+    group = pair(ids)
+    row = (list(range(batch)), list(range(count))) if draw(st.booleans()) else None
+    ignore = pair(ids) if draw(st.booleans()) else None
+    value = band = None
+    if draw(st.booleans()):
+        value = pair(st.integers(-8, 8).map(lambda x: x / 4))
+        band = draw(st.sampled_from([None, 0.0, 0.5]))
+    fields = dict(row=row, group=None if band is not None else group, ignore=ignore, value=value)
+    fields["band"] = band
+    relation = oracle.relation_of(**fields)
+    kept = [i for i in range(batch) if {"+", "-"} <= {relation(i, j) for j in range(count)}]
+    return fields, kept, batch, count
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@settings(max_examples=25, deadline=None)
+@given(problem=problems(), seed=st.integers(0, 99), temperature=st.sampled_from([0.1, 1.0]))
+def test_equals_loops(form, problem, seed, temperature):
+    fields, kept, batch, count = problem
+    if not kept:
+        return
+    anchors, candidates = rows(batch, 3, seed=seed), rows(count, 3, seed=seed + 1)
+    relation = oracle.relation_of(**fields)
+    value = fields["value"]
+    weight = value and (lambda i, j: 1 + abs(value[0][kept[i]] - value[1][j]))
+    expected = oracle.info_nce(
+        anchors[kept].tolist(),
+        candidates.tolist(),
+        lambda i, j: relation(kept[i], j),
+        temperature,
+        form,
+        weight,
+    )
+
+    def tensors(pair, dtype):
+        if pair is None:
+            return None
+        return torch.tensor(pair[0], dtype=dtype)[kept], torch.tensor(pair[1], dtype=dtype)
+
+    pairs = Pairs(
+        row=tensors(fields["row"], torch.int64),
+        group=tensors(fields["group"], torch.int64),
+        ignore=tensors(fields["ignore"], torch.int64),
+        value=tensors(fields["value"], torch.float64),
+        band=fields["band"],
+    )
+    for impl in IMPLS:
+        got = info_nce(
+            anchors[kept], candidates, pairs, temperature,
+            positives=form.positives, denominator=form.denominator, hardest=form.hardest,
+            reduction="none", impl=impl,
+        )  # fmt: skip
+        torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64))
+
+
+def options(form):
+    return dict(positives=form.positives, denominator=form.denominator, hardest=form.hardest)
+
+
+def example(seed=0, batch=6, count=15):
+    """Anchors among the candidates, groups of unequal size, ignored ids, weights."""
+    generator = torch.Generator().manual_seed(seed)
+    group = torch.arange(count) % 4
+    ignore = torch.randint(-1, 3, (count,), generator=generator)
+    value = torch.randn(count, generator=generator, dtype=torch.float64)
+    row = torch.arange(count)
+    fields = dict(row=row, group=group, ignore=ignore, value=value)
+    return Pairs(**{name: (x[:batch], x) for name, x in fields.items()})
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_gradients(form, reduction, tiles):
+    pairs, weight = example(), torch.arange(1.0, 7.0)
+    anchors, candidates = rows(6, 3).requires_grad_(), rows(15, 3, seed=1).requires_grad_()
+    temperature = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    for impl in IMPLS:
+        assert torch.autograd.gradcheck(
+            lambda a, c, t, impl=impl: info_nce(
+                a, c, pairs, t, **options(form), weight=weight, reduction=reduction, impl=impl
+            ),
+            (anchors, candidates, temperature),
+        )
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_leading_dimensions_are_independent_problems(impl, tiles):
+    anchors, candidates = rows(2, 3, 6, 4), rows(2, 3, 15, 4, seed=1)
+    shared = example()
+    group = torch.randint(0, 2, (2, 3, 15), generator=torch.Generator().manual_seed(3))
+    own = Pairs(group=(group[..., :6], group), row=shared.row)
+    for pairs in (shared, own):
+        got = info_nce(anchors, candidates, pairs, 0.5, reduction="none", impl=impl)
+        for g in itertools.product(range(2), range(3)):
+            part = pairs if pairs is shared else Pairs.labels(group[g])
+            if pairs is own:
+                part = Pairs(group=(group[g][:6], group[g]), row=shared.row)
+            one = info_nce(anchors[g], candidates[g], part, 0.5, reduction="none", impl="dense")
+            torch.testing.assert_close(got[g], one)
+        whole = info_nce(anchors, candidates, pairs, 0.5, impl=impl)
+        torch.testing.assert_close(whole, got.mean())
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_is_the_float32_loss_of_the_rounded_rows(dtype, impl):
+    anchors, candidates = rows(64, 16, dtype=torch.float32), rows(64, 16, dtype=torch.float32)
+    a = torch.nn.functional.normalize(anchors, dim=-1).to(dtype).requires_grad_()
+    c = torch.nn.functional.normalize(candidates, dim=-1).to(dtype).requires_grad_()
+    exact_a, exact_c = (x.detach().double().requires_grad_() for x in (a, c))
+    loss = info_nce(a, c, None, 0.05, impl=impl)
+    exact = info_nce(exact_a, exact_c, None, 0.05, impl="dense")
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss.double(), exact)
+    loss.backward()
+    exact.backward()
+    for low, high in ((a, exact_a), (c, exact_c)):
+        assert low.grad.dtype == dtype
+        torch.testing.assert_close(low.grad, high.grad.to(dtype))
+
+
+def test_autocast_changes_nothing():
+    a, c = rows(8, 4, dtype=torch.float32), rows(8, 4, seed=1, dtype=torch.float32)
+    plain = info_nce(a, c, None, 0.05, impl="tiled")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert info_nce(a, c, None, 0.05, impl="tiled") == plain
+
+
+def test_a_tensor_of_temperatures_is_one_an_anchor():
+    a, c, t = rows(5, 4), rows(9, 4, seed=1), torch.linspace(0.1, 1, 5, dtype=torch.float64)
+    got = info_nce(a, c, None, t, reduction="none")
+    for i in range(5):
+        one = info_nce(a, c, None, float(t[i]), reduction="none")[i]
+        torch.testing.assert_close(got[i], one)
+
+
+def test_row_order_does_not_matter():
+    a, c, pairs = rows(6, 3), rows(15, 3, seed=1), example()
+    p, q = torch.randperm(6), torch.randperm(15)
+    fields = {n: getattr(pairs, n) for n in ("row", "group", "ignore", "value")}
+    shuffled = Pairs(**{name: (x[p], y[q]) for name, (x, y) in fields.items()})
+    torch.testing.assert_close(info_nce(a[p], c[q], shuffled), info_nce(a, c, pairs))
+
+
+def test_far_logits_neither_overflow_nor_vanish():
+    a = torch.tensor([[1e4, 0.0], [0.0, 1e4]])
+    for impl in IMPLS:
+        loss = info_nce(a, -a, None, 0.01, impl=impl, reduction="none")
+        torch.testing.assert_close(loss, torch.tensor([1e10, 1e10]))
+
+
+def test_nt_xent_is_cross_entropy_without_the_diagonal():
+    first, second = rows(5, 4), rows(5, 4, seed=1)
+    z = torch.nn.functional.normalize(torch.cat([first, second]), dim=-1)
+    logits = (z @ z.T / 0.5).fill_diagonal_(-torch.inf)
+    target = (torch.arange(10) + 5) % 10
+    expected = torch.nn.functional.cross_entropy(logits, target)
+    torch.testing.assert_close(nt_xent(first, second), expected)
+
+
+def test_moco_is_cross_entropy_of_key_and_queue():
+    q, k, queue = rows(5, 4), rows(5, 4, seed=1), rows(8, 4, seed=2)
+    unit = [torch.nn.functional.normalize(x, dim=-1) for x in (q, k, queue)]
+    logits = torch.cat([(unit[0] * unit[1]).sum(-1, keepdim=True), unit[0] @ unit[2].T], 1) / 0.07
+    expected = torch.nn.functional.cross_entropy(logits, torch.zeros(5, dtype=torch.int64))
+    torch.testing.assert_close(moco(q, k, queue), expected)
+
+
+def test_module_normalises_unless_told():
+    a, c = rows(5, 4), rows(5, 4, seed=1)
+    unit = [torch.nn.functional.normalize(x, dim=-1) for x in (a, c)]
+    torch.testing.assert_close(InfoNCE(0.2)(a, c), info_nce(*unit, None, 0.2))
+    torch.testing.assert_close(InfoNCE(0.2, unit=False)(a, c), info_nce(a, c, None, 0.2))
+
+
+GOOD = dict(anchors=torch.ones(3, 2), candidates=torch.ones(4, 2))
+LABELS = torch.tensor([0, 1, 2])
+ONE = torch.ones(3, dtype=torch.int64)
+NAN = torch.tensor([[0.0, 1.0], [2.0, torch.nan], [0.0, 0.0], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (dict(anchors=[1.0]), TypeError, "anchors is a list"),
+        (dict(anchors=torch.ones(3, 2, dtype=torch.int64)), TypeError, "anchors has dtype"),
+        (dict(anchors=torch.ones(3)), ValueError, r"anchors has shape \(3,\)"),
+        (dict(anchors=torch.ones(0, 2)), ValueError, r"anchors has shape \(0, 2\)"),
+        (dict(candidates=torch.ones(4, 3)), ValueError, r"candidates have shape \(4, 3\)"),
+        (dict(candidates=torch.ones(4, 2).double()), TypeError, "candidates have dtype"),
+        (dict(candidates=torch.ones(4, 2, device="meta")), ValueError, "candidates are on meta"),
+        (dict(candidates=NAN), ValueError, "candidates row 1 is not finite"),
+        (dict(candidates=torch.ones(2, 2)), ValueError, "2 candidates for 3 anchors"),
+        (dict(temperature=0), ValueError, "temperature is 0"),
+        (dict(temperature=-1.0), ValueError, "temperature is -1.0"),
+        (dict(temperature=float("nan")), ValueError, "temperature is nan"),
+        (dict(temperature=torch.tensor(0.0)), ValueError, "temperature is 0.0"),
+        (dict(temperature=torch.ones(4)), ValueError, r"temperature has shape \(4,\)"),
+        (dict(weight=torch.ones(4)), ValueError, r"weight has shape \(4,\)"),
+        (dict(weight=torch.tensor([1.0, -1.0, 1.0])), ValueError, "weight holds a negative"),
+        (dict(positives="most"), ValueError, "positives is 'most'"),
+        (dict(denominator="none"), ValueError, "denominator is 'none'"),
+        (dict(denominator="own", positives="sum"), ValueError, "denominator='own'"),
+        (dict(hardest=0), ValueError, "hardest is 0"),
+        (dict(reduction="sum"), ValueError, "reduction is 'sum'"),
+        (dict(impl="fast"), ValueError, "impl is 'fast'"),
+        (
+            dict(pairs=Pairs(group=(LABELS, LABELS))),
+            ValueError,
+            r"pairs.group\[candidates\] has sh",
+        ),
+        (dict(pairs=Pairs(row=(LABELS, [0]))), TypeError, r"pairs.row\[candidates\] is a list"),
+        (
+            dict(pairs=Pairs(group=(LABELS, torch.zeros(4)))),
+            TypeError,
+            r"pairs.group\[candidates\] has dtype torch.float32",
+        ),
+        (
+            dict(pairs=Pairs(group=(LABELS, torch.tensor([0, 2, 0, 2])))),
+            ValueError,
+            r"anchor 1 has no positive among the candidates \(1 of 3",
+        ),
+        (
+            dict(pairs=Pairs(group=(LABELS, torch.tensor([0, 1, -1, -1])))),
+            ValueError,
+            "anchor 2 has no positive",
+        ),
+        (
+            dict(
+                pairs=Pairs(group=(LABELS * 0, torch.zeros(4, dtype=torch.int64))),
+                denominator="negatives",
+            ),
+            ValueError,
+            "anchor 0 has no candidate left",
+        ),
+        (
+            dict(candidates=torch.ones(3, 2), denominator="own", pairs=Pairs(ignore=(ONE, ONE))),
+            ValueError,
+            "anchor 0 has no candidate left",
+        ),
+        (dict(pairs=Pairs(band=1.0)), ValueError, "pairs.band needs pairs.value"),
+        (
+            dict(pairs=Pairs(value=(torch.ones(3), torch.ones(4)), band=-1.0)),
+            ValueError,
+            "pairs.band is -1.0",
+        ),
+        (
+            dict(pairs=Pairs(value=(torch.ones(3), torch.full((4,), torch.inf)))),
+            ValueError,
+            r"pairs.value\[candidates\] holds a value that is not finite",
+        ),
+    ],
+)
+def test_bad_input_is_named(change, error, words):
+    with pytest.raises(error, match=words):
+        info_nce(**{**GOOD, **change})
