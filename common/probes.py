@@ -1,0 +1,290 @@
+"""Probes: simple models on frozen embeddings, whose penalty is chosen on validation rows.
+
+:class:`RidgePath` for regression, :func:`svm_probe`, :func:`linear_probe` and :func:`knn_probe` for
+classification. Rows are ``x: (n, d)``, numpy arrays or tensors; nothing here knows what a row is.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+
+PENALTIES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+"""The ridge penalties of the TS2Vec, CoST and AutoTCL protocol."""
+
+Criterion = Literal["rmse+mae", "mse"]
+BLOCK_BYTES = 8 << 20  # a block of labels and its errors stay in cache
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """All that a least-squares fit of y on x needs to know of its rows. Moments of rows add up.
+
+    rows: n. x_mean: (d,), y_mean: (m,). xx: (d, d), xy: (d, m), yy: (m,) sums of products of the
+    centred columns, float64.
+    """
+
+    rows: int
+    x_mean: np.ndarray
+    y_mean: np.ndarray
+    xx: np.ndarray
+    xy: np.ndarray
+    yy: np.ndarray
+
+    @classmethod
+    def of(cls, x, y) -> "Moments":
+        """Moments of ``x: (n, d)`` and labels ``y: (n, ...)``, whose last axes become m targets.
+
+        Labels are copied block by block, so a strided view (overlapping windows) stays a view.
+        ``x'x`` is formed in float64. ``x'y`` is formed in the precision of x and y, float32 within
+        a block where both are float32, and summed over blocks in float64. Raises ValueError for no
+        rows, or for x and y of different lengths.
+        """
+        x, y = _rows(x), _array(y)
+        _check_same_rows(x, y)
+        parts = iter(_blocks(x, y))
+        total = cls._of_block(*next(parts))
+        for x_part, y_part in parts:
+            total = total + cls._of_block(x_part, y_part)
+        return total
+
+    @classmethod
+    def _of_block(cls, x: np.ndarray, y: np.ndarray) -> "Moments":
+        x_mean, y_mean = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+        wide = x - x_mean  # float64
+        centred = wide.astype(np.result_type(x, y), copy=False)
+        y = y - y_mean.astype(y.dtype, copy=False)
+        yy = np.einsum("ij,ij->j", y, y).astype(np.float64)
+        xy = (centred.T @ y).astype(np.float64, copy=False)
+        return cls(len(x), x_mean, y_mean, wide.T @ wide, xy, yy)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Moments of both sets of rows (Chan, Golub & LeVeque 1983: no cancellation)."""
+        rows = self.rows + other.rows
+        x_gap, y_gap = other.x_mean - self.x_mean, other.y_mean - self.y_mean
+        share = other.rows / rows
+        weight = self.rows * share
+        xy = np.outer(weight * x_gap, y_gap)
+        xy += self.xy
+        xy += other.xy
+        return Moments(
+            rows,
+            self.x_mean + share * x_gap,
+            self.y_mean + share * y_gap,
+            self.xx + other.xx + np.outer(weight * x_gap, x_gap),
+            xy,
+            self.yy + other.yy + weight * y_gap**2,
+        )
+
+    def first_targets(self, count: int) -> "Moments":
+        """The moments for the first ``count`` targets alone."""
+        return Moments(
+            self.rows,
+            self.x_mean,
+            self.y_mean[:count],
+            self.xx,
+            self.xy[:, :count],
+            self.yy[:count],
+        )
+
+
+def nested_moments(x, labels: Sequence) -> list[Moments]:
+    """Moments of x with each of several labels that contain one another, at the price of one.
+
+    Forecasts of several horizons are such labels: the windows of a long horizon begin with those of
+    a short one, and a short one has the more rows. x: (n, d). labels: arrays (n_k, ...) in any
+    order; with m_k targets each, more targets must mean at most as many rows, and the first rows
+    and targets of two labels must agree (this is not checked). Row i of each belongs to row i of x.
+    Raises ValueError for labels with both more rows and more targets than others, or more rows
+    than x.
+    """
+    x, labels = _rows(x), [_array(y) for y in labels]
+    sizes = [(int(np.prod(y.shape[1:])), len(y)) for y in labels]
+    order = sorted(range(len(labels)), key=lambda k: (-sizes[k][0], sizes[k][1]))
+    found: list[Moments | None] = [None] * len(labels)
+    last: Moments | None = None
+    for k in order:
+        targets, rows = sizes[k]
+        if rows > len(x) or (last is not None and rows < last.rows):
+            raise ValueError(
+                f"labels of (targets, rows) {sizes} for {len(x)} rows of x, expected fewer rows "
+                "where there are more targets, and no more rows than x"
+            )
+        if last is None:
+            last = Moments.of(x[:rows], labels[k])
+        else:
+            start, last = last.rows, last.first_targets(targets)
+            if rows > start:
+                last = last + Moments.of(x[start:rows], labels[k][start:])
+        found[k] = last
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class RidgeModel:
+    """A fitted ridge. weight: (d, m), bias: (m,), float64. alpha: its penalty.
+
+    score: the validation score by which it was chosen, None where nothing was chosen. scale: (d,),
+    the column scales of its path, None for ones.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    alpha: float
+    score: float | None = None
+    scale: np.ndarray | None = None
+
+    def predict(self, x) -> np.ndarray:
+        """x: (n, d) -> (n, m), in the precision of x."""
+        x = _rows(x)
+        return x @ self.weight.astype(x.dtype, copy=False) + self.bias.astype(x.dtype, copy=False)
+
+
+class RidgePath:
+    """Ridge regression for every penalty from one eigendecomposition of the centred Gram matrix.
+
+    ``min_W,b ||y - x W - b||^2 + alpha ||W||^2``, the objective of ``sklearn.linear_model.Ridge``.
+    With ``x'x = V diag(s) V'`` (centred), ``W = V diag(1 / (s + alpha)) V' x'y``.
+
+    moments: of the training rows. scale: (d,), columns are multiplied by it before the penalty is
+    applied, which makes the penalty of column j ``alpha / scale_j^2``; the models are for the
+    unscaled x. Default: ones.
+    """
+
+    def __init__(self, moments: Moments, scale=None):
+        self.moments = moments
+        self.scale = None if scale is None else np.asarray(scale, dtype=np.float64)
+        s = np.ones_like(moments.x_mean) if self.scale is None else self.scale
+        if s.shape != moments.x_mean.shape or not (s > 0).all():
+            raise ValueError(
+                f"scale has shape {s.shape} and minimum {s.min(initial=np.inf):g}, expected "
+                f"{moments.x_mean.shape} numbers above 0"
+            )
+        values, vectors = np.linalg.eigh(s[:, None] * moments.xx * s)
+        # What rounding leaves of an eigenvalue that is zero.
+        noise = len(values) * np.finfo(np.float64).eps * values[-1]
+        self._values = np.where(values > noise, values, 0.0)
+        self._basis = s[:, None] * vectors  # (d, d), from unscaled x to the eigenbasis
+        self._xy = self._basis.T @ moments.xy  # (d, m)
+
+    def model(self, alpha: float, score: float | None = None) -> RidgeModel:
+        """The ridge of one penalty."""
+        weight = self._basis @ (self._shrink(alpha)[:, None] * self._xy)
+        bias = self.moments.y_mean - self.moments.x_mean @ weight
+        return RidgeModel(weight, bias, float(alpha), score, self.scale)
+
+    def errors(self, x, y, alphas: Sequence[float] = PENALTIES) -> tuple[np.ndarray, np.ndarray]:
+        """Mean squared and mean absolute error on rows ``x: (n, d)``, ``y: (n, ...)``, by penalty.
+
+        Returns two arrays (len(alphas),), each a mean over rows and targets.
+        """
+        x, y = _rows(x), _array(y)
+        _check_same_rows(x, y)
+        dtype = np.result_type(x, y)
+        y_mean, xy = self.moments.y_mean.astype(dtype), self._xy.astype(dtype, copy=False)
+        shrinks = [self._shrink(alpha).astype(dtype) for alpha in alphas]
+        squared, absolute = np.zeros(len(alphas)), np.zeros(len(alphas))
+        for x_part, y_part in _blocks(x, y):
+            coordinates = ((x_part - self.moments.x_mean) @ self._basis).astype(dtype, copy=False)
+            wanted = y_part - y_mean
+            for k, shrink in enumerate(shrinks):
+                error = (coordinates * shrink) @ xy
+                np.subtract(error, wanted, out=error)
+                squared[k] += np.vdot(error, error)
+                absolute[k] += np.abs(error, out=error).sum(dtype=np.float64)
+        count = len(x) * xy.shape[1]
+        return squared / count, absolute / count
+
+    def mse(self, moments: Moments, alphas: Sequence[float] = PENALTIES) -> np.ndarray:
+        """Mean squared error by penalty (len(alphas),) on the rows that ``moments`` describes.
+
+        Costs as much for all penalties as for one, whatever the number of rows. A relative error of
+        the targets' variance below 1e-12 drowns in rounding.
+        """
+        own = self.moments
+        gram = self._basis.T @ moments.xx @ self._basis
+        gram *= self._xy @ self._xy.T
+        cross = np.einsum("ij,ij->i", self._xy, self._basis.T @ moments.xy)
+        x_gap = (moments.x_mean - own.x_mean) @ self._basis
+        y_gap = moments.y_mean - own.y_mean
+        d = np.stack([self._shrink(alpha) for alpha in alphas])  # (A, d)
+        squared = moments.yy.sum() - 2 * d @ cross + np.einsum("ai,ij,aj->a", d, gram, d)
+        squared += moments.rows * ((y_gap - (d * x_gap) @ self._xy) ** 2).sum(axis=1)
+        return squared.clip(min=0) / (moments.rows * len(y_gap))
+
+    def choose(
+        self,
+        x,
+        y,
+        alphas: Sequence[float] = PENALTIES,
+        criterion: Criterion = "rmse+mae",
+    ) -> RidgeModel:
+        """The ridge whose penalty has the least criterion on validation rows, the first of equals.
+
+        criterion: ``"rmse+mae"``, sqrt(MSE) + MAE as in the TS2Vec, CoST and AutoTCL protocol, or
+        ``"mse"``.
+        """
+        mse, mae = self.errors(x, y, alphas)
+        scores = {"rmse+mae": np.sqrt(mse) + mae, "mse": mse}[criterion]
+        best = int(scores.argmin())
+        return self.model(alphas[best], float(scores[best]))
+
+    def _shrink(self, alpha: float) -> np.ndarray:
+        # A penalty of 0 leaves directions without variance alone, as the pseudo-inverse does.
+        values = self._values + alpha
+        return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+
+
+def block_scales(sizes: Sequence[int], grid: Sequence[float]) -> Iterator[np.ndarray]:
+    """Scales (sum(sizes),) of columns in blocks: 1 for the first, each of ``grid`` for the others.
+
+    A block whose scale is s is penalised ``1 / s^2`` as much as the first.
+    """
+    for scales in product(grid, repeat=len(sizes) - 1):
+        yield np.repeat(np.array([1.0, *scales]), sizes)
+
+
+def choose_scaled_ridge(
+    moments: Moments,
+    x,
+    y,
+    scales: Iterable[np.ndarray],
+    alphas: Sequence[float] = PENALTIES,
+    criterion: Criterion = "rmse+mae",
+) -> RidgeModel:
+    """As :meth:`RidgePath.choose`, over column scales (see :func:`block_scales`) too.
+
+    moments: of the training rows, formed once for all scales. x: (n, d), y: (n, ...): validation
+    rows.
+    """
+    models = (RidgePath(moments, scale).choose(x, y, alphas, criterion) for scale in scales)
+    return min(models, key=lambda model: model.score)
+
+
+def _array(x) -> np.ndarray:
+    """A numpy array of a tensor or array; integers become float64."""
+    x = x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
+    return x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
+
+
+def _rows(x) -> np.ndarray:
+    x = _array(x)
+    if x.ndim != 2:
+        raise ValueError(f"x has shape {x.shape}, expected (rows, dim)")
+    return x
+
+
+def _check_same_rows(x: np.ndarray, y: np.ndarray) -> None:
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"x has {len(x)} rows and y {len(y)}, expected as many, at least one")
+
+
+def _blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of rows (b, d) and contiguous labels (b, m)."""
+    targets = int(np.prod(y.shape[1:]))
+    size = max(64, BLOCK_BYTES // (y.itemsize * max(targets, x.shape[1])))
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
+        yield x[part], np.ascontiguousarray(y[part]).reshape(-1, targets)
