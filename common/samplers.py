@@ -1,0 +1,164 @@
+"""Batches of row numbers: a pure function of seed, epoch, position and rank, so a run can resume.
+
+Each sampler is a ``batch_sampler`` of :class:`torch.utils.data.DataLoader`. The global batch of
+``world_size * batch_size`` rows is cut into one contiguous slice a rank, so ``W`` processes with
+``B`` rows together see exactly the batches of one process with ``W * B`` rows.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+
+class EpochSampler:
+    """Every row once an epoch, in an order drawn from ``(seed, epoch)``.
+
+    Args:
+        size: number of rows.
+        batch_size: rows a batch and rank.
+        seed: of the order of rows.
+        rank, world_size: which of how many processes.
+        drop_last: leave out the last global batch where it is not full. Otherwise the ranks share
+            it as evenly as they can, earlier ranks taking one row more.
+
+    Raises:
+        ValueError: an argument out of range; fewer rows than one batch with ``drop_last``; a last
+            batch with fewer rows than ranks without it.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+    ) -> None:
+        for name, number in (
+            ("size", size),
+            ("batch_size", batch_size),
+            ("world_size", world_size),
+        ):
+            if number < 1:
+                raise ValueError(f"{name} is {number}, expected at least 1")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}, expected at least 0")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank is {rank}, expected 0 <= rank < world_size = {world_size}")
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        together = batch_size * world_size
+        full, rest = divmod(size, together)
+        if drop_last and not full:
+            raise ValueError(
+                f"size is {size}, less than one batch of {together} rows, and drop_last leaves none"
+            )
+        if rest and rest < world_size and not drop_last:
+            raise ValueError(
+                f"size is {size}: the last batch has {rest} rows for {world_size} ranks, expected "
+                "at least one a rank; set drop_last=True or change batch_size"
+            )
+        self._batches = full if drop_last or not rest else full + 1
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Go to ``epoch``, of which ``start`` batches have been consumed already."""
+        if epoch < 0:
+            raise ValueError(f"epoch is {epoch}, expected at least 0")
+        if not 0 <= start <= len(self):
+            raise ValueError(f"start is {start}, expected 0 to {len(self)}, the batches an epoch")
+        self.epoch, self.start = epoch, start
+
+    def __len__(self) -> int:
+        """Batches an epoch, the same on every rank and whatever ``start`` is."""
+        return self._batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the rank's share of each batch from ``start`` on."""
+        order = self._order(np.random.default_rng((self.seed, self.epoch)))
+        together = self.batch_size * self.world_size
+        for batch in range(self.start, len(self)):
+            rows = order[batch * together : (batch + 1) * together]
+            yield np.array_split(rows, self.world_size)[self.rank].tolist()
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.permutation(self.size)
+
+
+class ReplicatedSampler(EpochSampler):
+    """Rows of several sources, stacked one after the other, each source repeated in an epoch.
+
+    AdaInf: Wang et al., "Do Generated Data Always Help Contrastive Learning?", section 4: when
+    generated rows are mixed in, repeat the real ones (10 times for 50,000 real and 1 million
+    generated) and weaken the augmentation. Compare runs at equal steps, not equal epochs.
+
+    ``strength`` is what to multiply an augmentation's strengths by: 1 for a single source, else the
+    paper's one half (its colour jitter falls from .8 to .4).
+
+    Args:
+        sizes: rows of each source, real data first: rows of source 1 start at ``sizes[0]``.
+        repeats: how often an epoch shows each row of each source.
+        batch_size, seed, rank, world_size, drop_last: as :class:`EpochSampler`.
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], repeats: Sequence[int], batch_size: int, seed: int, **options
+    ) -> None:
+        if not sizes or len(sizes) != len(repeats):
+            raise ValueError(
+                f"repeats has {len(repeats)} entries, expected {max(len(sizes), 1)}, one a source"
+            )
+        for name, numbers in (("sizes", sizes), ("repeats", repeats)):
+            if min(numbers) < 1:
+                raise ValueError(f"{name} is {list(numbers)}, expected numbers of at least 1")
+        super().__init__(int(np.dot(sizes, repeats)), batch_size, seed, **options)
+        starts = np.cumsum([0, *sizes])
+        self._rows = np.concatenate(
+            [
+                np.tile(np.arange(start, start + size), repeat)
+                for start, size, repeat in zip(starts, sizes, repeats, strict=False)
+            ]
+        )
+        self.strength = 1.0 if len(sizes) == 1 else 0.5
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.permutation(self._rows)
+
+
+class GroupedSampler(EpochSampler):
+    """``per_group`` rows of the same group side by side, so that every anchor has a positive.
+
+    Rows of a group are shuffled and cut into runs of ``per_group``; the runs are shuffled. The last
+    run of a group is filled with rows of that group drawn again, so every row comes at least once
+    an epoch. A run never straddles two batches or two ranks of a full batch.
+
+    Args:
+        groups: group of each row, ``(size,)`` integers.
+        per_group: rows a run; divides ``batch_size``.
+        batch_size, seed, rank, world_size, drop_last: as :class:`EpochSampler`.
+    """
+
+    def __init__(
+        self, groups: Sequence[int], per_group: int, batch_size: int, seed: int, **options
+    ) -> None:
+        groups = np.asarray(groups)
+        if groups.ndim != 1 or not len(groups):
+            raise ValueError(f"groups has shape {groups.shape}, expected (rows,), one group a row")
+        if per_group < 1 or batch_size % per_group:
+            raise ValueError(
+                f"per_group is {per_group}, expected a divisor of batch_size = {batch_size}"
+            )
+        _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        runs = -(-counts // per_group)
+        super().__init__(int(runs.sum()) * per_group, batch_size, seed, **options)
+        self.per_group = per_group
+        self._members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        runs = []
+        for members in self._members:
+            rows = rng.permutation(members)
+            again = rng.choice(members, -len(members) % self.per_group)
+            runs.append(np.concatenate([rows, again]).reshape(-1, self.per_group))
+        return rng.permutation(np.concatenate(runs)).ravel()
