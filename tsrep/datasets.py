@@ -6,90 +6,29 @@ panel = load_classification("BasicMotions")   # UEA/UCR, through sktime
 """
 
 import difflib
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from tsrep.calendar import calendar_features, season
 from tsrep.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
+from tsrep.panels import Cells, panel_files, stack_panel
+from tsrep.series import Panel, Scaler, Series, Split, check_length
 from tsrep.tables import check_column, read_table
+from tsrep.timestamps import calendar_features, season
 
-
-@dataclass(frozen=True)
-class Split:
-    """Rows of the three parts, as slices of the time axis with start and stop, in time order."""
-
-    train: slice
-    valid: slice
-    test: slice
-
-
-@dataclass(frozen=True, eq=False)
-class Scaler:
-    """Standardisation by channel. mean, std: (C,) float64."""
-
-    mean: np.ndarray
-    std: np.ndarray
-
-    @classmethod
-    def fit(cls, values: np.ndarray) -> "Scaler":
-        """Mean and standard deviation (of the population) of each channel, NaN left aside.
-
-        values: (..., C). Raises UserError, with its number, for a channel without a number or with
-        a single value throughout.
-        """
-        rows = np.asarray(values, dtype=np.float64).reshape(-1, np.shape(values)[-1])
-        for channel, column in enumerate(rows.T):
-            _check_varies(column, f"channel {channel}")
-        return cls(*_moments(rows))
-
-    def transform(self, values: np.ndarray) -> np.ndarray:
-        """(..., C) in the data's units -> float32 (..., C) with mean 0 and deviation 1."""
-        self._check(values)
-        return ((np.asarray(values, dtype=np.float64) - self.mean) / self.std).astype(np.float32)
-
-    def inverse(self, values: np.ndarray) -> np.ndarray:
-        """(..., C) standardised -> float64 (..., C) in the data's units."""
-        self._check(values)
-        return np.asarray(values, dtype=np.float64) * self.std + self.mean
-
-    def _check(self, values: np.ndarray) -> None:
-        # Without this, one channel would broadcast against the scales of all.
-        if np.ndim(values) == 0 or np.shape(values)[-1] != len(self.mean):
-            raise ValueError(
-                f"values have shape {np.shape(values)}, expected (..., {len(self.mean)}): "
-                "the channels that the scaler was fitted on, last"
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Series:
-    """A series to pretrain on and to forecast.
-
-    name: of the set or file. values: float32 (N, T, C), standardised with ``scaler``, NaN where
-    missing. times: (T,). calendar: float32 (T, K), see ``tsrep.calendar``. columns: the C channel
-    names. split: rows of train, validation and test; rows behind ``split.test`` are unused.
-    scaler: fitted on the train rows alone. horizons: forecast lengths in steps. period: season in
-    steps, None where the data suggests none.
-    """
-
-    name: str
-    values: np.ndarray
-    times: pd.DatetimeIndex | pd.RangeIndex
-    calendar: np.ndarray
-    columns: tuple[str, ...]
-    split: Split
-    scaler: Scaler
-    horizons: tuple[int, ...]
-    period: int | None
-
-    @property
-    def channels(self) -> int:
-        return self.values.shape[-1]
+__all__ = [
+    "Panel",
+    "Scaler",
+    "Series",
+    "Split",
+    "check_length",
+    "load",
+    "load_classification",
+]
 
 
 def load(
@@ -130,7 +69,7 @@ def load(
         frame = frame[[target]]
     split = _split(len(frame), named, path)
     scaler = _fit_scaler(frame, split.train, path)
-    values = scaler.transform(frame.to_numpy())[None]  # (1, T, C)
+    values = _standardised(frame, scaler, path)  # (1, T, C)
     period = season(times) if named is None else named.period
     return Series(
         name=path.stem if named is None else str(source),
@@ -145,28 +84,40 @@ def load(
     )
 
 
-def check_length(series: Series, look_back: int, horizon: int) -> None:
-    """Raise UserError where a series is too short to learn and test forecasts on.
+def load_classification(name_or_path: str | Path, *, root: str | Path | None = None) -> Panel:
+    """Load a labelled set of the UEA/UCR archive, split as published. Needs sktime.
 
-    Training takes look-back and horizon from the train rows. Validation and test need the horizon
-    alone: the look-back of their first forecasts reaches into earlier rows.
+    name_or_path: a name, or a folder with ``*_TRAIN.ts`` and ``*_TEST.ts``, or one of these two
+    files. Eight sets ship with sktime (ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand,
+    JapaneseVowels, OSULeaf, PLAID). Others are looked for as a folder of their name in ``root``,
+    ``$TSPCREP_DATA`` and the user cache, each directly or under ``classification``, and else
+    downloaded by sktime into the cache. Raises UserError for what cannot be found or read.
     """
-    needed = look_back + horizon
-    rows = series.values.shape[1]
-    what = f"look-back {look_back} + horizon {horizon} = {needed} rows"
-    if rows < needed:
+    try:
+        import sktime.datasets as archive
+        from sktime.datasets.tsc_dataset_names import multivariate, univariate
+    except ImportError:
         raise UserError(
-            f"{series.name} has {rows} rows, expected at least {what}: shorten one or add rows"
-        )
-    for part, least in (("train", needed), ("valid", horizon + 1), ("test", horizon + 1)):
-        part_rows = getattr(series.split, part)
-        length = part_rows.stop - part_rows.start
-        if length < least:
-            what = what if part == "train" else f"horizon {horizon} + 1 = {least} rows"
-            raise UserError(
-                f"the {part} part of {series.name} has {length} of its {rows} rows, expected at "
-                f"least {what}: shorten the horizon or the look-back, or add rows"
-            )
+            f"{name_or_path}: classification sets are read by sktime, which is not installed: "
+            "pip install 'tspcrep[series]'"
+        ) from None
+
+    def download(name: str, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice on mirrors, while it goes on to the next
+            archive.load_UCR_UEA_dataset(name, split="train", extract_path=str(folder))
+
+    def read(path: Path) -> tuple[Cells, Sequence[str]]:
+        try:
+            cells, labels = archive.load_from_tsfile(str(path), return_data_type="nested_univ")
+            return [[np.asarray(cell) for cell in row] for row in cells.to_numpy()], labels
+        except (OSError, ValueError, TypeError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path} is not a .ts file of labelled series: {reason}") from None
+
+    shipped = Path(archive.__file__).parent / "data"
+    files = panel_files(name_or_path, univariate + multivariate, shipped, download, root)
+    return stack_panel(files[0].name.removesuffix("_TRAIN.ts"), read(files[0]), read(files[1]))
 
 
 def _check_is_path(source: str | Path) -> None:
@@ -194,26 +145,24 @@ def _split(rows: int, named: NamedSet | None, path: Path) -> Split:
 
 def _fit_scaler(frame: pd.DataFrame, train: slice, path: Path) -> Scaler:
     for name in frame.columns:
-        column = frame[name].to_numpy()
-        if np.isnan(column).all():
+        if frame[name].isna().all():
             raise UserError(f"{path}: column {name!r} has no number: leave it out")
-        _check_varies(column[train], f"{path}: column {name!r}, train rows 1 to {train.stop},")
-    mean, std = _moments(frame.to_numpy()[train])
-    return Scaler(mean, std)
+    where = f"{path} (train rows 1 to {train.stop})"
+    return Scaler.fit(frame.to_numpy()[train], list(frame.columns), where)
 
 
-def _check_varies(column: np.ndarray, what: str) -> None:
-    """Raise UserError for a channel that cannot be standardised. column: (T,)."""
-    seen = column[~np.isnan(column)]
-    if seen.size == 0:
-        raise UserError(f"{what} has no number, expected some to standardise with: leave it out")
-    if seen.min() == seen.max():
-        raise UserError(f"{what} is constant ({seen[0]:g}), expected it to vary: leave it out")
-
-
-def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, C) -> mean (C,), std (C,)."""
-    return np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+def _standardised(frame: pd.DataFrame, scaler: Scaler, path: Path) -> np.ndarray:
+    """(1, T, C). Raises UserError for a value that single precision cannot hold, as 1e300."""
+    with np.errstate(over="ignore"):
+        values = scaler.transform(frame.to_numpy())
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
+        raise UserError(
+            f"{path}: row {row + 1} of column {frame.columns[column]!r} is "
+            f"{frame.iat[row, column]:g}, too far from the train rows to standardise: "
+            "correct it or leave it empty"
+        )
+    return values[None]
 
 
 def _fitting_horizons(split: Split, period: int | None) -> tuple[int, ...]:
