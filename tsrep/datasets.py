@@ -139,7 +139,7 @@ def _split(rows: int, named: NamedSet | None, path: Path) -> Split:
     else:
         ends = int(rows * 0.6), int(rows * 0.8), rows
     if not 0 < ends[0] < ends[1] < ends[2]:
-        raise UserError(f"{path} has {rows} rows, expected at least 5 to split 60/20/20")
+        raise UserError(f"{path} has {rows} rows, expected at least 3: train, validation, test")
     return Split(slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2]))
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,10 @@ import pandas as pd
 import pyarrow as pa
 
 from common.errors import UserError
+from tsrep.timestamps import parse_dates
 
 # Rows in messages count from 1 and leave the header out.
+_NOT_TEXT = "is neither a Parquet file nor CSV in UTF-8: export it as one of them"
 
 
 def read_table(
@@ -94,6 +95,12 @@ def _read_csv(path: Path, gzipped: bool) -> pd.DataFrame:
         raise UserError(
             f"{path} has numbers in its first row: expected a header; add a row of column names"
         )
+    if len(row) > len(names):
+        # pandas would take the first columns for an index and shift every name.
+        raise UserError(
+            f"{path} has {len(row)} fields in its first row, expected the {len(names)} of its "
+            f"header ({', '.join(names)}): name every column"
+        )
     decimal = "," if separator == ";" and any("," in field for field in row) else "."
     try:
         frame = pd.read_csv(
@@ -107,13 +114,10 @@ def _read_csv(path: Path, gzipped: bool) -> pd.DataFrame:
         )
     except pd.errors.EmptyDataError:
         raise UserError(f"{path} is empty: expected a header and rows") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} {_NOT_TEXT}") from None
     except pd.errors.ParserError as error:
         raise UserError(f"{path} is not a regular CSV file: {_first_line(error)}") from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise UserError(
-            f"{path} has more fields in its rows than in its header: "
-            f"expected {len(names)} ({', '.join(names)}); name every column"
-        )
     return frame.rename(columns=str.strip)
 
 
@@ -126,9 +130,7 @@ def _first_lines(path: Path, gzipped: bool) -> tuple[list[str], list[str], str]:
     except UnicodeDecodeError:
         start = "\0"
     if "\0" in start:
-        raise UserError(
-            f"{path} is neither a Parquet file nor CSV in UTF-8: export it as one of them"
-        )
+        raise UserError(f"{path} {_NOT_TEXT}")
     lines = [line for line in start.splitlines() if line.strip()]
     if not lines:
         raise UserError(f"{path} is empty: expected a header and rows")
@@ -151,12 +153,12 @@ def _take_times(
     """The name of the time column (None: there is none) and its values."""
     if time_column is not None:
         check_column(time_column, list(frame.columns), path)
-        times = parse_dates(frame[time_column])
+        times = _parse_dates(frame[time_column], path)
         if times is None:
             times = _parse_integers(frame[time_column], path)
         return time_column, _checked(times, time_column, path)
     for name in frame.columns:
-        times = parse_dates(frame[name])
+        times = _parse_dates(frame[name], path)
         if times is not None:
             return name, _checked(times, name, path)
     first = frame.columns[0]
@@ -167,46 +169,20 @@ def _take_times(
     return None, pd.RangeIndex(len(frame))
 
 
-def parse_dates(column: pd.Series) -> pd.DatetimeIndex | None:
-    """Timestamps (T,) of a column of dates or of text that reads as dates; None for any other.
-
-    Text has one format throughout, or is ISO 8601. A day such as 1/2/2010 is read month first, as
-    in the United States, unless only day first fits or gives the more even steps. Offsets that
-    change within a column (daylight saving) turn all timestamps to UTC. Missing ones become NaT.
-    """
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return pd.DatetimeIndex(column)
-    if pd.api.types.is_numeric_dtype(column) or column.isna().all():
-        return None
-    formats = ({}, {"dayfirst": True}, {"format": "ISO8601"}, {"format": "ISO8601", "utc": True})
-    readings: list[pd.DatetimeIndex] = []
-    for options in formats:
-        # ISO dates are the same day first; the later formats are for what the first cannot read.
-        if readings and "dayfirst" not in options:
-            break
-        reading = _to_datetime(column, **options)
-        if reading is not None:
-            readings.append(reading)
-    return min(readings, key=_unevenness, default=None)
-
-
-def _to_datetime(column: pd.Series, **options: object) -> pd.DatetimeIndex | None:
-    with warnings.catch_warnings():
-        # pandas only warns where it would guess each row's format, or read day for month.
-        warnings.simplefilter("error")
-        try:
-            if pd.to_datetime(column.dropna().iloc[:8], **options).isna().any():
-                return None
-            return pd.DatetimeIndex(pd.to_datetime(column, **options))
-        except (ValueError, TypeError, OverflowError, Warning):
-            return None
-
-
-def _unevenness(times: pd.DatetimeIndex) -> float:
-    """The widest step over the usual one; 1 for even steps."""
-    steps = np.abs(np.diff(times.dropna().asi8))
-    usual = np.median(steps) if len(steps) else 0
-    return float(steps.max() / usual) if usual > 0 else np.inf
+def _parse_dates(column: pd.Series, path: Path) -> pd.DatetimeIndex | None:
+    """``parse_dates`` that names the row where a column of dates stops being one."""
+    times = parse_dates(column)
+    if times is None and parse_dates(column.iloc[:8]) is not None:
+        good, bad = 8, len(column)
+        while bad - good > 1:  # the first `good` rows read as dates, the first `bad` do not
+            middle = (good + bad) // 2
+            reads = parse_dates(column.iloc[:middle]) is not None
+            good, bad = (middle, bad) if reads else (good, middle)
+        raise UserError(
+            f"{path}: row {bad} of column {column.name!r} is {column.iloc[bad - 1]!r}, expected a "
+            f"date written as in row 1 ({column.iloc[0]}): correct it"
+        )
+    return times
 
 
 def _parse_integers(column: pd.Series, path: Path) -> pd.DatetimeIndex | pd.RangeIndex:
@@ -253,7 +229,7 @@ def _checked(times: pd.Index, name: str, path: Path) -> pd.DatetimeIndex | pd.Ra
 def _numbers(column: pd.Series, path: Path) -> np.ndarray:
     """(T,) float64, NaN where missing."""
     name = column.name
-    if pd.api.types.is_datetime64_any_dtype(column):
+    if column.dtype.kind in "mM":  # to_numeric would turn dates and durations into nanoseconds
         raise UserError(f"{path}: column {name!r} holds dates, expected numbers: leave it out")
     try:
         numbers = pd.to_numeric(column, errors="coerce")
