@@ -56,17 +56,18 @@ def load(
     path = Path(source).expanduser() if named is None else find(str(source), root)
     if columns is None and named is not None:
         columns = named.channels
-    times, frame = read_table(path, columns=columns, time_column=time_column)
+    if target is None and univariate and named is not None:
+        target = named.target
+    if target is not None:
+        if columns is not None:
+            check_column(target, columns, path)
+        columns = (target,)
+    times, frame = read_table(path, columns=columns, last=univariate, time_column=time_column)
     if named is not None and len(frame) != named.rows:
         raise UserError(
             f"{path} has {len(frame)} rows, {source} as published has {named.rows}: "
             f"fetch it again with: python tools/prepare_data.py --names {source}"
         )
-    if target is None and univariate:
-        target = frame.columns[-1] if named is None else named.target
-    if target is not None:
-        check_column(target, list(frame.columns), path)
-        frame = frame[[target]]
     split = _split(len(frame), named, path)
     scaler = _fit_scaler(frame, split.train, path)
     values = _standardised(frame, scaler, path)  # (1, T, C)

@@ -17,16 +17,21 @@ _NOT_TEXT = "is neither a Parquet file nor CSV in UTF-8: export it as one of the
 
 
 def read_table(
-    path: str | Path, *, columns: Sequence[str] | None = None, time_column: str | None = None
+    path: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    last: bool = False,
+    time_column: str | None = None,
 ) -> tuple[pd.DatetimeIndex | pd.RangeIndex, pd.DataFrame]:
     """Read timestamps (T,) and channels (T, C) as float64, NaN where missing.
 
     path: Parquet, or CSV in UTF-8 with a header row, comma, semicolon or tab between fields (a
     semicolon goes with a decimal comma where the numbers have one), gzipped or not. columns: the
-    channels to keep, in this order; None: every column but the time column. time_column: None takes
-    the first column that parses as dates, or a nameless first column that counts rows; without
-    either the index counts rows from 0. A time column may hold dates, seconds (milli-, micro-,
-    nanoseconds) since 1970, or evenly spaced integers.
+    channels to keep, in this order; None: every column but the time column. last: keep the last of
+    them alone. time_column: None takes the first column that parses as dates, or a nameless first
+    column that counts rows; without either the index counts rows from 0. A time column may hold
+    dates, seconds (milli-, micro-, nanoseconds) since 1970, or evenly spaced integers. Columns that
+    are not kept may hold anything.
 
     Raises UserError for a path that is no such file, an empty one, repeated or unknown column
     names, timestamps that repeat, run backwards or are missing, text or infinity in a channel.
@@ -45,6 +50,8 @@ def read_table(
         raise UserError(f"columns name one of {', '.join(wanted)} twice: give each once")
     if not wanted:
         raise UserError(f"{path} has no channels: expected a column beside {time_column!r}")
+    if last:
+        wanted = wanted[-1:]
     return times, pd.DataFrame({name: _numbers(frame[name], path) for name in wanted})
 
 

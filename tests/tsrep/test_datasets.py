@@ -79,8 +79,9 @@ def test_target_univariate_and_columns_choose_channels(tmp_path):
 
 
 def test_unused_columns_may_hold_anything(tmp_path):
-    path = write(tmp_path / "a.csv", a=range(10), note=["text"] * 10)
-    assert load(path, columns=("a",)).columns == ("a",)
+    path = write(tmp_path / "a.csv", note=["text"] * 10, flat=[1] * 10, a=range(10))
+    for choice in ({"columns": ("a",)}, {"target": "a"}, {"univariate": True}):
+        assert load(path, **choice).columns == ("a",)
 
 
 def test_scaler_inverts_and_refuses_other_channels():
