@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from common.ops import dense, tiled
+from common.ops.relations import Index, Relations
 from common.pairs import Pairs
 
 __all__ = ["Form", "info_nce"]
@@ -88,12 +89,12 @@ def info_nce(
     if reduction not in ("mean", "none"):
         raise ValueError(f"reduction is {reduction!r}, expected 'mean' or 'none'")
     *lead, batch, _ = anchors.shape
-    resolved = (pairs or Pairs()).resolve(tuple(lead), batch, candidates.shape[-2], anchors.device)
+    relations = Relations.of(pairs or Pairs(), anchors, candidates)
     exact = torch.promote_types(anchors.dtype, torch.float32)
     weight = _weights(weight, (*lead, batch), exact, anchors.device)
     anchors, scale = _scale(anchors, temperature)
     if form.positives != "none":
-        _check_positives(resolved)
+        _check_positives(relations.index())
 
     module = _choose(impl, anchors, candidates, form)
     a = anchors.reshape(-1, batch, anchors.shape[-1])  # (G, B, D)
@@ -102,13 +103,13 @@ def info_nce(
         if module is dense:
             a, c = a.to(exact), c.to(exact)
         if reduction == "mean" and module is tiled:
-            loss = tiled.mean(a, c, resolved, scale, form, weight.view(a.shape[:2]))
+            loss = tiled.mean(a, c, relations, scale, form, weight.view(a.shape[:2]))
         else:
-            loss = module.rows(a, c, resolved, scale, form).view(weight.shape)
+            loss = module.rows(a, c, relations, scale, form).view(weight.shape)
             if reduction == "mean":
                 loss = (loss * weight).sum()
     if not bool(loss.isfinite().all()):
-        _explain(a, c, resolved, scale, form)
+        _explain(a, c, relations, scale, form)
     return loss
 
 
@@ -151,8 +152,8 @@ def _check_embeddings(anchors: Tensor, candidates: Tensor) -> None:
             )
 
 
-def _check_positives(pairs: Pairs) -> None:
-    lonely = pairs.positive_counts() == 0
+def _check_positives(index: Index) -> None:
+    lonely = index.positive_counts() == 0
     if bool(lonely.any()):
         raise ValueError(
             f"anchor {_first(lonely.squeeze(0))} has no positive among the candidates "
@@ -161,10 +162,10 @@ def _check_positives(pairs: Pairs) -> None:
         )
 
 
-def _explain(a: Tensor, c: Tensor, pairs: Pairs, scale: float, form: Form) -> None:
+def _explain(a: Tensor, c: Tensor, relations: Relations, scale: float, form: Form) -> None:
     """Say which anchor made a loss infinite."""
     with torch.no_grad():
-        infinite = ~tiled.rows(a, c, pairs, scale, form).isfinite()
+        infinite = ~tiled.rows(a, c, relations, scale, form).isfinite()
     raise ValueError(
         f"anchor {_first(infinite.squeeze(0))} has no candidate left in its denominator; expected "
         "at least one that is neither dropped nor left out"

@@ -3,20 +3,18 @@
 import torch
 from torch import Tensor
 
-from common.pairs import Pairs
+from common.ops.relations import Relations
 
 
-def rows(anchors: Tensor, candidates: Tensor, pairs: Pairs, scale: float, form) -> Tensor:
+def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float, form) -> Tensor:
     """The loss of each anchor, ``(G, B)``, for anchors ``(G, B, D)``, candidates ``(G, N, D)``.
 
-    ``pairs`` is resolved; ``form`` says which sums are taken (:class:`common.ops.Form`).
+    ``form`` says which sums are taken (:class:`common.ops.Form`).
     """
     logits = scale * anchors @ candidates.mT  # (G, B, N)
-    masks = pairs.tile(slice(None), slice(None))
-    positive = masks.positive.expand_as(logits)
-    weighted = logits if masks.log_weight is None else logits + masks.log_weight
-    if masks.dropped is not None:
-        weighted = weighted.masked_fill(masks.dropped, -torch.inf)
+    positive, dropped, log_weight = relations.masks()
+    weighted = logits if log_weight is None else logits + log_weight
+    weighted = weighted.masked_fill(dropped, -torch.inf)
     negative = weighted.masked_fill(positive, -torch.inf)
     if form.hardest is not None:
         negative = keep_hardest(negative, form.hardest)

@@ -11,33 +11,34 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from common.ops.dense import keep_hardest
-from common.pairs import Masks, Pairs
+from common.ops.relations import Index, Relations
 
 TILE_BYTES = {"cpu": 16 << 20, "cuda": 256 << 20}
 
 
-def rows(anchors: Tensor, candidates: Tensor, pairs: Pairs, scale: float, form) -> Tensor:
+def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float, form) -> Tensor:
     """As :func:`common.ops.dense.rows`: the loss of each anchor ``(G, B)``."""
-    return _Rows.apply(anchors, candidates, pairs, scale, form)
+    return _Rows.apply(anchors, candidates, relations, scale, form)
 
 
-def mean(anchors, candidates, pairs: Pairs, scale: float, form, weight: Tensor) -> Tensor:
+def mean(anchors, candidates, relations: Relations, scale: float, form, weight: Tensor) -> Tensor:
     """``sum(weight * rows)``, a scalar, for constant weights ``(G, B)``."""
     grad = torch.is_grad_enabled() and (anchors.requires_grad or candidates.requires_grad)
-    return _Mean.apply(anchors, candidates, pairs, scale, form, weight, grad)
+    return _Mean.apply(anchors, candidates, relations, scale, form, weight, grad)
 
 
 class _Mean(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, anchors, candidates, pairs, scale, form, weight, grad):
+    def forward(ctx, anchors, candidates, relations, scale, form, weight, grad):
         grads = _Gradients(ctx, anchors, candidates, scale) if grad else None
+        index = relations.index()
         total = torch.zeros((), dtype=weight.dtype, device=weight.device)
         for groups, part in _tiles(anchors, candidates):
             logits = _logits(anchors[groups, part], candidates[groups], scale)
-            loss, slope = _tile(logits, pairs.tile(groups, part), form)
+            loss, slope = _tile(logits, relations, index, groups, part, form)
             total += (loss * weight[groups, part]).sum()
             if grads is not None:
-                grads.add(groups, part, slope(weight[groups, part, None]))
+                grads.add(groups, part, slope(weight[groups, part]))
         if grads is not None:
             ctx.save_for_backward(*grads.tensors())
         return total
@@ -51,25 +52,25 @@ class _Mean(torch.autograd.Function):
 
 class _Rows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, anchors, candidates, pairs, scale, form):
+    def forward(ctx, anchors, candidates, relations, scale, form):
         ctx.save_for_backward(anchors, candidates)
-        ctx.extra = pairs, scale, form
-        losses = []
+        ctx.extra = relations, scale, form
+        index, losses = relations.index(), []
         for groups, part in _tiles(anchors, candidates):
             logits = _logits(anchors[groups, part], candidates[groups], scale)
-            losses.append(_tile(logits, pairs.tile(groups, part), form)[0].flatten())
+            losses.append(_tile(logits, relations, index, groups, part, form)[0].flatten())
         return torch.cat(losses).view(anchors.shape[:2])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, outer):
         anchors, candidates = ctx.saved_tensors
-        pairs, scale, form = ctx.extra
-        grads = _Gradients(ctx, anchors, candidates, scale)
+        relations, scale, form = ctx.extra
+        index, grads = relations.index(), _Gradients(ctx, anchors, candidates, scale)
         for groups, part in _tiles(anchors, candidates):
             logits = _logits(anchors[groups, part], candidates[groups], scale)
-            slope = _tile(logits, pairs.tile(groups, part), form)[1]
-            grads.add(groups, part, slope(outer[groups, part, None]))
+            slope = _tile(logits, relations, index, groups, part, form)[1]
+            grads.add(groups, part, slope(outer[groups, part]))
         return *grads.tensors(), None, None, None
 
 
@@ -133,59 +134,64 @@ def _product(x: Tensor, y: Tensor, out: torch.dtype) -> Tensor:
     return torch.bmm(x.to(exact), y.to(exact)).to(out)
 
 
-def _tile(logits: Tensor, masks: Masks, form):
+def _tile(logits: Tensor, relations: Relations, index: Index, groups, part, form):
     """Losses ``(g, t)`` of a tile, and ``slope(outer)``, its gradient in the logits.
 
-    ``slope`` takes the gradient of the losses ``(g, t, 1)`` and may overwrite the tile.
+    ``slope`` takes the gradient of the losses ``(g, t)``. Both overwrite the tile.
     """
-    positive = masks.positive
-    if form.positives == "sum":
-        inside = logits.masked_fill(~positive, -torch.inf)
-        share = inside.softmax(-1)
-        attraction = inside.logsumexp(-1)
-    elif form.positives == "mean":
-        count = positive.sum(-1, keepdim=True)
-        attraction = (logits * positive).sum(-1) / count.squeeze(-1)
+    positive, line, dropped = index.tile(groups, part)
+    flat, shape = logits.view(-1), logits.shape[:2]
 
-    weighted = logits if masks.log_weight is None else logits + masks.log_weight
-    if masks.dropped is not None:
-        weighted = weighted.masked_fill_(masks.dropped, -torch.inf)
+    def by_row(x: Tensor) -> Tensor:  # sums over the positives of each row
+        return x.new_zeros(shape.numel()).index_add_(0, line, x)
+
+    attracted = flat[positive]
+    count = by_row(torch.ones_like(attracted))
+    if relations.value is not None:
+        a, c = (x[groups] for x in relations.value)
+        logits += (a[:, part, None] - c[:, None]).abs_().log1p_().to(logits.dtype)
+        flat[positive] = attracted  # positives weigh 1
+    flat.index_fill_(0, dropped, -torch.inf)
     if form.hardest is not None:
-        negative = keep_hardest(weighted.masked_fill(positive, -torch.inf), form.hardest)
-        weighted = torch.where(positive, weighted, negative)
-    if form.denominator == "own":
-        return _own(logits, weighted, positive, count)
-    if form.denominator == "negatives":
-        weighted = weighted.masked_fill(positive, -torch.inf)
+        flat.index_fill_(0, positive, -torch.inf)
+        logits = keep_hardest(logits, form.hardest)
+        flat = logits.view(-1)
+        flat[positive] = attracted
+    if form.denominator != "all":
+        flat.index_fill_(0, positive, -torch.inf)
 
-    peak = weighted.amax(-1, keepdim=True)
+    peak = logits.amax(-1, keepdim=True)
     peak = peak.where(peak.isfinite(), 0.0)  # an empty row: exp(-inf) = 0, and log 0 = -inf
-    likelihood = weighted.sub_(peak).exp_()
+    likelihood = logits.sub_(peak).exp_()
     mass = likelihood.sum(-1, keepdim=True)
-    loss = (mass.log() + peak).squeeze(-1)
+    partition = (mass.log() + peak).flatten()
+
+    # ``pull`` is the gradient of each positive's logit, ``push`` that of each row's partition.
+    push = torch.ones_like(partition)
+    if form.denominator == "own":
+        apart = partition[line] - attracted
+        loss = by_row(torch.nn.functional.softplus(apart)) / count
+        loss = loss.masked_fill(partition.isneginf(), -torch.inf)  # nothing to contrast with
+        pull = apart.sigmoid() / count[line]
+        push = by_row(pull)
+    elif form.positives == "none":
+        loss, pull = partition, None
+    elif form.positives == "mean":
+        loss = partition - by_row(attracted) / count
+        pull = 1 / count[line]
+    else:
+        top = partition.new_full(partition.shape, -torch.inf)
+        top = top.scatter_reduce_(0, line, attracted, "amax")
+        share = (attracted - top[line]).exp()
+        inside = by_row(share)
+        loss = partition - inside.log() - top
+        pull = share / inside[line]
 
     def slope(outer: Tensor) -> Tensor:
-        grad = likelihood.mul_(outer / mass)
-        if form.positives == "sum":
-            grad -= share * outer
-        elif form.positives == "mean":
-            grad -= positive * (outer / count)
+        outer = outer.reshape(-1)
+        grad = likelihood.mul_((push * outer).view(*shape, 1) / mass)
+        if pull is not None:
+            grad.view(-1).index_add_(0, positive, -pull * outer[line])
         return grad
 
-    return (loss if form.positives == "none" else loss - attraction), slope
-
-
-def _own(logits: Tensor, weighted: Tensor, positive: Tensor, count: Tensor):
-    """Each positive against the negatives alone: the mean of ``log(e^l_p + sum_n e^l_n) - l_p``."""
-    negative = weighted.masked_fill(positive, -torch.inf)
-    partition = negative.logsumexp(-1, keepdim=True)
-    spread = torch.where(positive, logits.logaddexp(partition) - logits, 0.0)
-    loss = spread.sum(-1) / count.squeeze(-1)
-    loss = loss.masked_fill(partition.squeeze(-1).isneginf(), -torch.inf)  # nothing to contrast
-
-    def slope(outer: Tensor) -> Tensor:
-        pull = torch.where(positive, torch.sigmoid(partition - logits), 0.0) * (outer / count)
-        push = (negative - partition).exp_() * pull.sum(-1, keepdim=True)
-        return push.sub_(pull)
-
-    return loss, slope
+    return loss.view(shape), slope
