@@ -1,0 +1,254 @@
+"""Sparse convolutions, pooling and the modules between them."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pcrep.sparse.engines.base import Geometry, Reduce
+from pcrep.sparse.tensor import SparseTensor, reduce_rows
+
+
+class _Convolution(nn.Module):
+    """Weights of a convolution; the subclasses choose the voxels.
+
+    Parameters
+    ----------
+    in_channels, out_channels : C and D.
+    kernel_size : taps along an axis.
+    stride : ratio of the tensor strides on both sides.
+    dilation : distance of taps, in the tensor stride of the finer side.
+    bias : add a vector (D,); off, as in MinkowskiEngine and before every normalisation.
+
+    ``weight`` is (K, C, D) with ``K = kernel_size**3`` taps, x fastest, then y, then z. It starts
+    uniform in ``+-1 / sqrt(K C)`` (of a transposed one: ``K D``), as MinkowskiEngine's.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+    ):
+        super().__init__()
+        for name, value in (
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("kernel_size", kernel_size),
+            ("stride", stride),
+            ("dilation", dilation),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} is {value}, expected at least 1")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
+        self.weight = nn.Parameter(torch.empty(kernel_size**3, in_channels, out_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = 1 / math.sqrt(len(self.weight) * self._fan_channels)
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    @property
+    def _fan_channels(self) -> int:
+        return self.in_channels
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}, dilation={self.dilation}, bias={self.bias is not None}"
+        )
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        weight = state_dict.get(f"{prefix}weight")
+        if weight is not None:
+            check_weight(weight, self, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _apply_to(self, x: SparseTensor, kernel_map: Any, stride: int) -> SparseTensor:
+        """Convolve by a kernel map, or by the one tap of a 1 x 1 x 1 kernel (``None``)."""
+        features, weight = _autocast(x.features, self.weight)
+        if kernel_map is None:
+            out = features @ weight[0]
+        else:
+            out = x.maps.engine.convolve(features, weight, kernel_map)
+        if self.bias is not None:
+            out = out + self.bias.to(out.dtype)
+        return SparseTensor.on(x.maps, stride, out)
+
+    def _check_input(self, x: SparseTensor) -> None:
+        if x.features.shape[1] != self.in_channels:
+            raise ValueError(
+                f"{type(self).__name__} expects {self.in_channels} channels, found "
+                f"{x.features.shape[1]} in {x}"
+            )
+        check_weight(self.weight, self)
+
+
+class Conv(_Convolution):
+    """Sparse convolution, ``out[o] = sum_k x[o + offset_k] @ weight[k] + bias`` over voxels there.
+
+    With ``stride`` 1 the outputs are the input voxels. Otherwise they are the cells that hold input
+    voxels, ``floor(c / s) * s`` with s the new tensor stride. :class:`Geometry` lays out the taps.
+    (``MinkowskiConvolution``; Choy, Gwak, Savarese, CVPR 2019, eq. 3.)
+
+    Raises
+    ------
+    ValueError
+        Channels that do not match, or voxels too far out for the kernel.
+    """
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        self._check_input(x)
+        if self.kernel_size == 1 and self.stride == 1:
+            return self._apply_to(x, None, x.stride)
+        stride = x.maps.downsample(x.stride, self.stride)
+        geometry = Geometry(self.kernel_size, x.stride, stride, self.dilation)
+        return self._apply_to(x, x.maps.kernel_map(geometry), stride)
+
+
+class ConvTranspose(_Convolution):
+    """Transposed sparse convolution onto the voxels that the cloud has at the finer stride.
+
+    It walks the kernel map of :class:`Conv` with the same kernel, stride and dilation the other way:
+    ``out[o + offset_k] += x[o] @ weight[k]``. (``MinkowskiConvolutionTranspose``.)
+
+    Raises
+    ------
+    ValueError
+        No voxels at ``x.stride / stride`` to land on, or channels that do not match.
+    """
+
+    @property
+    def _fan_channels(self) -> int:
+        return self.out_channels
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        self._check_input(x)
+        if self.kernel_size == 1 and self.stride == 1:
+            return self._apply_to(x, None, x.stride)
+        stride = _finer_stride(self, x)
+        geometry = Geometry(self.kernel_size, stride, x.stride, self.dilation)
+        return self._apply_to(x, x.maps.kernel_map(geometry).swapped(), stride)
+
+
+class Pool(nn.Module):
+    """Reduce the voxels under a window: ``sum``, ``average`` (of those there) or ``max``.
+
+    With ``stride`` equal to ``kernel_size``, the default, windows are the cells; else they lie as
+    the taps of :class:`Conv`. (``MinkowskiSumPooling``, ``AvgPooling``, ``MaxPooling``.)
+    """
+
+    def __init__(self, kernel_size: int, stride: int | None = None, reduce: Reduce = "average"):
+        super().__init__()
+        self.kernel_size, self.stride, self.reduce = kernel_size, stride or kernel_size, reduce
+        _check_window(self.kernel_size, self.stride, reduce)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, reduce={self.reduce!r}"
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        stride = x.maps.downsample(x.stride, self.stride)
+        cell = self.stride == self.kernel_size
+        kernel_map = x.maps.kernel_map(Geometry(self.kernel_size, x.stride, stride, cell=cell))
+        return SparseTensor.on(
+            x.maps, stride, x.maps.engine.pool(x.features, kernel_map, self.reduce)
+        )
+
+
+class Unpool(nn.Module):
+    """Hand the features of each cell to the voxels of the finer stride in it.
+
+    (``MinkowskiPoolingTranspose`` with a kernel equal to the stride.)
+    """
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.stride = stride
+        _check_window(stride, stride, "sum")
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}"
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        stride = _finer_stride(self, x)
+        kernel_map = x.maps.kernel_map(Geometry(self.stride, stride, x.stride, cell=True)).swapped()
+        return SparseTensor.on(x.maps, stride, x.maps.engine.pool(x.features, kernel_map, "sum"))
+
+
+class GlobalPool(nn.Module):
+    """Reduce each batch element to one row: a tensor (B, C) of ``sum``, ``average`` or ``max``."""
+
+    def __init__(self, reduce: Reduce = "average"):
+        super().__init__()
+        self.reduce = reduce
+        _check_window(1, 1, reduce)
+
+    def extra_repr(self) -> str:
+        return f"reduce={self.reduce!r}"
+
+    def forward(self, x: SparseTensor) -> Tensor:
+        return reduce_rows(x.features, x.coordinates[:, 0].long(), x.batch_size, self.reduce)
+
+
+class BatchNorm(nn.Module):
+    """``nn.BatchNorm1d`` over the voxels of the batch, in ``bn`` (``MinkowskiBatchNorm``)."""
+
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.bn = nn.BatchNorm1d(channels, eps, momentum)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        return x.map(self.bn)
+
+
+def check_weight(weight: Tensor, conv: _Convolution, where: str = "") -> None:
+    """Raise a ValueError unless a weight is (K, C, D), and say which layout it seems to be."""
+    expected = (conv.kernel_size**3, conv.in_channels, conv.out_channels)
+    found = tuple(weight.shape)
+    if found == expected:
+        return
+    k, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
+    known = {
+        (d, k, k, k, c): "spconv's KRSC layout; load it through pcrep.checkpoints",
+        (k, k, k, c, d): "spconv 1's RSCK layout; load it through spconv 2 once",
+        (c, d): "MinkowskiEngine's layout of a 1 x 1 x 1 kernel; load it through pcrep.checkpoints",
+        (d, c, k, k, k): "a dense conv3d's layout; permute(2, 3, 4, 1, 0).reshape(K, C, D)",
+    }
+    hint = known.get(found, "weights of another module")
+    raise ValueError(
+        f"{where}weight has shape {found}, expected {expected}, (taps, in, out): {hint}"
+    )
+
+
+def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Under autocast, the tensors in its dtype, as torch's own matrix products take them."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(t if t.dtype == torch.float64 else t.to(dtype) for t in tensors)
+
+
+def _finer_stride(module: nn.Module, x: SparseTensor) -> int:
+    finer, rest = divmod(x.stride, module.stride)
+    if rest or finer not in x.maps.strides:
+        raise ValueError(
+            f"{type(module).__name__} has no coordinates to land on: {x} times 1/{module.stride}, "
+            f"and the cloud has voxels at strides {x.maps.strides}"
+        )
+    return finer
+
+
+def _check_window(kernel_size: int, stride: int, reduce: str) -> None:
+    if kernel_size < 1 or stride < 1:
+        raise ValueError(f"kernel_size {kernel_size}, stride {stride}: expected at least 1")
+    if reduce not in ("sum", "average", "max"):
+        raise ValueError(f"reduce is {reduce!r}, expected 'sum', 'average' or 'max'")

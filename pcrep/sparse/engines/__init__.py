@@ -1,0 +1,49 @@
+"""Engines: the same primitives on plain torch, numba, Triton or MinkowskiEngine."""
+
+from typing import Literal
+
+from torch import device as Device  # `torch` here would become the submodule of that name
+
+from pcrep.sparse.engines.base import Engine, Geometry
+
+__all__ = ["Engine", "EngineName", "Geometry", "create"]
+
+EngineName = Literal["auto", "torch", "numba", "triton", "minkowski"]
+
+
+def create(name: EngineName, device: Device | str = "cpu") -> Engine:
+    """A new engine for the voxels of one cloud.
+
+    Parameters
+    ----------
+    name : ``torch`` (any device, the reference), ``numba`` (CPU), ``triton`` (GPU), ``minkowski``
+        (CPU, MinkowskiEngine itself), or ``auto``: numba on a CPU, triton on a CUDA or ROCm GPU,
+        torch elsewhere.
+    device : where the cloud is.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, an engine that does not compute on this device, or one whose package is not
+        installed; the message holds the command that installs it.
+    """
+    device = Device(device)
+    if name == "auto":
+        name = {"cpu": "numba", "cuda": "triton"}.get(device.type, "torch")
+    where = {"torch": device.type, "numba": "cpu", "triton": "cuda", "minkowski": "cpu"}
+    if name not in where:
+        raise ValueError(f"engine is {name!r}, expected 'auto' or one of {', '.join(where)}")
+    if where[name] != device.type:
+        raise ValueError(
+            f"engine {name!r} computes on {where[name]}, found coordinates on {device}; move them, "
+            "or take engine='auto'"
+        )
+    if name == "torch":
+        from pcrep.sparse.engines.torch import Torch as Chosen
+    elif name == "numba":
+        from pcrep.sparse.engines.numba import Numba as Chosen
+    elif name == "triton":
+        from pcrep.sparse.engines.triton import Triton as Chosen
+    else:
+        from pcrep.sparse.engines.minkowski import Minkowski as Chosen
+    return Chosen()

@@ -1,0 +1,129 @@
+"""MinkowskiEngine itself as an engine: the same modules and weights on the original's kernels.
+
+It is built from source by ``make minkowski``, for the CPU alone, and takes float32 and float64.
+"""
+
+import collections
+import collections.abc
+import warnings
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pcrep.sparse.engines.base import Engine, Geometry, Reduce
+
+
+def load() -> Any:
+    """The module ``MinkowskiEngine``.
+
+    Raises
+    ------
+    ValueError
+        It is not installed.
+    """
+    # Python 3.10 removed the alias that its release of 2021 still imports.
+    collections.Sequence = collections.abc.Sequence
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has no CUDA, and how many threads it takes
+            import MinkowskiEngine
+    except ImportError as error:
+        raise ValueError(
+            "engine 'minkowski' needs MinkowskiEngine 0.5.4, which is not installed; "
+            f"build it with: make minkowski ({error})"
+        ) from error
+    finally:
+        del collections.Sequence
+    return MinkowskiEngine
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """A kernel map as MinkowskiEngine names it: the keys of both sides and the kernel."""
+
+    geometry: Geometry
+    inputs: Any
+    outputs: Any
+    transposed: bool = False
+
+    def swapped(self) -> "KeyMap":
+        return KeyMap(self.geometry, self.outputs, self.inputs, not self.transposed)
+
+
+class Minkowski(Engine):
+    name = "minkowski"
+
+    def __init__(self) -> None:
+        self._me = load()
+        self._backend = import_module("MinkowskiEngineBackend._C")
+        self._manager = self._me.CoordinateManager(
+            D=3, coordinate_map_type=self._me.CoordinateMapType.CPU
+        )
+        self._keys: dict[int, Any] = {}
+
+    def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        key, (first, number) = self._manager.insert_and_map(coordinates, stride, "")
+        self._keys[stride] = key
+        if len(number) == 0:  # its way of saying that there were no duplicates
+            number = torch.arange(len(coordinates))
+        return first.long(), number.long()
+
+    def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
+        self._keys[out_stride] = self._manager.stride(self._keys[stride], out_stride // stride)
+        return self._manager.get_coordinates(self._keys[out_stride])
+
+    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> KeyMap:
+        return KeyMap(geometry, self._keys[geometry.inputs], self._keys[geometry.outputs])
+
+    @torch.compiler.disable
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: KeyMap) -> Tensor:
+        me = self._me
+        function = (
+            me.MinkowskiConvolutionTransposeFunction
+            if kernel_map.transposed
+            else me.MinkowskiConvolutionFunction
+        )
+        return function.apply(
+            features,
+            weight.contiguous(),
+            self._generator(kernel_map.geometry),
+            self._backend.ConvolutionMode.DEFAULT,
+            kernel_map.inputs,
+            kernel_map.outputs,
+            self._manager,
+        )
+
+    @torch.compiler.disable
+    def pool(self, features: Tensor, kernel_map: KeyMap, reduce: Reduce) -> Tensor:
+        me = self._me
+        function = (
+            me.MinkowskiLocalPoolingTransposeFunction
+            if kernel_map.transposed
+            else me.MinkowskiLocalPoolingFunction
+        )
+        mode = {
+            "sum": self._backend.PoolingMode.LOCAL_SUM_POOLING,
+            "average": self._backend.PoolingMode.LOCAL_AVG_POOLING,
+            "max": self._backend.PoolingMode.LOCAL_MAX_POOLING,
+        }[reduce]
+        if kernel_map.transposed:  # it knows one mode: divide by the number of contributions
+            mode = self._backend.PoolingMode.LOCAL_AVG_POOLING
+        return function.apply(
+            features,
+            mode,
+            self._generator(kernel_map.geometry),
+            kernel_map.inputs,
+            kernel_map.outputs,
+            self._manager,
+        )
+
+    def _generator(self, geometry: Geometry) -> Any:
+        return self._me.KernelGenerator(
+            kernel_size=geometry.kernel,
+            stride=geometry.outputs // geometry.inputs,
+            dilation=geometry.dilation,
+            dimension=3,
+        )

@@ -1,0 +1,216 @@
+"""The CPU engine: hash-built pairs of rows, multiplied where they lie, on all cores."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numba import config, njit, prange, set_num_threads
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
+
+from pcrep.sparse.engines import gemm, hashing
+from pcrep.sparse.engines.base import Engine, Geometry, Reduce
+from pcrep.sparse.engines.torch import key_differences
+
+
+def _follow_torch() -> None:
+    """Use as many threads as torch does."""
+    set_num_threads(max(1, min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of rows (input, output), by tile of outputs and tap: what a product walks.
+
+    ins, outs : (P,) int32. start : (tiles, K + 1) int64 bounds. outputs : N_out.
+    flipped : tap k here is tap K - 1 - k of the kernel.
+    """
+
+    ins: np.ndarray
+    outs: np.ndarray
+    start: np.ndarray
+    outputs: int
+    flipped: bool = False
+
+    @classmethod
+    def of(cls, table: np.ndarray) -> "Pairs":
+        """The pairs of a neighbour table (K, N_out)."""
+        return cls(*hashing.sorted_pairs(table, gemm.TILE), table.shape[1])
+
+    def weight(self, weight: Tensor) -> Tensor:
+        """(K, C, D) in the order of the taps here."""
+        return weight.flip(0) if self.flipped else weight
+
+
+@dataclass(frozen=True)
+class PairMap:
+    """A kernel map as pairs, and as the reverse pairs that its input gradient walks."""
+
+    forward: Pairs
+    reverse: Pairs
+
+    def swapped(self) -> "PairMap":
+        return PairMap(self.reverse, self.forward)
+
+
+class Numba(Engine):
+    name = "numba"
+
+    def __init__(self) -> None:
+        self._tables: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # stride: keys, hash slots
+
+    def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        keys = hashing.pack_rows(coordinates.numpy())
+        slots, first, number = hashing.insert(keys)
+        self._tables[stride] = keys[first], slots
+        return torch.from_numpy(first), torch.from_numpy(number)
+
+    def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
+        cells = torch.from_numpy(hashing.floor_rows(coordinates.numpy(), out_stride))
+        return cells[self.insert(cells, out_stride)[0]]
+
+    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> PairMap:
+        _follow_torch()
+        deltas = key_differences(geometry.offsets()).numpy()
+        keys, slots = self._tables[geometry.inputs]
+        if geometry.mirrored:
+            pairs = Pairs.of(hashing.own_neighbours(slots, keys, deltas, gemm.TILE))
+            return PairMap(pairs, replace(pairs, flipped=True))
+        out_keys = hashing.pack_rows(outputs.numpy())
+        table = hashing.neighbours(slots, out_keys, deltas, gemm.TILE)
+        return PairMap(Pairs.of(table), Pairs.of(hashing.reversed_table(table, len(inputs))))
+
+    @torch.compiler.disable
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: PairMap) -> Tensor:
+        if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
+            return self.convolve(features.float(), weight.float(), kernel_map).to(features.dtype)
+        return _Convolve.apply(features, weight, kernel_map)
+
+    @torch.compiler.disable
+    def pool(self, features: Tensor, kernel_map: PairMap, reduce: Reduce) -> Tensor:
+        if reduce == "max":
+            return _MaxPool.apply(features, kernel_map)
+        if reduce == "sum":
+            return _SumPool.apply(features, kernel_map)
+        counts = np.bincount(kernel_map.forward.outs, minlength=kernel_map.forward.outputs)
+        counts = torch.from_numpy(counts).clamp_(min=1).to(features.dtype)
+        return _SumPool.apply(features, kernel_map) / counts[:, None]
+
+
+def _product(x: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
+    """``out[o] = sum_k x[i_k(o)] @ weight[k]``, (N_in, C), (K, C, D) -> (N_out, D)."""
+    _follow_torch()
+    weight = pairs.weight(weight)
+    width, vector = weight.shape[2], gemm.lanes(x.numpy().dtype)
+    missing = -width % vector
+    packed = gemm.pack(pad(weight, (0, missing)).numpy())
+    out = x.new_zeros(pairs.outputs, width + missing)
+    gemm.gather_product(
+        x.contiguous().numpy(), packed, pairs.ins, pairs.outs, pairs.start, vector, out.numpy()
+    )
+    return out[:, :width].contiguous()
+
+
+def _outer(x: Tensor, g: Tensor, pairs: Pairs) -> Tensor:
+    """``sum x[i]^T g[o]`` over the pairs of each tap, (N_in, C), (N_out, D) -> (K, C, D)."""
+    _follow_torch()
+    width, vector = g.shape[1], gemm.lanes(g.numpy().dtype)
+    g = pad(g, (0, -width % vector)).contiguous()
+    taps = pairs.start.shape[1] - 1
+    total = x.new_zeros(taps, x.shape[1], g.shape[1])
+    gemm.gather_outer(
+        x.contiguous().numpy(), g.numpy(), pairs.ins, pairs.outs, pairs.start, vector, total.numpy()
+    )
+    return pairs.weight(total[:, :, :width]).contiguous()
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: PairMap) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        ctx.kernel_map = kernel_map
+        return _product(features.detach(), weight.detach(), kernel_map.forward)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        features, weight = (t.detach() for t in ctx.saved_tensors)
+        grad_features = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_features = _product(grad, weight.transpose(1, 2), ctx.kernel_map.reverse)
+        if ctx.needs_input_grad[1]:
+            grad_weight = _outer(features, grad, ctx.kernel_map.forward)
+        return grad_features, grad_weight, None
+
+
+class _SumPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features: Tensor, kernel_map: PairMap) -> Tensor:
+        ctx.kernel_map = kernel_map
+        return _sum(features.detach(), kernel_map.forward)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        return _sum(grad, ctx.kernel_map.reverse), None
+
+
+class _MaxPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features: Tensor, kernel_map: PairMap) -> Tensor:
+        _follow_torch()
+        pairs = kernel_map.forward
+        out = features.new_zeros(pairs.outputs, features.shape[1])
+        source = np.full(out.shape, -1, np.int32)
+        _max_rows(features.detach().contiguous().numpy(), *_walk(pairs), out.numpy(), source)
+        ctx.reverse, ctx.source = kernel_map.reverse, source
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        _follow_torch()
+        total = grad.new_zeros(ctx.reverse.outputs, grad.shape[1])
+        _max_gradient(grad.contiguous().numpy(), ctx.source, *_walk(ctx.reverse), total.numpy())
+        return total, None
+
+
+def _walk(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return pairs.ins, pairs.outs, pairs.start
+
+
+def _sum(x: Tensor, pairs: Pairs) -> Tensor:
+    _follow_torch()
+    out = x.new_zeros(pairs.outputs, x.shape[1])
+    _add_rows(x.contiguous().numpy(), *_walk(pairs), out.numpy())
+    return out
+
+
+@njit(parallel=True, cache=True)
+def _add_rows(x, ins, outs, start, out):
+    for tile in prange(start.shape[0]):
+        for p in range(start[tile, 0], start[tile, -1]):
+            for c in range(x.shape[1]):
+                out[outs[p], c] += x[ins[p], c]
+
+
+@njit(parallel=True, cache=True)
+def _max_rows(x, ins, outs, start, out, source):
+    for tile in prange(start.shape[0]):
+        for p in range(start[tile, 0], start[tile, -1]):
+            i, o = ins[p], outs[p]
+            for c in range(x.shape[1]):
+                if source[o, c] < 0 or x[i, c] > out[o, c]:
+                    out[o, c], source[o, c] = x[i, c], i
+
+
+@njit(parallel=True, cache=True)
+def _max_gradient(g, source, ins, outs, start, total):
+    """Walks reverse pairs: ``ins`` are rows of the pooled grid, ``outs`` of the input."""
+    for tile in prange(start.shape[0]):
+        for p in range(start[tile, 0], start[tile, -1]):
+            o, i = ins[p], outs[p]
+            for c in range(g.shape[1]):
+                if source[o, c] == i:
+                    total[i, c] += g[o, c]

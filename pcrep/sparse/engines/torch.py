@@ -1,0 +1,114 @@
+"""The reference engine: plain torch operators, on any device."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pcrep.sparse.engines.base import BITS, LIMIT, Engine, Geometry, Reduce
+
+
+def pack(coordinates: Tensor) -> Tensor:
+    """(N, 4) [batch, x, y, z] -> (N,) int64 keys whose order is that of the coordinates."""
+    b, x, y, z = coordinates.long().unbind(1)
+    return ((((b << BITS) + x + LIMIT << BITS) + y + LIMIT) << BITS) + z + LIMIT
+
+
+def key_differences(offsets: Tensor) -> Tensor:
+    """(K, 3) offsets -> (K,) what they add to the key of a voxel."""
+    x, y, z = offsets.unbind(1)
+    return (((x << BITS) + y) << BITS) + z
+
+
+def number_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """First rows (M,) and number (N,) of distinct keys, in order of first appearance."""
+    distinct, number = torch.unique(keys, return_inverse=True)  # in order of the keys
+    rows = torch.arange(len(keys), device=keys.device)
+    first = torch.full_like(distinct, len(keys)).scatter_reduce_(0, number, rows, "amin")
+    first, order = first.sort()
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=keys.device)
+    return first, rank[number]
+
+
+class TableMap:
+    """A kernel map as a neighbour table.
+
+    table : (K, N_out) int32, the input row that tap k of each output reads, -1 for none.
+    inputs : N_in.
+    mirrored : :attr:`Geometry.mirrored`; then the reverse table is the table, taps reversed.
+    """
+
+    def __init__(self, table: Tensor, inputs: int, mirrored: bool = False):
+        self.table, self.inputs, self.mirrored = table, inputs, mirrored
+
+    @cached_property
+    def reverse(self) -> Tensor:
+        """(K, N_in) int32, the output row that reads each input at tap k, -1 for none."""
+        if self.mirrored:
+            return self.table.flip(0)
+        reverse = self.table.new_full((len(self.table), self.inputs), -1)
+        tap, out = torch.nonzero(self.table >= 0, as_tuple=True)
+        reverse[tap, self.table[tap, out].long()] = out.to(torch.int32)
+        return reverse
+
+    def swapped(self) -> "TableMap":
+        swapped = TableMap(self.reverse, self.table.shape[1], self.mirrored)
+        swapped.reverse = self.table
+        return swapped
+
+
+class Torch(Engine):
+    name = "torch"
+
+    def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        return number_rows(pack(coordinates))
+
+    def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
+        cells = coordinates.clone()
+        cells[:, 1:] = coordinates[:, 1:].div(out_stride, rounding_mode="floor") * out_stride
+        return cells[number_rows(pack(cells))[0]]
+
+    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> TableMap:
+        keys, rows = pack(inputs).sort()
+        deltas = key_differences(geometry.offsets().to(inputs.device))
+        taps = []
+        for delta in deltas:
+            wanted = pack(outputs) + delta
+            place = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
+            taps.append(torch.where(keys[place] == wanted, rows[place], -1).to(torch.int32))
+        table = torch.stack(taps)
+        return TableMap(table, len(inputs), geometry.mirrored)
+
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: TableMap) -> Tensor:
+        out = features.new_zeros(kernel_map.table.shape[1], weight.shape[2])  # (N_out, D)
+        for tap, matrix in zip(kernel_map.table, weight, strict=True):
+            seen = torch.nonzero(tap >= 0).squeeze(1)  # no row twice: the sum's order is the taps'
+            out = out.index_add(0, seen, features[tap[seen]] @ matrix)
+        return out
+
+    def pool(self, features: Tensor, kernel_map: TableMap, reduce: Reduce) -> Tensor:
+        table = kernel_map.table
+        if reduce == "max":
+            return self._max(features, table)
+        out = features.new_zeros(table.shape[1], features.shape[1])
+        for tap in table:
+            seen = torch.nonzero(tap >= 0).squeeze(1)
+            out = out.index_add(0, seen, features[tap[seen]])
+        if reduce == "sum":
+            return out
+        return out / (table >= 0).sum(0).clamp(min=1)[:, None]
+
+    @staticmethod
+    def _max(features: Tensor, table: Tensor) -> Tensor:
+        """The largest input; of equal ones the first, which alone receives the gradient."""
+        values = features.detach()
+        best = values.new_full((table.shape[1], values.shape[1]), -torch.inf)
+        row = torch.zeros_like(best, dtype=torch.int64)
+        for tap in table:
+            value = torch.where(tap[:, None] >= 0, values[tap.clamp(min=0)], -torch.inf)
+            better = value > best
+            best = torch.where(better, value, best)
+            row = torch.where(better, tap[:, None].long(), row)
+        seen = (table >= 0).any(0)[:, None]
+        return torch.where(seen, features.gather(0, row), 0)

@@ -1,0 +1,149 @@
+"""The voxels of a cloud at every tensor stride, and the kernel maps between them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pcrep.sparse.engines import Engine, Geometry
+from pcrep.sparse.engines.base import BATCHES, LIMIT
+
+
+class Maps:
+    """Coordinates by tensor stride, and kernel maps by geometry, each made once.
+
+    All tensors that descend from a cloud share one: the blocks of a level share its kernel maps, and
+    a decoder walks the encoder's maps the other way. (MinkowskiEngine: the coordinate manager.)
+
+    Parameters
+    ----------
+    engine : makes the maps.
+    coordinates : (N, 4) int32 distinct, checked rows [batch, x, y, z], multiples of ``stride``.
+    stride : their tensor stride.
+    """
+
+    def __init__(self, engine: Engine, coordinates: Tensor, stride: int):
+        self.engine = engine
+        self._coordinates = {stride: coordinates}
+        self._maps: dict[Geometry, Any] = {}
+        self.batch_size = int(coordinates[:, 0].max()) + 1
+        low, high = coordinates[:, 1:].aminmax(dim=0)
+        self._low, self._high = low.tolist(), high.tolist()
+
+    @property
+    def strides(self) -> list[int]:
+        """The tensor strides at which there are voxels."""
+        return sorted(self._coordinates)
+
+    def coordinates(self, stride: int) -> Tensor:
+        """(N, 4) voxels at a tensor stride.
+
+        Raises
+        ------
+        ValueError
+            There are none at this stride.
+        """
+        if stride not in self._coordinates:
+            raise ValueError(f"no voxels at tensor stride {stride}, found strides {self.strides}")
+        return self._coordinates[stride]
+
+    def insert(self, coordinates: Tensor, stride: int) -> None:
+        """Lay down the voxels of a stride instead of the cells of the finer ones.
+
+        For grids that another library made: spconv keeps every site that a tap reaches.
+        """
+        if stride in self._coordinates:
+            raise ValueError(f"there are voxels at tensor stride {stride} already")
+        check_coordinates(coordinates, stride)
+        first, _ = self.engine.insert(coordinates, stride)
+        if len(first) < len(coordinates):
+            raise ValueError(f"coordinates hold {len(coordinates) - len(first)} duplicate voxels")
+        self._coordinates[stride] = coordinates
+
+    def downsample(self, stride: int, factor: int) -> int:
+        """See to it that there are voxels at ``stride * factor``; return that stride."""
+        coarse = stride * factor
+        if coarse not in self._coordinates:
+            self._coordinates[coarse] = self.engine.downsample(
+                self.coordinates(stride), stride, coarse
+            )
+        return coarse
+
+    def kernel_map(self, geometry: Geometry) -> Any:
+        """The map of a geometry between voxels that are there.
+
+        Raises
+        ------
+        ValueError
+            No voxels at one of the strides, or neighbours beyond the range of packed keys.
+        """
+        if geometry not in self._maps:
+            inputs = self.coordinates(geometry.inputs)
+            outputs = self.coordinates(geometry.outputs)
+            self._check_reach(geometry)
+            self._maps[geometry] = self.engine.kernel_map(geometry, inputs, outputs)
+        return self._maps[geometry]
+
+    def _check_reach(self, geometry: Geometry) -> None:
+        """Keys of neighbours must not run over into the next axis."""
+        reach = geometry.offsets().abs().max().item() + geometry.outputs
+        if min(self._low) - reach < -LIMIT or max(self._high) + reach >= LIMIT:
+            raise ValueError(
+                f"coordinates span {self._low} to {self._high} and the kernel reaches {reach} "
+                f"voxels further, expected to stay in [{-LIMIT}, {LIMIT}); subtract an origin from "
+                "the coordinates"
+            )
+
+
+def check_coordinates(coordinates: Tensor, stride: int) -> None:
+    """Raise a ValueError that says what is wrong with the coordinates of a cloud.
+
+    Expected: int32 (N, 4) rows [batch, x, y, z], N > 0; batch sorted from 0 without gaps and below
+    512; x, y, z in [-2^17, 2^17), multiples of the tensor stride.
+    """
+    if coordinates.ndim != 2 or coordinates.shape[1] != 4:
+        raise ValueError(
+            f"coordinates have shape {tuple(coordinates.shape)}, expected (N, 4) rows "
+            "[batch, x, y, z]"
+        )
+    if coordinates.dtype != torch.int32:
+        raise ValueError(
+            f"coordinates have dtype {coordinates.dtype}, expected torch.int32; quantise floating "
+            "points with pcrep.voxelize or pcrep.sparse.Field"
+        )
+    if len(coordinates) == 0:
+        raise ValueError("coordinates hold no voxel, expected at least one")
+    batch = coordinates[:, 0]
+    steps = batch.diff()
+    if int(batch[0]) != 0 or bool(((steps < 0) | (steps > 1)).any()):
+        raise ValueError(_describe_batch(batch, steps))
+    if int(batch[-1]) >= BATCHES:
+        raise ValueError(f"coordinates hold {int(batch[-1]) + 1} batch elements, at most {BATCHES}")
+    low, high = (int(v) for v in coordinates[:, 1:].aminmax())
+    if low < -LIMIT or high >= LIMIT:
+        raise ValueError(
+            f"coordinates lie between {low} and {high}, expected [{-LIMIT}, {LIMIT}) so that a "
+            "voxel packs into 64 bits; subtract an origin, or take larger voxels"
+        )
+    if stride != 1 and bool((coordinates[:, 1:] % stride).any()):
+        row = int((coordinates[:, 1:] % stride).any(1).nonzero()[0])
+        raise ValueError(
+            f"coordinates row {row} is {coordinates[row].tolist()}, expected multiples of the "
+            f"tensor stride {stride}"
+        )
+
+
+def _describe_batch(batch: Tensor, steps: Tensor) -> str:
+    if int(batch[0]) != 0:
+        return f"the batch index starts at {int(batch[0])}, expected 0"
+    row = int(((steps < 0) | (steps > 1)).nonzero()[0]) + 1
+    before, here = int(batch[row - 1]), int(batch[row])
+    if here < before:
+        return (
+            f"the batch index falls from {before} to {here} at row {row}, expected sorted rows; "
+            "order the rows with batch.argsort(stable=True)"
+        )
+    return (
+        f"the batch index jumps from {before} to {here} at row {row}: batch element {before + 1} is "
+        "empty, expected no gaps; leave empty elements out of the batch"
+    )

@@ -1,0 +1,218 @@
+"""Sparse tensors: features on the occupied voxels of a batch of clouds."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pcrep.sparse.engines import Engine, EngineName, create
+from pcrep.sparse.kernel_map import Maps, check_coordinates
+
+Duplicates = Literal["error", "average", "sum", "first"]
+
+
+class SparseTensor:
+    """Features (N, C) on voxels (N, 4) of a tensor stride.
+
+    Rows keep the order in which they come. Operations on features go through :meth:`map`; tensors
+    that share :attr:`maps` and stride have the same rows and may be added and concatenated.
+
+    Parameters
+    ----------
+    coordinates : (N, 4) int32 rows [batch, x, y, z] in voxels; the batch index counts up from 0, no
+        element empty; x, y, z in [-2^17, 2^17), negative ones welcome.
+    features : (N, C) floating point on the same device, finite.
+    stride : tensor stride, of which x, y and z are multiples; 1 for a fresh cloud.
+    duplicates : what to do where a voxel comes more than once: refuse (``error``), or keep one row
+        in the place of the first with the ``average``, the ``sum`` or the ``first`` of the features.
+    engine : see :func:`pcrep.sparse.engines.create`.
+
+    Raises
+    ------
+    ValueError
+        Anything of the above that does not hold; the message says what was found.
+    """
+
+    features: Tensor
+    maps: Maps
+    stride: int
+
+    def __init__(
+        self,
+        coordinates: Tensor,
+        features: Tensor,
+        stride: int = 1,
+        duplicates: Duplicates = "error",
+        engine: EngineName = "auto",
+    ):
+        if stride < 1:
+            raise ValueError(f"stride is {stride}, expected at least 1")
+        check_coordinates(coordinates, stride)
+        check_features(features, coordinates)
+        if duplicates not in ("error", "average", "sum", "first"):
+            raise ValueError(
+                f"duplicates is {duplicates!r}, expected 'error', 'average', 'sum' or 'first'"
+            )
+        maker = create(engine, coordinates.device)
+        coordinates, self.features, _ = _merge(maker, coordinates, features, stride, duplicates)
+        self.stride = stride
+        self.maps = Maps(maker, coordinates, stride)
+
+    @classmethod
+    def on(cls, maps: Maps, stride: int, features: Tensor) -> "SparseTensor":
+        """Features (N, C) on the voxels that ``maps`` has at a stride."""
+        made = cls.__new__(cls)
+        made.features, made.maps, made.stride = features, maps, stride
+        return made
+
+    @property
+    def coordinates(self) -> Tensor:
+        """(N, 4) int32 rows [batch, x, y, z]."""
+        return self.maps.coordinates(self.stride)
+
+    @property
+    def batch_size(self) -> int:
+        return self.maps.batch_size
+
+    def __len__(self) -> int:
+        """Number of voxels."""
+        return len(self.features)
+
+    def __repr__(self) -> str:
+        voxels, channels = self.features.shape
+        return (
+            f"SparseTensor({voxels} voxels, {channels} channels, stride {self.stride}, batch "
+            f"{self.batch_size}, {self.features.dtype}, {self.maps.engine.name})"
+        )
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "SparseTensor":
+        """``function`` of the features, on the same voxels: (N, C) -> (N, D)."""
+        return self.on(self.maps, self.stride, function(self.features))
+
+    def __add__(self, other: "SparseTensor") -> "SparseTensor":
+        _check_same_voxels(self, other)
+        return self.map(lambda features: features + other.features)
+
+
+def cat(*tensors: SparseTensor) -> SparseTensor:
+    """Concatenate the channels of tensors on the same voxels."""
+    _check_same_voxels(*tensors)
+    return tensors[0].map(lambda _: torch.cat([t.features for t in tensors], 1))
+
+
+class Field:
+    """Points between voxels: quantise them to a sparse tensor, slice results back to them.
+
+    Parameters
+    ----------
+    coordinates : (N, 4) floating point rows [batch, x, y, z], x, y and z in voxels (metres divided
+        by the voxel size); the batch index counts up from 0.
+    features : (N, C).
+
+    (MinkowskiEngine: ``TensorField``, ``sparse`` and ``slice``.)
+    """
+
+    def __init__(self, coordinates: Tensor, features: Tensor):
+        if not coordinates.is_floating_point():
+            raise ValueError(
+                f"coordinates have dtype {coordinates.dtype}, expected floating point; integer "
+                "voxels go to SparseTensor as they are"
+            )
+        if not bool(coordinates.isfinite().all()):
+            raise ValueError("coordinates hold NaN or infinity, expected finite numbers")
+        # Clamped to just beyond the range, so that a far point is reported and not wrapped round.
+        voxels = coordinates.floor().clamp(-(2**30), 2**30).to(torch.int32)
+        check_coordinates(voxels, 1)
+        check_features(features, coordinates)
+        self._voxels, self.features = voxels, features
+        self._number: Tensor | None = None
+        self._maps: Maps | None = None
+
+    def sparse(
+        self, reduce: Literal["average", "sum", "first"] = "average", engine: EngineName = "auto"
+    ) -> SparseTensor:
+        """One row a voxel, in order of first appearance, from the features of its points."""
+        maker = create(engine, self._voxels.device)
+        voxels, features, self._number = _merge(maker, self._voxels, self.features, 1, reduce)
+        self._maps = Maps(maker, voxels, 1)
+        return SparseTensor.on(self._maps, 1, features)
+
+    def slice(self, tensor: SparseTensor) -> Tensor:
+        """(N, D) the features of the voxel that each point lies in.
+
+        Raises
+        ------
+        ValueError
+            The tensor does not descend from :meth:`sparse` of this field, or is coarser than it.
+        """
+        if self._maps is None or tensor.maps is not self._maps:
+            raise ValueError("tensor does not descend from this field, expected one from .sparse()")
+        if tensor.stride != 1:
+            raise ValueError(
+                f"tensor has stride {tensor.stride}, expected 1; bring it up with ConvTranspose or "
+                "Unpool first"
+            )
+        return tensor.features[self._number]
+
+
+def reduce_rows(features: Tensor, number: Tensor, count: int, reduce: str) -> Tensor:
+    """Reduce rows of the same number by ``sum``, ``average`` or ``max``: (N, C) -> (count, C).
+
+    Rows are summed in their order, on a GPU too, where adding by index is not reproducible.
+    """
+    order = number.argsort(stable=True)
+    lengths = torch.bincount(number, minlength=count)
+    name = "mean" if reduce == "average" else reduce
+    return torch.segment_reduce(features[order], name, lengths=lengths, unsafe=True)
+
+
+def check_features(features: Tensor, coordinates: Tensor) -> None:
+    """Raise a ValueError unless features are finite (N, C) beside coordinates (N, 4)."""
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise ValueError(f"features have shape {tuple(features.shape)}, expected (N, C), C > 0")
+    if len(features) != len(coordinates):
+        raise ValueError(
+            f"features have {len(features)} rows and coordinates {len(coordinates)}, expected one "
+            "row of features a row of coordinates"
+        )
+    if not features.is_floating_point():
+        raise ValueError(f"features have dtype {features.dtype}, expected floating point")
+    if features.device != coordinates.device:
+        raise ValueError(
+            f"features are on {features.device} and coordinates on {coordinates.device}, expected "
+            "the same device"
+        )
+    finite = features.detach().isfinite()
+    if not bool(finite.all()):
+        row = int((~finite).any(1).nonzero()[0])
+        raise ValueError(f"features row {row} holds NaN or infinity, expected finite numbers")
+
+
+def _merge(
+    engine: Engine, coordinates: Tensor, features: Tensor, stride: int, duplicates: Duplicates
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct coordinates, their features, and the number (N,) of the voxel of each row."""
+    coordinates = coordinates.contiguous()
+    first, number = engine.insert(coordinates, stride)
+    extra = len(coordinates) - len(first)
+    if not extra:
+        return coordinates, features, number
+    if duplicates == "error":
+        raise ValueError(
+            f"coordinates hold {extra} duplicate rows of {len(coordinates)}; say what to do with "
+            "them: duplicates='average', 'sum' or 'first'"
+        )
+    if duplicates == "first":
+        return coordinates[first], features[first], number
+    return coordinates[first], reduce_rows(features, number, len(first), duplicates), number
+
+
+def _check_same_voxels(*tensors: SparseTensor) -> None:
+    first, *others = tensors
+    for other in others:
+        if other.maps is not first.maps or other.stride != first.stride:
+            raise ValueError(
+                f"{first} and {other} lie on different voxels, expected tensors of one cloud and "
+                "stride"
+            )
