@@ -1,0 +1,135 @@
+"""The run folder: what a tool writes, so that a run can be read, resumed and trusted.
+
+    output/
+      config.toml           the resolved configuration
+      env.json              versions, commit, machine
+      result.json           the summary over seeds, written last
+      report.html           plots
+      encoder.safetensors   the encoder that ``load_encoder(output)`` opens
+      seed-0/ ...           metrics.jsonl, checkpoint.pt, encoder.safetensors, result.json of a seed
+
+Every file appears by atomic rename: a killed run leaves the old file or the new one, never half.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from common import config as configuration
+from common.errors import UserError
+
+# What may change between a run and its resumption: where and how long, never what is computed.
+FREE_TO_CHANGE = ("resume", "output", "device", "data_root")
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Call ``write`` on a temporary file beside ``path``, flush it to disk, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide results from colleagues
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and machine, for ``env.json``."""
+    git = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "commit": git.stdout.strip() or None,
+        "packages": {d.name: d.version for d in distributions() if d.name is not None},
+    }
+
+
+class Run:
+    """A run folder that is being filled.
+
+    Parameters
+    ----------
+    output : the folder. It must be new or empty, unless ``resume``.
+    config : the dataclass that describes the run; written to ``config.toml``.
+    resume : continue the run that the folder holds. Its configuration must be the same, but for
+        ``output``, ``device`` and ``data_root``.
+
+    Raises
+    ------
+    UserError
+        The folder holds a run and ``resume`` is off; or the run in it had another configuration.
+    """
+
+    def __init__(self, output: str | Path, config: Any, resume: bool = False):
+        self.output, self.config, self.resume = Path(output), config, resume
+        path = self.output / "config.toml"
+        if not path.exists():
+            if self.output.exists() and (self.output.is_file() or any(self.output.iterdir())):
+                raise UserError(
+                    f"{output}: exists and holds no run; give another --output or an empty folder"
+                )
+            write_text(path, configuration.to_toml(config))
+        elif not resume:
+            raise UserError(
+                f"{output}: already holds a run; continue it with --resume or give another --output"
+            )
+        else:
+            self._check_same_configuration(path)
+        write_json(self.output / "env.json", environment())
+
+    def seed_folder(self, seed: int) -> Path:
+        return self.output / f"seed-{seed}"
+
+    def unfinished(self, seeds: Sequence[int]) -> list[int]:
+        """The seeds that have no result yet."""
+        return [seed for seed in seeds if not (self.seed_folder(seed) / "result.json").exists()]
+
+    def add(self, seed: int, result: dict[str, Any]) -> None:
+        """Write the result of a seed, which marks the seed as finished."""
+        write_json(self.seed_folder(seed) / "result.json", result)
+
+    def results(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
+        return [json.loads((self.seed_folder(s) / "result.json").read_text()) for s in seeds]
+
+    def _check_same_configuration(self, path: Path) -> None:
+        before = configuration.load(type(self.config), path)
+        free = {
+            name: getattr(before, name) for name in FREE_TO_CHANGE if hasattr(self.config, name)
+        }
+        if replace(self.config, **free) == before:
+            return
+        old, new = configuration.to_dict(before), configuration.to_dict(self.config)
+        name = next(n for n in {**old, **new} if old.get(n) != new.get(n) and n not in free)
+        raise UserError(
+            f"{path}: the run to resume had {name} = {old.get(name)}, found {new.get(name)}; "
+            "resume with the same configuration or give another --output"
+        )

@@ -1,0 +1,66 @@
+"""Encoders on disk: safetensors with the configuration in the header. Nothing is unpickled."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from common.errors import UserError
+from common.runs import write_atomically
+
+FILE = "encoder.safetensors"
+
+
+def save_encoder(path: str | Path, encoder: nn.Module, kind: str, config: dict[str, Any]) -> None:
+    """Write the weights of ``encoder`` and what is needed to build it again.
+
+    Parameters
+    ----------
+    path : file to write (atomically).
+    kind : the name under which the package knows the class.
+    config : JSON-able keyword arguments of the class.
+    """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in encoder.state_dict().items()}
+    header = {"kind": kind, "config": json.dumps(config)}
+    write_atomically(Path(path), lambda file: file.write(save(tensors, header)))
+
+
+def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch.Tensor]]:
+    """``(kind, config, tensors)`` of an encoder file, or of the run folder that holds one.
+
+    Raises
+    ------
+    UserError
+        Nothing there, a truncated file, or a file that is no encoder of this project.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / FILE
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected an encoder file or a finished run folder")
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from error
+    if not {"kind", "config"} <= header.keys():
+        raise UserError(f"{path}: a safetensors file without this project's header; not an encoder")
+    return header["kind"], json.loads(header["config"]), tensors
+
+
+def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | Path) -> None:
+    """Load ``tensors``; name the first one that does not fit instead of listing all of them."""
+    own = module.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        expected = tuple(own[name].shape) if name in own else "nothing"
+        if found != expected:
+            raise UserError(
+                f"{where}: weights of another model: {name} is {found}, expected {expected}"
+            )
+    module.load_state_dict(tensors)
