@@ -1,8 +1,8 @@
-"""Reading a series at other places: the two loops behind every slice, warp, permutation and crop.
+"""The loops behind slices, warps, permutations and crops: where to read, reading, and curves.
 
 Each stands here twice. Numba runs on CPU, in parallel over the batch and in one pass over memory;
-torch runs wherever the tensors live and is differentiable in x. ``piecewise`` and ``resample`` pick
-by device; both sides do the same arithmetic in the same order, and a test holds them equal.
+torch runs wherever the tensors live and is differentiable in x. The public
+functions pick by device, and a test holds both sides equal.
 """
 
 import os
@@ -52,6 +52,20 @@ def piecewise(starts: Tensor, sources: Tensor, slopes: Tensor, length: int) -> T
     return piecewise_torch(starts, sources, slopes, length)
 
 
+def curves(basis: Tensor, weights: Tensor) -> Tensor:
+    """Curves around 1: ``1 + sum_k basis[t, k] * weights[b, k, c]``.
+
+    basis: (T, K), weights: (B, K, C), both float64 or both float32. Returns (B, T, C) in that
+    dtype. A matrix product, but one that is the same to the bit whatever the batch and the threads,
+    which BLAS does not promise, and no slower for the few K of a spline.
+    """
+    if compiled(weights):
+        y = weights.new_empty((len(weights), len(basis), weights.shape[2]))
+        _run(_curves, basis.T.contiguous(), weights.contiguous(), y)
+        return y
+    return curves_torch(basis, weights)
+
+
 def compiled(x: Tensor) -> bool:
     """Whether numba takes this tensor: on CPU, float32 or float64, and no gradient to be kept."""
     graph = torch.is_grad_enabled() and x.requires_grad
@@ -90,6 +104,11 @@ def piecewise_torch(starts: Tensor, sources: Tensor, slopes: Tensor, length: int
     return sources.gather(1, piece) + slopes.gather(1, piece) * (steps - starts.gather(1, piece))
 
 
+def curves_torch(basis: Tensor, weights: Tensor) -> Tensor:
+    """:func:`curves` in torch operations."""
+    return torch.einsum("tk,bkc->btc", basis, weights) + 1
+
+
 @numba.njit(parallel=True, cache=True)
 def _resample(x, positions, y):
     batch, length, channels = y.shape
@@ -119,6 +138,21 @@ def _piecewise(starts, sources, slopes, positions):
             while s + 1 < pieces and starts[b, s + 1] <= t:
                 s += 1
             positions[b, t] = sources[b, s] + slopes[b, s] * (t - starts[b, s])
+
+
+@numba.njit(parallel=True, cache=True)
+def _curves(basis, weights, y):
+    batch, length, channels = y.shape
+    for b in numba.prange(batch):
+        curve = np.empty(length, y.dtype)  # time innermost, where the processor has vectors for it
+        for c in range(channels):
+            curve[:] = 0
+            for k in range(len(basis)):
+                weight = weights[b, k, c]
+                for t in range(length):
+                    curve[t] += weight * basis[k, t]
+            for t in range(length):
+                y[b, t, c] = 1 + curve[t]
 
 
 def _run(kernel, *tensors: Tensor) -> None:

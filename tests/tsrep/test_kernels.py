@@ -10,7 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsrep.kernels import compiled, piecewise, piecewise_torch, resample, resample_torch
+from tsrep.kernels import (
+    compiled,
+    curves,
+    curves_torch,
+    piecewise,
+    piecewise_torch,
+    resample,
+    resample_torch,
+)
 
 SIDES = pytest.mark.parametrize("side", ["numba", "torch"])
 sizes = st.integers(1, 9)
@@ -80,8 +88,25 @@ def test_piecewise_equals_a_loop(side, batch, pieces, length, seed):
     )
 
 
+@SIDES
+@settings(deadline=None)
+@given(batch=sizes, length=st.integers(0, 9), knots=sizes, channels=sizes, seed=st.integers(0, 99))
+def test_curves_equal_a_loop(side, batch, length, knots, channels, seed):
+    random = np.random.default_rng(seed)
+    basis = random.normal(size=(length, knots))
+    weights = random.normal(size=(batch, knots, channels))
+    found = (curves if side == "numba" else curves_torch)(*map(torch.from_numpy, (basis, weights)))
+    for b, t, c in np.ndindex(batch, length, channels):
+        expected = 1 + sum(basis[t, k] * weights[b, k, c] for k in range(knots))
+        assert found[b, t, c].item() == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_numba_equals_torch(dtype):
+    basis, weights = torch.rand(200, 6, dtype=dtype), torch.rand(16, 6, 7, dtype=dtype) - 0.5
+    torch.testing.assert_close(
+        curves(basis, weights), curves_torch(basis, weights), rtol=0, atol=1e-6
+    )
     random = np.random.default_rng(0)
     x = torch.from_numpy(some_series(random, 16, 200, 7)).to(dtype)
     positions = torch.from_numpy(some_positions(random, 16, 300, 199))

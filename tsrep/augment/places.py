@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tsrep.augment.base import Augmentation, Dice, PerSample, check, spline, within
-from tsrep.kernels import piecewise, resample
+from tsrep.kernels import curves, piecewise, resample
 
 Pieces = tuple[Tensor, Tensor, Tensor]  # starts, sources, slopes: float64 (B, S)
 
@@ -121,12 +121,12 @@ class TimeWarp(PerSample):
     knots: int = within(4, 0)
 
     def _draw_amounts(self, dice: Dice, amount: Tensor) -> tuple[Tensor]:
-        return (dice.normal(self.knots + 2, scale=self.sigma * amount),)  # (B, K)
+        return (dice.normal(self.knots + 2, 1, scale=self.sigma * amount),)  # (B, K, 1)
 
     def _apply(self, x: Tensor, bumps: Tensor) -> Tensor:
         last = x.shape[1] - 1
         basis = spline(x.shape[1], self.knots + 2, between=True).to(x.device)  # (T - 1, K)
-        speed = (bumps.double() @ basis.T).add_(1).clamp_(min=self.slowest)  # (B, T - 1)
+        speed = curves(basis, bumps.double())[..., 0].clamp_(min=self.slowest)  # (B, T - 1)
         walked = torch.nn.functional.pad(speed.cumsum(1), (1, 0))  # (B, T)
         return resample(x, walked * (last / walked[:, -1:].clamp(min=self.slowest)))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tsrep.augment.base import Dice, PerSample, spline, within
+from tsrep.kernels import curves
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,7 @@ class MagnitudeWarp(PerSample):
     def _apply(self, x: Tensor, bumps: Tensor) -> Tensor:
         exact = torch.promote_types(x.dtype, torch.float32)
         basis = spline(x.shape[1], self.knots + 2).to(x.device, exact)  # (T, K)
-        # 1 + W @ bumps, not W @ (1 + bumps): rows of W sum to 1 only up to rounding.
-        curve = torch.einsum("tk,bkc->btc", basis, bumps.to(exact)).add_(1)
-        return x * curve.to(x.dtype)
+        return x * curves(basis, bumps.to(exact)).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -191,6 +190,8 @@ class FrequencyMask(PerSample):
         return (chance < (self.ratio * amount)[:, None, None],)  # (B, F, C)
 
     def _apply(self, x: Tensor, removed: Tensor) -> Tensor:
+        if x.numel() == 0:
+            return x.clone()  # the transform refuses what is empty
         exact = torch.promote_types(x.dtype, torch.float32)
         known = x.masked_fill(x.isnan(), 0).to(exact)
         spectrum = torch.fft.rfft(known, dim=1) * removed
