@@ -1,0 +1,140 @@
+"""Classification probes on frozen embeddings: RBF-SVM, linear, k nearest neighbours.
+
+Each takes training rows ``x: (n, d)`` with labels ``y: (n,)``, chooses its parameter by 5-fold
+cross-validation on them alone, and is fitted on all of them.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import SVC
+
+FOLDS = 5
+HARD = 1e8  # stands for the papers' C = inf, which scikit-learn refuses (its issue 29772)
+SVM_PENALTIES = (*(10.0**k for k in range(-4, 5)), HARD)
+"""C of the TS2Vec and AutoTCL protocol."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A fitted probe. choice: the parameter that was chosen. validation: its mean accuracy over the
+    folds, None where nothing was chosen.
+    """
+
+    model: ClassifierMixin
+    choice: float
+    validation: float | None
+
+    def predict(self, x) -> np.ndarray:
+        """x: (n, d) -> labels (n,)."""
+        return self.model.predict(_array(x))
+
+    def accuracy(self, x, y) -> float:
+        """Share of rows ``x: (n, d)`` whose predicted label is that of ``y: (n,)``."""
+        return float(np.mean(self.predict(x) == _array(y)))
+
+
+def svm_probe(
+    x,
+    y,
+    penalties: Sequence[float] = SVM_PENALTIES,
+    max_rows: int = 10_000,
+    seed: int = 0,
+) -> Classifier:
+    """RBF-SVM with ``gamma="scale"``, C chosen as ``GridSearchCV(SVC(), ..., cv=5)`` would.
+
+    The protocol of TS2Vec and AutoTCL: more than ``max_rows`` rows are subsampled, with ``seed``,
+    in the proportions of the classes; with fewer than 50 rows, or fewer than 5 a class on average,
+    C is 1e8 without a search. The kernel matrix of a fold is formed once for all C.
+    """
+    x, y = _rows(x, y)
+    x, y = _subsample(x.astype(np.float64), y, max_rows, seed)
+    if len(y) < 50 or len(y) // len(np.unique(y)) < 5:
+        return Classifier(SVC(C=HARD).fit(x, y), HARD, None)
+    folds = _folds(x, y)
+    accuracy = np.array([_svm_accuracies(x, y, *fold, penalties) for fold in folds]).mean(axis=0)
+    best = int(accuracy.argmax())
+    model = SVC(C=penalties[best]).fit(x, y)
+    return Classifier(model, penalties[best], float(accuracy[best]))
+
+
+def linear_probe(x, y, penalties: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0)) -> Classifier:
+    """Multinomial logistic regression on standardised columns.
+
+    penalties: inverse strengths C to choose from; C is 1 without a search where a class has fewer
+    than 5 rows.
+    """
+    x, y = _rows(x, y)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return _grid_search(model, "logisticregression__C", penalties, 1.0, x, y)
+
+
+def knn_probe(x, y, neighbours: Sequence[int] = (1, 5, 20)) -> Classifier:
+    """Majority among the k nearest training rows by cosine similarity.
+
+    neighbours: k to choose from; k is 1 without a search where a class has fewer than 5 rows.
+    """
+    x, y = _rows(x, y)
+    smallest_fold = len(y) - -(-len(y) // FOLDS)
+    neighbours = [k for k in neighbours if k <= smallest_fold] or [1]
+    model = make_pipeline(Normalizer(), KNeighborsClassifier())
+    return _grid_search(model, "kneighborsclassifier__n_neighbors", neighbours, 1, x, y)
+
+
+def _grid_search(model, name: str, grid: Sequence, default: Any, x, y) -> Classifier:
+    if np.unique(y, return_counts=True)[1].min() < FOLDS:
+        return Classifier(model.set_params(**{name: default}).fit(x, y), default, None)
+    search = GridSearchCV(model, {name: list(grid)}, cv=FOLDS).fit(x, y)
+    return Classifier(search.best_estimator_, search.best_params_[name], float(search.best_score_))
+
+
+def _folds(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    with warnings.catch_warnings():
+        # The protocol asks for 5 rows a class on average; a rare class may miss some folds.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return list(StratifiedKFold(FOLDS).split(x, y))
+
+
+def _svm_accuracies(x, y, train, test, penalties: Sequence[float]) -> list[float]:
+    """Accuracy on one fold for each C."""
+    if (y[train] == y[train][0]).all():  # an SVM needs two classes
+        return [float(np.mean(y[test] == y[train][0]))] * len(penalties)
+    gamma = 1 / (x.shape[1] * x[train].var() or 1.0)  # SVC's gamma="scale"
+    fitted, asked = rbf_kernel(x[train], gamma=gamma), rbf_kernel(x[test], x[train], gamma)
+    models = (SVC(C=c, kernel="precomputed").fit(fitted, y[train]) for c in penalties)
+    return [float(np.mean(model.predict(asked) == y[test])) for model in models]
+
+
+def _subsample(x: np.ndarray, y: np.ndarray, max_rows: int, seed: int):
+    if len(y) <= max_rows:
+        return x, y
+    # A class with a single row cannot be split in proportion.
+    stratify = y if np.unique(y, return_counts=True)[1].min() > 1 else None
+    kept, _ = train_test_split(
+        np.arange(len(y)), train_size=max_rows, random_state=seed, stratify=stratify
+    )
+    return x[kept], y[kept]
+
+
+def _array(x) -> np.ndarray:
+    return x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
+
+
+def _rows(x, y) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _array(x), _array(y)
+    if x.ndim != 2 or y.shape != x.shape[:1] or len(np.unique(y)) < 2:
+        raise ValueError(
+            f"x has shape {x.shape} and y {y.shape} with {len(np.unique(y))} classes, expected "
+            "(rows, dim) and (rows,) with at least 2 classes"
+        )
+    return x, y
