@@ -117,8 +117,8 @@ class Conv(_Convolution):
 class ConvTranspose(_Convolution):
     """Transposed sparse convolution onto the voxels that the cloud has at the finer stride.
 
-    It walks the kernel map of :class:`Conv` with the same kernel, stride and dilation the other way:
-    ``out[o + offset_k] += x[o] @ weight[k]``. (``MinkowskiConvolutionTranspose``.)
+    It walks the kernel map of :class:`Conv` with the same kernel, stride and dilation the other
+    way: ``out[o + offset_k] += x[o] @ weight[k]``. (``MinkowskiConvolutionTranspose``.)
 
     Raises
     ------

@@ -12,8 +12,8 @@ from pcrep.sparse.engines.base import BATCHES, LIMIT
 class Maps:
     """Coordinates by tensor stride, and kernel maps by geometry, each made once.
 
-    All tensors that descend from a cloud share one: the blocks of a level share its kernel maps, and
-    a decoder walks the encoder's maps the other way. (MinkowskiEngine: the coordinate manager.)
+    All tensors that descend from a cloud share one: the blocks of a level share its kernel maps,
+    and a decoder walks the encoder's maps the other way. (MinkowskiEngine: the coordinate manager.)
 
     Parameters
     ----------
@@ -144,6 +144,6 @@ def _describe_batch(batch: Tensor, steps: Tensor) -> str:
             "order the rows with batch.argsort(stable=True)"
         )
     return (
-        f"the batch index jumps from {before} to {here} at row {row}: batch element {before + 1} is "
-        "empty, expected no gaps; leave empty elements out of the batch"
+        f"the batch index jumps from {before} to {here} at row {row}: batch element {before + 1} "
+        "is empty, expected no gaps; leave empty elements out of the batch"
     )

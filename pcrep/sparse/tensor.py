@@ -24,8 +24,8 @@ class SparseTensor:
         element empty; x, y, z in [-2^17, 2^17), negative ones welcome.
     features : (N, C) floating point on the same device, finite.
     stride : tensor stride, of which x, y and z are multiples; 1 for a fresh cloud.
-    duplicates : what to do where a voxel comes more than once: refuse (``error``), or keep one row
-        in the place of the first with the ``average``, the ``sum`` or the ``first`` of the features.
+    duplicates : what to do where a voxel comes more than once: refuse (``error``), or keep one row,
+        in the place of the first, with the ``average``, the ``sum`` or the ``first`` features.
     engine : see :func:`pcrep.sparse.engines.create`.
 
     Raises

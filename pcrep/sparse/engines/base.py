@@ -22,8 +22,8 @@ class Geometry:
     """Which input voxels an output voxel sees.
 
     Tap ``k`` of the output at ``o`` reads the input at ``o + offset_k``, in voxels. Taps count x
-    fastest, then y, then z. An odd kernel is centred on ``o``; an even one starts there, and so does
-    a cell. This is MinkowskiEngine's hypercube region (its ``kernel_region.hpp``).
+    fastest, then y, then z. An odd kernel is centred on ``o``; an even one starts there, and so
+    does a cell. This is MinkowskiEngine's hypercube region (its ``kernel_region.hpp``).
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Geometry:
 
     @property
     def mirrored(self) -> bool:
-        """Tap k undoes tap K - 1 - k: inputs and outputs are the same voxels, the kernel centred."""
+        """Tap k undoes tap K - 1 - k: inputs and outputs are the same, the kernel is centred."""
         return self.inputs == self.outputs and self.kernel % 2 == 1 and not self.cell
 
     def offsets(self) -> Tensor:
@@ -70,13 +70,13 @@ class Engine(ABC):
     def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         """Number voxels in order of first appearance.
 
-        Returns ``first`` (M,) int64, the row where each distinct voxel first appears, and ``number``
-        (N,) int64, the voxel of each row.
+        Returns ``first`` (M,) int64, the row where each distinct voxel first appears, and
+        ``number`` (N,) int64, the voxel of each row.
         """
 
     @abstractmethod
     def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
-        """(M, 4) the cells ``floor(c / out_stride) * out_stride`` that hold voxels of ``stride``."""
+        """(M, 4) cells ``floor(c / out_stride) * out_stride`` that hold voxels of ``stride``."""
 
     @abstractmethod
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> Any:
@@ -88,4 +88,4 @@ class Engine(ABC):
 
     @abstractmethod
     def pool(self, features: Tensor, kernel_map: Any, reduce: Reduce) -> Tensor:
-        """Reduce the inputs that each output sees: (N_in, C) -> (N_out, C); 0 where it sees none."""
+        """Reduce the inputs that each output sees: (N_in, C) -> (N_out, C); 0 if it sees none."""

@@ -11,14 +11,14 @@ it cannot know that arrays do not overlap. LLVM maps the vectors to what the mac
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import get_num_threads, njit, prange, set_num_threads, types
+from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 TILE = 512
 """Rows of an output tile: its sums, and the rows it reads, stay in a core's L2 cache."""
 _TAPS = 9
-"""Taps whose weight gradients one task sums: it walks the rows of a tile for each of them in turn."""
+"""Taps whose weight gradients one task sums: it walks a tile for each of them in turn."""
 
 _FEATURES = binding.get_host_cpu_features()
 _VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
@@ -132,7 +132,7 @@ def _row_product(rows: int, vectors: int):
 
 
 def _outer_product(rows: int, vectors: int):
-    """``dw[c : c + rows, col:] += sum_p x[i_p, c : c + rows]^T g[o_p, col:]`` over a run of pairs."""
+    """``dw[c : c + rows, col:] += sum_p x[i_p, c : c + rows]^T g[o_p, col:]`` over pairs p."""
 
     @intrinsic
     def kernel(typing, x, c, g, col, dw, dw_start, ins, outs, begin, end):

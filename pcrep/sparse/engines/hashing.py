@@ -171,7 +171,7 @@ def floor_rows(coordinates, stride):
 
 @njit(cache=True)
 def reversed_table(table, inputs):
-    """Table (K, N_in) int32 of the output that reads each input at tap k, -1 where there is none."""
+    """Table (K, N_in) int32 of the output that reads each input at tap k, -1 for none."""
     reverse = np.full((table.shape[0], inputs), _EMPTY, np.int32)
     for k in range(table.shape[0]):
         for o in range(table.shape[1]):

@@ -15,8 +15,14 @@ from pcrep.sparse.engines.torch import key_differences
 
 
 def _follow_torch() -> None:
-    """Use as many threads as torch does."""
-    set_num_threads(max(1, min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)))
+    """Use as many threads as torch does, and leave torch its number.
+
+    Where both run on OpenMP they share it, and numba sets the number to all cores as it starts.
+    """
+    threads = torch.get_num_threads()
+    set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,177 @@
+"""SparseUNet: the Res16UNet family on every engine, and a small one for a CPU."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from torch import nn
+from torch.nn.functional import relu
+
+from common import weights
+from common.errors import UserError
+from pcrep.sparse import BatchNorm, Conv, ConvTranspose, SparseTensor, cat
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Widths and depths of a :class:`SparseUNet`; the defaults are a small one for a CPU."""
+
+    in_channels: int = 3
+    """Channels of the input, such as colour."""
+    stem: int = 16
+    """Channels at the resolution of the input."""
+    stem_kernel: int = 3
+    """Taps along an axis of the first convolution; 5 in the Res16UNet family."""
+    encoder: tuple[int, ...] = (16, 32, 64, 64)
+    """Channels of each coarser level; each halves the resolution."""
+    decoder: tuple[int, ...] = (64, 32, 32, 32)
+    """Channels of each level on the way back."""
+    encoder_blocks: tuple[int, ...] = (1, 1, 1, 1)
+    """Residual blocks of each level."""
+    decoder_blocks: tuple[int, ...] = (1, 1, 1, 1)
+    """Residual blocks of each level on the way back."""
+
+    def __post_init__(self) -> None:
+        levels = len(self.encoder)
+        for name in ("decoder", "encoder_blocks", "decoder_blocks"):
+            if len(getattr(self, name)) != levels:
+                raise UserError(
+                    f"{name} is {getattr(self, name)}, expected {levels} numbers as in encoder"
+                )
+        numbers = (self.in_channels, self.stem, self.stem_kernel, *self.encoder, *self.decoder)
+        if min(*numbers, *self.encoder_blocks, *self.decoder_blocks) < 1 or not levels:
+            raise UserError(f"{self}: expected at least one level and numbers of at least 1")
+
+
+_BLOCKS = {
+    "14": ((1, 1, 1, 1), (1, 1, 1, 1)),
+    "18": ((2, 2, 2, 2), (2, 2, 2, 2)),
+    "34": ((2, 3, 4, 6), (2, 2, 2, 2)),
+}
+_DECODERS = {
+    "14A": (128, 128, 96, 96),
+    "14B": (128, 128, 128, 128),
+    "14C": (192, 192, 128, 128),
+    "18A": (128, 128, 96, 96),
+    "18B": (128, 128, 128, 128),
+    "18C": (192, 192, 128, 128),
+    "34A": (256, 128, 64, 64),
+    "34B": (256, 128, 64, 32),
+    "34C": (256, 128, 96, 96),
+}
+
+
+def res16unet(name: str, in_channels: int = 3) -> UNetConfig:
+    """The published configuration ``14A`` ... ``34C`` of Res16UNet.
+
+    Widths and depths are those of SpatioTemporalSegmentation, which PointContrast and Contrastive
+    Scene Contexts took over (34C). That code defines no 18C; here it has the decoder of 14C.
+    """
+    if name not in _DECODERS:
+        raise UserError(f"name is {name!r}, expected one of {', '.join(_DECODERS)}")
+    encoder_blocks, decoder_blocks = _BLOCKS[name[:2]]
+    return UNetConfig(
+        in_channels=in_channels,
+        stem=32,
+        stem_kernel=5,
+        encoder=(32, 64, 128, 256),
+        decoder=_DECODERS[name],
+        encoder_blocks=encoder_blocks,
+        decoder_blocks=decoder_blocks,
+    )
+
+
+class SparseUNet(nn.Module):
+    """A U-Net of residual blocks on sparse voxels.
+
+    ``stem -> [down, blocks] * levels -> [up, skip, blocks] * levels``: every ``down`` is a
+    convolution of kernel and stride 2, every ``up`` its transpose onto the voxels of the finer
+    level, whose features are concatenated (Choy, Gwak, Savarese, CVPR 2019, fig. 5).
+
+    ``forward`` takes a :class:`SparseTensor` (N, in_channels) and returns one (N, dim) on the same
+    voxels. The engine is the input's; weights do not depend on it.
+    """
+
+    def __init__(self, config: UNetConfig | None = None):
+        super().__init__()
+        self.config = config = config or UNetConfig()
+        self.in_channels, self.dim = config.in_channels, config.decoder[-1]
+        self.stem = ConvNorm(Conv(config.in_channels, config.stem, config.stem_kernel))
+        self.down, self.encoder = nn.ModuleList(), nn.ModuleList()
+        skips, width = [], config.stem
+        for channels, blocks in zip(config.encoder, config.encoder_blocks, strict=True):
+            skips.append(width)
+            self.down.append(ConvNorm(Conv(width, width, 2, 2)))
+            self.encoder.append(_blocks(width, channels, blocks))
+            width = channels
+        self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
+        for channels, blocks in zip(config.decoder, config.decoder_blocks, strict=True):
+            self.up.append(ConvNorm(ConvTranspose(width, channels, 2, 2)))
+            self.decoder.append(_blocks(channels + skips.pop(), channels, blocks))
+            width = channels
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        x = self.stem(x)
+        skips = []
+        for down, blocks in zip(self.down, self.encoder, strict=True):
+            skips.append(x)
+            x = blocks(down(x))
+        for up, blocks in zip(self.up, self.decoder, strict=True):
+            x = blocks(cat(up(x), skips.pop()))
+        return x
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch normalisation, ReLU."""
+
+    def __init__(self, conv: Conv | ConvTranspose):
+        super().__init__()
+        self.conv, self.norm = conv, BatchNorm(conv.out_channels)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        return self.norm(self.conv(x)).map(relu)
+
+
+class BasicBlock(nn.Module):
+    """``relu(shortcut(x) + norm(conv(relu(norm(conv(x))))))`` (He et al., CVPR 2016, fig. 2)."""
+
+    def __init__(self, in_channels: int, channels: int):
+        super().__init__()
+        self.conv1, self.norm1 = Conv(in_channels, channels), BatchNorm(channels)
+        self.conv2, self.norm2 = Conv(channels, channels), BatchNorm(channels)
+        self.downsample = (
+            nn.Sequential(Conv(in_channels, channels, 1), BatchNorm(channels))
+            if in_channels != channels
+            else nn.Identity()
+        )
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        y = self.norm1(self.conv1(x)).map(relu)
+        y = self.norm2(self.conv2(y))
+        return (y + self.downsample(x)).map(relu)
+
+
+def _blocks(in_channels: int, channels: int, count: int) -> nn.Sequential:
+    widths = [in_channels] + [channels] * (count - 1)
+    return nn.Sequential(*(BasicBlock(width, channels) for width in widths))
+
+
+def save_encoder(path: str | Path, encoder: SparseUNet) -> None:
+    """Write weights and configuration to a safetensors file."""
+    weights.save_encoder(path, encoder, SparseUNet.__name__, asdict(encoder.config))
+
+
+def load_encoder(path: str | Path) -> SparseUNet:
+    """The encoder of a file, or of the run folder that holds one, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    UserError
+        Nothing there, no encoder, or the encoder of another package.
+    """
+    kind, config, tensors = weights.read_encoder(path)
+    if kind != SparseUNet.__name__:
+        raise UserError(f"{path}: holds an encoder of kind {kind}, expected {SparseUNet.__name__}")
+    lists = {name: tuple(value) for name, value in config.items() if isinstance(value, list)}
+    encoder = SparseUNet(replace(UNetConfig(**config), **lists))
+    weights.load_into(encoder, tensors, path)
+    return encoder.eval()
