@@ -237,7 +237,7 @@ class _Loop:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         for name, value in losses.items():
-            self.epoch_values.setdefault(f"{phase.name}/{name}", []).append(float(value))
+            self.epoch_values.setdefault(f"{phase.name}/{name}", []).append(float(value.detach()))
 
     def _schedule(self) -> float:
         if self.training.schedule == "constant":

@@ -1,6 +1,6 @@
 """Dilated convolutions over time: the encoder of TS2Vec and, with trend convolutions, of CoST."""
 
-import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +8,16 @@ from torch.nn import functional as F
 
 from common.errors import UserError
 
+Memory = dict[nn.Module, Tensor]
+"""What each layer must remember of the steps before: the state of a stream."""
+
 
 class DilatedConv(nn.Module):
-    """A linear layer, residual blocks of dilated convolutions and, if asked, averaged trend filters.
+    """A linear layer, residual blocks of dilated convolutions and, if asked, trend filters.
 
     ``x (B, T, C) -> embed (B, T, H) -> blocks (B, T, D) -> trend (B, T, D)``
 
-    Block ``i`` has dilation ``kernel_size**i`` rounded to ``2**i``; the last block widens to
-    ``dim``. Without ``trend_kernels`` this is TS2Vec's encoder (Yue et al., AAAI 2022, sec. 3.2);
+    Block ``i`` has dilation ``2**i``; the last block widens to ``dim``. Without ``trend_kernels`` this is TS2Vec's encoder (Yue et al., AAAI 2022, sec. 3.2);
     with ``(1, 2, 4, ..., 128)`` it is CoST's without the seasonal disentangler (Woo et al., ICLR
     2022, sec. 4.1), which AutoTCL uses for forecasting (Zheng et al., ICLR 2024, sec. 4.1).
 
@@ -32,6 +34,9 @@ class DilatedConv(nn.Module):
     trend_kernels : lengths of the causal trend filters whose outputs are averaged; empty for none.
 
     A missing value (NaN) is read as 0 after the first layer, as in TS2Vec.
+
+    ``forward(x, memory)`` continues the series that ``memory`` (an empty dict at its start)
+    remembers: encoding a series in pieces equals encoding it whole.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class DilatedConv(nn.Module):
         widths = [hidden] * (depth + 1) + [dim]
         self.blocks = nn.ModuleList(
             Block(a, b, kernel_size, 2**i, causal, last=i == depth)
-            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            for i, (a, b) in enumerate(pairwise(widths))
         )
         self.trend = Trend(dim, self.trend_kernels) if self.trend_kernels else None
 
@@ -81,20 +86,25 @@ class DilatedConv(nn.Module):
         missing = x.isnan().any(-1, keepdim=True)  # (B, T, 1)
         return self.input(x.nan_to_num()).masked_fill(missing, 0.0)
 
-    def body(self, hidden: Tensor) -> Tensor:
+    def body(self, hidden: Tensor, memory: Memory | None = None) -> Tensor:
         """The layers after ``embed``, (B, T, H) -> (B, T, D)."""
-        y = self.convolve(hidden)
-        return y if self.trend is None else self.trend(y)
+        y = self.convolve(hidden, memory)
+        return y if self.trend is None else self.trend(y, memory)
 
-    def convolve(self, hidden: Tensor) -> Tensor:
+    def convolve(self, hidden: Tensor, memory: Memory | None = None) -> Tensor:
         """The blocks alone, (B, T, H) -> (B, T, D)."""
         y = hidden.transpose(1, 2)  # (B, H, T)
         for block in self.blocks:
-            y = block(y)
+            y = block(y, memory)
         return y.transpose(1, 2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(self.embed(x))
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        return self.body(self.embed(x), memory)
+
+    def last(self, x: Tensor) -> Tensor:
+        """The representation of the last step alone: (B, T, C) -> (B, D)."""
+        y = self.convolve(self.embed(x))
+        return y[:, -1] if self.trend is None else self.trend.last(y)
 
 
 class Block(nn.Module):
@@ -104,49 +114,73 @@ class Block(nn.Module):
         self, inputs: int, outputs: int, kernel_size: int, dilation: int, causal: bool, last: bool
     ):
         super().__init__()
-        reach = (kernel_size - 1) * dilation
-        self.padding = (reach, 0) if causal else (reach // 2, reach // 2)
+        self.reach = (kernel_size - 1) * dilation
+        self.causal = causal
         self.conv1 = nn.Conv1d(inputs, outputs, kernel_size, dilation=dilation)
         self.conv2 = nn.Conv1d(outputs, outputs, kernel_size, dilation=dilation)
         self.skip = nn.Conv1d(inputs, outputs, 1) if last or inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.pad(F.gelu(x), self.padding))
-        y = self.conv2(F.pad(F.gelu(y), self.padding))
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        y = self.conv1(self._pad(F.gelu(x), self.conv1, memory))
+        y = self.conv2(self._pad(F.gelu(y), self.conv2, memory))
         return self.skip(x) + y
+
+    def _pad(self, x: Tensor, conv: nn.Conv1d, memory: Memory | None) -> Tensor:
+        if self.causal:
+            return with_past(x, self.reach, conv, memory)
+        if memory is not None:
+            raise ValueError("an encoder that is not causal cannot continue a stream")
+        return F.pad(x, (self.reach // 2, self.reach // 2))
 
 
 class Trend(nn.Module):
-    """The mean of causal convolutions of several lengths, computed as the one that it is.
+    """The mean of causal convolutions of several lengths, held as the one convolution that it is.
 
-    ``(1/M) sum_m conv_m(x)`` is linear, so it equals a single causal convolution whose taps are the
-    mean of the left-padded kernels. Training multiplies spectra instead of sliding 128 taps of
-    320 x 320 weights; ``last`` is the single product that a window's last step needs.
+    ``(1/M) sum_m conv_m(x)`` is linear in x, so it equals a single causal convolution whose taps
+    are the mean of the left-padded kernels (``merge``). Many steps multiply spectra instead of
+    sliding up to 128 taps of 320 x 320 weights; the last step of a window is one product.
     """
 
     def __init__(self, dim: int, kernels: tuple[int, ...]):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv1d(dim, dim, k) for k in kernels)
+        merged = self.merge([nn.Conv1d(dim, dim, k) for k in kernels])
+        self.weight, self.bias = (nn.Parameter(t.detach()) for t in merged)  # (D, D, K), (D,)
         self.length = max(kernels)
 
-    def taps(self) -> tuple[Tensor, Tensor]:
-        """Weights (D, D, K), oldest tap first, and bias (D,) of the one convolution."""
-        padded = [F.pad(c.weight, (self.length - c.weight.shape[-1], 0)) for c in self.convs]
-        return torch.stack(padded).mean(0), torch.stack([c.bias for c in self.convs]).mean(0)
+    @staticmethod
+    def merge(convs: list[nn.Conv1d]) -> tuple[Tensor, Tensor]:
+        """Weight (D, D, K), oldest tap first, and bias (D,) of the mean of causal convolutions."""
+        length = max(conv.kernel_size[0] for conv in convs)
+        padded = [F.pad(conv.weight, (length - conv.kernel_size[0], 0)) for conv in convs]
+        return torch.stack(padded).mean(0), torch.stack([conv.bias for conv in convs]).mean(0)
 
-    def forward(self, y: Tensor) -> Tensor:
+    def forward(self, y: Tensor, memory: Memory | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
-        weight, bias = self.taps()
         steps = y.shape[1]
-        size = 2 ** math.ceil(math.log2(steps + self.length - 1))
-        spectrum = torch.fft.rfft(y.float(), size, dim=1).transpose(0, 1)  # (F, B, D)
+        past = with_past(y.transpose(1, 2), self.length - 1, self, memory)  # (B, D, K - 1 + T)
+        if steps < 8:  # a stream's few steps are not worth a transform of the weights
+            return F.conv1d(past, self.weight, self.bias).transpose(1, 2)
+        size = 1 << (past.shape[-1] - 1).bit_length()
+        spectrum = torch.fft.rfft(past.float(), size).permute(2, 0, 1)  # (F, B, D)
         # The flip turns torch's cross-correlation into the convolution that a product means.
-        filters = torch.fft.rfft(weight.float().flip(-1), size).permute(2, 1, 0)  # (F, D in, D out)
-        product = (spectrum @ filters).transpose(0, 1)  # (B, F, D)
-        return torch.fft.irfft(product, size, dim=1)[:, :steps] + bias
+        filters = torch.fft.rfft(self.weight.float().flip(-1), size).permute(2, 1, 0)
+        product = (spectrum @ filters).permute(1, 0, 2)  # (B, F, D); F x (D in, D out) filters
+        wrapped = torch.fft.irfft(product, size, dim=1)
+        return wrapped[:, self.length - 1 : self.length - 1 + steps] + self.bias
 
     def last(self, y: Tensor) -> Tensor:
         """The output at the last step alone: (B, T, D) -> (B, D)."""
-        weight, bias = self.taps()
         recent = y[:, -self.length :]
-        return torch.einsum("btd,odt->bo", recent, weight[..., -recent.shape[1] :]) + bias
+        weight = self.weight[..., -recent.shape[1] :]
+        return torch.einsum("btd,odt->bo", recent, weight) + self.bias
+
+
+def with_past(x: Tensor, steps: int, layer: nn.Module, memory: Memory | None) -> Tensor:
+    """``x (B, H, T)`` behind the ``steps`` values before it, zeros where a series begins."""
+    past = None if memory is None else memory.get(layer)
+    if past is None:
+        past = x.new_zeros(*x.shape[:2], steps)
+    whole = torch.cat([past, x], -1)
+    if memory is not None:
+        memory[layer] = whole[..., whole.shape[-1] - steps :]
+    return whole

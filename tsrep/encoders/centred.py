@@ -1,0 +1,61 @@
+"""Instance normalisation that a stream can follow: the level goes around the network."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.errors import UserError
+from tsrep.encoders.dilated_conv import Memory, with_past
+
+
+class Centred(nn.Module):
+    """An encoder that sees a series without its level, and hands the level on beside its output.
+
+        m_t = mean of x_{t-window+1} .. x_t        z_t = [encoder(x - m)_t ; x_t ; m_t]
+
+    A level that drifts makes every window look unlike the training windows, and it is the shortcut
+    by which a contrast tells windows apart. Reversible instance normalisation (Kim et al., ICLR
+    2022) subtracts the mean of a window; a trailing mean does the same for every step of a series
+    in one causal pass. The scale is kept: dividing by a trailing deviation made forecasts worse.
+
+    Parameters
+    ----------
+    encoder : maps (B, T, C) to (B, T, D').
+    window : steps of the trailing mean; a week of hours by default. Before ``window`` steps have
+        passed, the mean is over those there are. Missing values do not count.
+
+    The output has ``dim = D' + 2 C`` channels.
+    """
+
+    def __init__(self, encoder: nn.Module, window: int = 168):
+        super().__init__()
+        if window < 1:
+            raise UserError(f"window: found {window}, expected at least 1 step")
+        self.encoder, self.window = encoder, window
+        self.in_channels, self.causal = encoder.in_channels, encoder.causal
+        self.dim = encoder.dim + 2 * encoder.in_channels
+        self.receptive_field = encoder.receptive_field + window - 1
+
+    @property
+    def config(self) -> dict:
+        return {"encoder": self.encoder.config, "window": self.window}
+
+    def level(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        """The trailing mean (B, T, C) of ``x (B, T, C)``."""
+        known = ~x.isnan()
+        pair = torch.cat([x.nan_to_num(), known.to(x.dtype)], -1).transpose(1, 2)  # (B, 2 C, T)
+        past = with_past(pair.double(), self.window - 1, self, memory)
+        sums = F.pad(past.cumsum(-1), (1, 0))
+        total, count = (sums[..., self.window :] - sums[..., : -self.window]).chunk(2, 1)
+        return (total / count.clamp_min(1)).transpose(1, 2).to(x.dtype)
+
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        level = self.level(x, memory)
+        z = self.encoder(x - level) if memory is None else self.encoder(x - level, memory)
+        return torch.cat([z, x.nan_to_num(), level], -1)
+
+    def last(self, x: Tensor) -> Tensor:
+        """The representation of the last step alone: (B, T, C) -> (B, D)."""
+        level = self.level(x)
+        z = self.encoder.last(x - level)
+        return torch.cat([z, x[:, -1].nan_to_num(), level[:, -1]], -1)

@@ -1,0 +1,118 @@
+"""From a series to its vectors: one a time step, or one an instance."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from common.errors import UserError
+
+CHUNK = 1 << 15  # steps of a causal pass at a time: bounds memory on long series
+
+
+def encode(
+    encoder: nn.Module,
+    values: np.ndarray,
+    *,
+    window: int | None = None,
+    pool: bool = False,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Vectors of each time step (N, T, D), or of each instance (N, D).
+
+    Parameters
+    ----------
+    encoder : (B, T, C) -> (B, T, D).
+    values : (N, T, C) float; NaN where missing, and after the end of a shorter instance.
+    window : represent step t by the last step of the window ``t - window + 1 .. t`` alone, as the
+        papers do for encoders that are not causal (they take 201). Otherwise a causal encoder reads
+        the series in one pass, and an encoder that is not causal sees each series whole.
+    pool : the maximum over the steps of an instance, missing steps left out.
+    batch_size : instances, or windows, at a time.
+
+    Raises
+    ------
+    UserError
+        The number of channels is not the encoder's.
+    """
+    values = np.asarray(values, dtype=np.float32)
+    if values.ndim != 3 or values.shape[2] != encoder.in_channels:
+        raise UserError(
+            f"values: found shape {values.shape}, expected (instances, steps, "
+            f"{encoder.in_channels}), the channels of the encoder"
+        )
+    device = next(encoder.parameters()).device
+    was_training = encoder.training
+    encoder.eval()
+    with torch.inference_mode():
+        if window is None:
+            parts = _whole(encoder, torch.from_numpy(values), device, batch_size)
+        else:
+            parts = _windowed(encoder, torch.from_numpy(values), window, device, batch_size)
+        if pool:
+            found = [_pooled(z, values[rows]) for rows, z in parts]
+        else:
+            found = [z.numpy() for _, z in parts]
+    encoder.train(was_training)
+    return np.concatenate(found)
+
+
+class Stream:
+    """Continue a causal encoding as samples arrive, at a constant cost a sample.
+
+        stream = Stream(encoder)
+        for sample in source:                # (1, C)
+            vector = stream.push(sample)     # (1, D), equal to encoding the whole series
+
+    ``push`` takes any number of steps (T, C) and returns as many vectors (T, D).
+    """
+
+    def __init__(self, encoder: nn.Module):
+        if not encoder.causal:
+            raise UserError("this encoder is not causal: a stream needs one that looks back alone")
+        self.encoder, self.memory = encoder, {}
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        device = next(self.encoder.parameters()).device
+        x = torch.as_tensor(np.asarray(samples), dtype=torch.float32, device=device)
+        with torch.inference_mode():
+            return self.encoder(x[None], self.memory)[0].cpu().numpy()
+
+
+def _whole(
+    encoder: nn.Module, values: Tensor, device: torch.device, batch_size: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Vectors (b, T, D) of instances, a few at a time; long causal passes in chunks."""
+    n, steps, _ = values.shape
+    batch = max(1, min(batch_size, CHUNK // max(steps, 1)))
+    for start in tqdm(range(0, n, batch), desc="encode", delay=2, leave=False):
+        rows = slice(start, start + batch)
+        x = values[rows].to(device)
+        if not encoder.causal or steps <= CHUNK:
+            yield rows, encoder(x).cpu()
+            continue
+        memory: dict = {}
+        pieces = [encoder(piece, memory).cpu() for piece in x.split(CHUNK, 1)]
+        yield rows, torch.cat(pieces, 1)
+
+
+def _windowed(
+    encoder: nn.Module, values: Tensor, window: int, device: torch.device, batch_size: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """As ``_whole``, each step seen through its own window; missing values before the first."""
+    for row, x in enumerate(values):
+        padded = torch.cat([x.new_full((window - 1, x.shape[1]), torch.nan), x])
+        windows = padded.unfold(0, window, 1).transpose(1, 2)  # (T, window, C), a view
+        pieces = [
+            encoder.last(part.to(device)).cpu()
+            for part in tqdm(windows.split(batch_size), desc="encode", delay=2, leave=False)
+        ]
+        yield slice(row, row + 1), torch.cat(pieces)[None]
+
+
+def _pooled(z: Tensor, values: np.ndarray) -> np.ndarray:
+    missing = torch.from_numpy(np.isnan(values).all(-1))  # (n, T)
+    missing &= ~missing.all(1, keepdim=True)  # an instance without any value keeps its zeros
+    return z.masked_fill(missing[..., None], -torch.inf).amax(1).numpy()
