@@ -23,7 +23,7 @@ class Pairs:
       ``|value_i - value_j| <= band``. Equality of floats would find no positive at all.
     - ``ignore``: same id, yet not positive, so a false negative. The pair is dropped.
     - ``value``: ordinal target. What is left is negative, weighted by ``1 + |value_i - value_j|``
-      (distance magnifying of SupReMix, "Mixup Your Own Pairs", section 3.3).
+      (distance magnifying of SupReMix, "Mixup Your Own Pairs").
 
     A negative id equals nothing, not even itself: an unlabelled row has no positive of its own and
     is a plain negative of every other row. Without ``group`` and ``band``, candidate ``i`` is the

@@ -89,7 +89,7 @@ class EpochSampler:
 class ReplicatedSampler(EpochSampler):
     """Rows of several sources, stacked one after the other, each source repeated in an epoch.
 
-    AdaInf: Wang et al., "Do Generated Data Always Help Contrastive Learning?", section 4: when
+    AdaInf: Wang et al., "Do Generated Data Always Help Contrastive Learning?": when
     generated rows are mixed in, repeat the real ones (10 times for 50,000 real and 1 million
     generated) and weaken the augmentation. Compare runs at equal steps, not equal epochs.
 

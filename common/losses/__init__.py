@@ -1,5 +1,70 @@
 """Contrastive losses: pure functions of embeddings, and thin modules; one file a family."""
 
-from common.losses.info_nce import InfoNCE, NTXent, moco, nt_xent
+from common.losses.cacr import CACR, cacr
+from common.losses.decoupled import DCL, DHEL, dcl, dclw, dhel
+from common.losses.hard import HardInfoNCE, hard_info_nce
+from common.losses.info_nce import InfoNCE, MoCo, NTXent, moco, nt_xent
+from common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
+from common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
+from common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
+from common.losses.prototypes import (
+    IntentContrast,
+    PrototypeContrast,
+    intent_contrast,
+    prototype_contrast,
+    spherical_k_means,
+)
+from common.losses.sepclr import SepCLR, joint_entropy, sep_clr
+from common.losses.subspace import GatedInfoNCE, SubspaceGate, gated_info_nce
+from common.losses.supervised import (
+    SoftInfoNCE,
+    SupCon,
+    soft_info_nce,
+    sup_con,
+    tree_memberships,
+)
+from common.losses.supremix import SupReMix, supremix
 
-__all__ = ["InfoNCE", "NTXent", "moco", "nt_xent"]
+__all__ = [
+    "CACR",
+    "DCL",
+    "DHEL",
+    "MVDHEL",
+    "GatedInfoNCE",
+    "HardInfoNCE",
+    "InfoNCE",
+    "IntentContrast",
+    "MVInfoNCE",
+    "MixupInfoNCE",
+    "MoCo",
+    "MultiheadInfoNCE",
+    "NTXent",
+    "PrototypeContrast",
+    "SepCLR",
+    "SoftInfoNCE",
+    "SubspaceGate",
+    "SupCon",
+    "SupReMix",
+    "cacr",
+    "dcl",
+    "dclw",
+    "dhel",
+    "draw_mixup",
+    "gated_info_nce",
+    "hard_info_nce",
+    "intent_contrast",
+    "joint_entropy",
+    "mixup_info_nce",
+    "moco",
+    "multihead_info_nce",
+    "mv_dhel",
+    "mv_info_nce",
+    "nt_xent",
+    "prototype_contrast",
+    "sep_clr",
+    "soft_info_nce",
+    "spherical_k_means",
+    "sup_con",
+    "supremix",
+    "tree_memberships",
+]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from common.losses.checks import same_shape, two_views
 from common.ops import info_nce
 from common.pairs import Pairs
 
@@ -21,11 +22,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5) ->
         first, second: embeddings of two views ``(..., B, D)``, row by row of the same samples.
         temperature: divides the cosines.
     """
-    if first.shape != second.shape:
-        raise ValueError(
-            f"second has shape {tuple(second.shape)}, expected {tuple(first.shape)} as first"
-        )
-    z = normalize(torch.cat([first, second], -2), dim=-1)  # (..., 2B, D)
+    z = two_views(first, second)
     return info_nce(z, z, Pairs.views(first.shape[-2], 2, z.device), temperature)
 
 
@@ -46,9 +43,8 @@ def moco(
         queue: ``(K, D)``, keys of earlier batches.
         temperature: divides the cosines; the paper's default.
     """
+    same_shape("keys", keys, "queries", queries)
     batch, length = len(queries), len(queue)
-    if len(keys) != batch:
-        raise ValueError(f"keys have {len(keys)} rows, expected {batch} as queries")
     candidates = normalize(torch.cat([keys, queue]).detach(), dim=-1)  # (B + K, D)
     sample = torch.arange(batch, device=queries.device)
     group = torch.cat([sample, sample.new_full((length,), -1)])
@@ -78,6 +74,17 @@ class InfoNCE(nn.Module):
         if self.unit:
             anchors, candidates = normalize(anchors, dim=-1), normalize(candidates, dim=-1)
         return info_nce(anchors, candidates, pairs, self.temperature)
+
+
+class MoCo(nn.Module):
+    """:func:`moco` as a module; the queue is :class:`common.queue.FeatureQueue`'s business."""
+
+    def __init__(self, temperature: float = 0.07) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, queries: Tensor, keys: Tensor, queue: Tensor) -> Tensor:
+        return moco(queries, keys, queue, self.temperature)
 
 
 class NTXent(nn.Module):

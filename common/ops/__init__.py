@@ -115,11 +115,15 @@ def info_nce(
 
 def _choose(impl: str, anchors: Tensor, candidates: Tensor, form: Form):
     if impl == "auto":
-        logits = anchors.shape[:-1].numel() * candidates.shape[-2]
-        impl = "dense" if logits <= DENSE_LOGITS else "tiled"
+        return _auto(anchors, candidates, form)
     if impl not in ("dense", "tiled"):
         raise ValueError(f"impl is {impl!r}, expected 'auto', 'dense', 'tiled' or 'triton'")
     return dense if impl == "dense" else tiled
+
+
+def _auto(anchors: Tensor, candidates: Tensor, form: Form):
+    logits = anchors.shape[:-1].numel() * candidates.shape[-2]
+    return dense if logits <= DENSE_LOGITS else tiled
 
 
 def _check_embeddings(anchors: Tensor, candidates: Tensor) -> None:

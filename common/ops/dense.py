@@ -11,7 +11,11 @@ def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float
 
     ``form`` says which sums are taken (:class:`common.ops.Form`).
     """
-    logits = scale * anchors @ candidates.mT  # (G, B, N)
+    return rows_of_logits(scale * anchors @ candidates.mT, relations, form)
+
+
+def rows_of_logits(logits: Tensor, relations: Relations, form) -> Tensor:
+    """The same for logits ``(G, B, N)`` that are no plain inner products."""
     positive, dropped, log_weight = relations.masks()
     weighted = logits if log_weight is None else logits + log_weight
     weighted = weighted.masked_fill(dropped, -torch.inf)

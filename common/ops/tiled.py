@@ -6,6 +6,8 @@ forgotten. The backward pass then only scales them. Per-anchor losses, whose out
 known in the forward pass, recompute their logits in the backward pass: one product more.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -13,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from common.ops.dense import keep_hardest
 from common.ops.relations import Index, Relations
 
-TILE_BYTES = {"cpu": 16 << 20, "cuda": 256 << 20}
+TILE_BYTES = {"cpu": 8 << 20, "cuda": 256 << 20}
 
 
 def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float, form) -> Tensor:
@@ -30,23 +32,23 @@ def mean(anchors, candidates, relations: Relations, scale: float, form, weight: 
 class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx, anchors, candidates, relations, scale, form, weight, grad):
-        grads = _Gradients(ctx, anchors, candidates, scale) if grad else None
-        index = relations.index()
+        work = _Work(anchors, candidates, relations, scale, form)
+        needs = ctx.needs_input_grad[:2] if grad else (False, False)
+        sums = _Sums(anchors, candidates, scale, needs)
         total = torch.zeros((), dtype=weight.dtype, device=weight.device)
-        for groups, part in _tiles(anchors, candidates):
-            logits = _logits(anchors[groups, part], candidates[groups], scale)
-            loss, slope = _tile(logits, relations, index, groups, part, form)
+        for groups, part in work.tiles():
+            loss, slope = work.tile(groups, part)
             total += (loss * weight[groups, part]).sum()
-            if grads is not None:
-                grads.add(groups, part, slope(weight[groups, part]))
-        if grads is not None:
-            ctx.save_for_backward(*grads.tensors())
+            if grad:
+                sums.add(groups, part, *slope(weight[groups, part]))
+        ctx.save_for_backward(sums.anchors, sums.candidates)
+        ctx.dtype = anchors.dtype
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, outer):
-        scaled = [None if g is None else g * outer.to(g.dtype) for g in ctx.saved_tensors]
+        scaled = [None if g is None else (g * outer).to(ctx.dtype) for g in ctx.saved_tensors]
         return *scaled, None, None, None, None, None
 
 
@@ -55,10 +57,8 @@ class _Rows(torch.autograd.Function):
     def forward(ctx, anchors, candidates, relations, scale, form):
         ctx.save_for_backward(anchors, candidates)
         ctx.extra = relations, scale, form
-        index, losses = relations.index(), []
-        for groups, part in _tiles(anchors, candidates):
-            logits = _logits(anchors[groups, part], candidates[groups], scale)
-            losses.append(_tile(logits, relations, index, groups, part, form)[0].flatten())
+        work = _Work(anchors, candidates, relations, scale, form)
+        losses = [work.tile(groups, part)[0].flatten() for groups, part in work.tiles()]
         return torch.cat(losses).view(anchors.shape[:2])
 
     @staticmethod
@@ -66,78 +66,89 @@ class _Rows(torch.autograd.Function):
     def backward(ctx, outer):
         anchors, candidates = ctx.saved_tensors
         relations, scale, form = ctx.extra
-        index, grads = relations.index(), _Gradients(ctx, anchors, candidates, scale)
-        for groups, part in _tiles(anchors, candidates):
-            logits = _logits(anchors[groups, part], candidates[groups], scale)
-            slope = _tile(logits, relations, index, groups, part, form)[1]
-            grads.add(groups, part, slope(outer[groups, part]))
-        return *grads.tensors(), None, None, None
+        work = _Work(anchors, candidates, relations, scale, form)
+        sums = _Sums(anchors, candidates, scale, ctx.needs_input_grad[:2])
+        for groups, part in work.tiles():
+            sums.add(groups, part, *work.tile(groups, part)[1](outer[groups, part]))
+        grads = [
+            None if g is None else g.to(anchors.dtype) for g in (sums.anchors, sums.candidates)
+        ]
+        return *grads, None, None, None
 
 
-class _Gradients:
-    """Sums the gradients of anchors and candidates from the gradients of tiles of logits."""
+class _Work:
+    """One problem: its tiles, and one buffer that holds the logits of each in turn."""
 
-    def __init__(self, ctx, anchors: Tensor, candidates: Tensor, scale: float):
-        needs = ctx.needs_input_grad
+    def __init__(self, anchors: Tensor, candidates: Tensor, relations: Relations, scale, form):
+        self.anchors, self.candidates = anchors, candidates
+        self.relations, self.index = relations, relations.index()
+        self.scale, self.form = scale, form
+        self.exact = torch.promote_types(anchors.dtype, torch.float32)
+        groups, batch, _ = anchors.shape
+        width = candidates.shape[1]
+        limit = TILE_BYTES.get(anchors.device.type, TILE_BYTES["cuda"]) // self.exact.itemsize
+        self.groups = min(max(limit // (batch * width), 1), groups)
+        self.rows = batch if self.groups > 1 else max(min(limit // width, batch), 1)
+        size = self.groups * self.rows * width
+        self.buffer = torch.empty(size, dtype=self.exact, device=anchors.device)
+
+    def tiles(self) -> Iterator[tuple[slice, slice]]:
+        groups, batch, _ = self.anchors.shape
+        for g in range(0, groups, self.groups):
+            for r in range(0, batch, self.rows):
+                yield slice(g, min(g + self.groups, groups)), slice(r, min(r + self.rows, batch))
+
+    def tile(self, groups: slice, part: slice):
+        """See :func:`_tile`; the tile is overwritten by the next one."""
+        a, c = self.anchors[groups, part], self.candidates[groups]
+        shape = (*a.shape[:2], c.shape[1])
+        logits = self.buffer[: shape[0] * shape[1] * shape[2]].view(shape)
+        if a.dtype == self.exact:
+            torch.bmm(a * self.scale, c.mT, out=logits)
+        else:
+            torch.mul(_product(a, c.mT), self.scale, out=logits)
+        return _tile(logits, self.relations, self.index, groups, part, self.form)
+
+
+class _Sums:
+    """Gradients of anchors and candidates, summed over tiles in float32 or better."""
+
+    def __init__(self, anchors: Tensor, candidates: Tensor, scale: float, needs) -> None:
         exact = torch.promote_types(anchors.dtype, torch.float32)
-        self.inputs, self.scale = (anchors, candidates), scale
-        self.anchors = torch.empty_like(anchors) if needs[0] else None
+        self.inputs, self.scale, self.low = (anchors, candidates), scale, anchors.dtype != exact
+        self.anchors = torch.empty_like(anchors, dtype=exact) if needs[0] else None
         self.candidates = torch.zeros_like(candidates, dtype=exact) if needs[1] else None
 
-    def add(self, groups: slice, part: slice, slope: Tensor) -> None:
-        anchors, candidates = self.inputs
+    def add(self, groups: slice, part: slice, tile: Tensor, factor: Tensor) -> None:
+        """Add the tile ``factor * tile``, the gradient of logits; ``factor`` is ``(g, t, 1)``."""
+        anchors, candidates = self.inputs[0][groups, part], self.inputs[1][groups]
+        factor = factor * self.scale
+        if self.low:  # products take 16-bit factors: bring them near 1, where these are precise
+            top = factor.abs().amax().clamp_min(torch.finfo(factor.dtype).tiny)
+            tile = tile.mul_(factor / top)
+            if self.anchors is not None:
+                self.anchors[groups, part] = _product(tile, candidates).mul_(top)
+            if self.candidates is not None:
+                self.candidates[groups] += _product(tile.mT, anchors).mul_(top)
+            return
         if self.anchors is not None:
-            grad = _product(slope, candidates[groups], anchors.dtype)
-            self.anchors[groups, part] = grad.mul_(self.scale)
+            torch.bmm(tile, candidates, out=self.anchors[groups, part]).mul_(factor)
         if self.candidates is not None:
-            scaled = anchors[groups, part] * self.scale
-            if scaled.dtype == slope.dtype:
-                self.candidates[groups].baddbmm_(slope.mT, scaled)
-            else:
-                self.candidates[groups] += _product(slope.mT, scaled, slope.dtype)
-
-    def tensors(self) -> tuple[Tensor | None, Tensor | None]:
-        if self.candidates is not None:
-            self.candidates = self.candidates.to(self.inputs[1].dtype)
-        return self.anchors, self.candidates
+            self.candidates[groups].baddbmm_(tile.mT, anchors * factor)
 
 
-def _tiles(anchors: Tensor, candidates: Tensor):
-    """Slices of groups and rows whose logits fit the budget of memory."""
-    groups, batch, _ = anchors.shape
-    width = candidates.shape[1]
-    exact = torch.promote_types(anchors.dtype, torch.float32)
-    budget = TILE_BYTES.get(anchors.device.type, TILE_BYTES["cuda"]) // exact.itemsize
-    together = max(budget // (batch * width), 1)
-    height = batch if together > 1 else max(min(budget // width, batch), 1)
-    for g in range(0, groups, together):
-        for r in range(0, batch, height):
-            yield slice(g, g + together), slice(r, r + height)
-
-
-def _logits(anchors: Tensor, candidates: Tensor, scale: float) -> Tensor:
-    """Logits ``(g, t, N)`` in float32 or better."""
-    exact = torch.promote_types(anchors.dtype, torch.float32)
-    if anchors.dtype == exact:
-        return torch.bmm(anchors * scale, candidates.mT)
-    return _product(anchors, candidates.mT, exact).mul_(scale)
-
-
-def _product(x: Tensor, y: Tensor, out: torch.dtype) -> Tensor:
-    """``x @ y`` summed in float32 or better, handed out as ``out``."""
-    low = torch.float32.itemsize > y.dtype.itemsize
-    if low and x.is_cuda and out == torch.float32:
-        return torch.bmm(x.to(y.dtype), y, out_dtype=out)  # tensor cores, float32 sums
-    if low and x.is_cuda:
-        return torch.bmm(x.to(y.dtype), y).to(out)
-    exact = torch.promote_types(x.dtype, torch.promote_types(y.dtype, torch.float32))
-    return torch.bmm(x.to(exact), y.to(exact)).to(out)
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    """``x @ y`` for a 16-bit ``y``, summed and handed out in float32."""
+    if x.is_cuda:
+        return torch.bmm(x.to(y.dtype), y, out_dtype=torch.float32)  # on tensor cores
+    return torch.bmm(x.float(), y.float())
 
 
 def _tile(logits: Tensor, relations: Relations, index: Index, groups, part, form):
-    """Losses ``(g, t)`` of a tile, and ``slope(outer)``, its gradient in the logits.
+    """Losses ``(g, t)`` of a tile, and ``slope(outer)``, their gradient in the logits.
 
-    ``slope`` takes the gradient of the losses ``(g, t)``. Both overwrite the tile.
+    ``slope`` takes the gradient of the losses and gives the gradient of the logits as a tile
+    ``(g, t, N)`` and a factor for each of its rows ``(g, t, 1)``. Both overwrite ``logits``.
     """
     positive, line, dropped = index.tile(groups, part)
     flat, shape = logits.view(-1), logits.shape[:2]
@@ -154,8 +165,7 @@ def _tile(logits: Tensor, relations: Relations, index: Index, groups, part, form
     flat.index_fill_(0, dropped, -torch.inf)
     if form.hardest is not None:
         flat.index_fill_(0, positive, -torch.inf)
-        logits = keep_hardest(logits, form.hardest)
-        flat = logits.view(-1)
+        logits.copy_(keep_hardest(logits, form.hardest))
         flat[positive] = attracted
     if form.denominator != "all":
         flat.index_fill_(0, positive, -torch.inf)
@@ -173,7 +183,7 @@ def _tile(logits: Tensor, relations: Relations, index: Index, groups, part, form
         loss = by_row(torch.nn.functional.softplus(apart)) / count
         loss = loss.masked_fill(partition.isneginf(), -torch.inf)  # nothing to contrast with
         pull = apart.sigmoid() / count[line]
-        push = by_row(pull)
+        push = by_row(pull).clamp_min(torch.finfo(pull.dtype).tiny)
     elif form.positives == "none":
         loss, pull = partition, None
     elif form.positives == "mean":
@@ -187,11 +197,10 @@ def _tile(logits: Tensor, relations: Relations, index: Index, groups, part, form
         loss = partition - inside.log() - top
         pull = share / inside[line]
 
-    def slope(outer: Tensor) -> Tensor:
-        outer = outer.reshape(-1)
-        grad = likelihood.mul_((push * outer).view(*shape, 1) / mass)
+    def slope(outer: Tensor) -> tuple[Tensor, Tensor]:
         if pull is not None:
-            grad.view(-1).index_add_(0, positive, -pull * outer[line])
-        return grad
+            pulled = pull * (mass.flatten() / push)[line]
+            likelihood.view(-1).index_add_(0, positive, pulled, alpha=-1)
+        return likelihood, (push * outer.reshape(-1)).view(*shape, 1) / mass
 
     return loss.view(shape), slope

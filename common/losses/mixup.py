@@ -1,0 +1,75 @@
+"""Mixup contrast: a mixed anchor has two soft positives."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from common.losses.checks import one_a_row, same_shape
+from common.ops import info_nce
+
+
+def draw_mixup(
+    batch: int,
+    concentration: float = 0.15,
+    probability: float = 0.5,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Weights ``(batch,)`` from Beta(c, c), 1 where a row stays unmixed, and a permutation.
+
+    Defaults of M3CoL's code. Mix inputs as ``w x + (1 - w) x[permutation]``.
+    """
+    # A Gamma(c) with c < 1 is Gamma(c + 1) U^(1/c); their share of a sum is Beta(c, c).
+    shape = torch.full((2, batch), concentration + 1, dtype=torch.float64)
+    gamma = torch._standard_gamma(shape, generator=generator)
+    uniform = torch.rand(2, batch, generator=generator, dtype=torch.float64)
+    weight = (gamma.log() + uniform.log() / concentration).softmax(0)[0].float()
+    mixed = torch.rand(batch, generator=generator) < probability
+    return weight.where(mixed, 1.0), torch.randperm(batch, generator=generator)
+
+
+def mixup_info_nce(
+    mixed: Tensor,
+    candidates: Tensor,
+    weights: Tensor,
+    permutation: Tensor,
+    temperature: float = 0.1,
+) -> Tensor:
+    """InfoNCE of anchors whose inputs were mixed, ``w_i x_i + (1 - w_i) x_{p(i)}``.
+
+        L_i = -w_i log softmax_j(s_ij / T)[i] - (1 - w_i) log softmax_j(s_ij / T)[p(i)]
+
+    Kumar et al., "Harnessing Shared Relations via Multimodal Mixup Contrastive Learning" (M3CoL),
+    one direction of its loss; average it with the other modality's. The released code overwrites
+    the weight of a row that the permutation leaves in place; here its two weights add up to 1.
+    ``weights = 1`` is :class:`common.losses.InfoNCE`.
+
+    Args:
+        mixed: embeddings of mixed inputs ``(B, D)``.
+        candidates: the other view's or modality's unmixed rows ``(B, D)``.
+        weights: ``(B,)`` in 0 to 1.
+        permutation: ``(B,)``, the partner of each row.
+        temperature: divides the cosines.
+    """
+    same_shape("candidates", candidates, "mixed", mixed)
+    one_a_row("weights", weights, len(mixed))
+    one_a_row("permutation", permutation, len(mixed))
+    if not bool(((weights >= 0) & (weights <= 1)).all()):
+        raise ValueError("weights hold a number outside 0 to 1, expected shares of two partners")
+    a, c = normalize(mixed, dim=-1), normalize(candidates, dim=-1)
+    partition = info_nce(a, c, None, temperature, positives="none")
+    a, c, w = a.to(partition.dtype), c.to(partition.dtype), weights.to(partition.dtype)[:, None]
+    target = w * c + (1 - w) * c[permutation]  # (B, D)
+    return partition - ((a * target).sum(-1) / temperature).mean()
+
+
+class MixupInfoNCE(nn.Module):
+    """:func:`mixup_info_nce` as a module."""
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(
+        self, mixed: Tensor, candidates: Tensor, weights: Tensor, permutation: Tensor
+    ) -> Tensor:
+        return mixup_info_nce(mixed, candidates, weights, permutation, self.temperature)
