@@ -1,7 +1,10 @@
-"""Probes: simple models on frozen embeddings, whose penalty is chosen on validation rows.
+"""The ridge probe: linear regression on frozen embeddings, its penalty chosen on validation rows.
 
-:class:`RidgePath` for regression, :func:`svm_probe`, :func:`linear_probe` and :func:`knn_probe` for
-classification. Rows are ``x: (n, d)``, numpy arrays or tensors; nothing here knows what a row is.
+Rows are ``x: (n, d)``, numpy arrays or tensors; nothing here knows what a row is.
+
+    path = RidgePath(Moments.of(x, y))
+    model = path.choose(x_valid, y_valid)
+    model.predict(x_test)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +18,7 @@ PENALTIES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0
 """The ridge penalties of the TS2Vec, CoST and AutoTCL protocol."""
 
 Criterion = Literal["rmse+mae", "mse"]
-BLOCK_BYTES = 8 << 20  # a block of labels and its errors stay in cache
+BLOCK_BYTES = 16 << 20  # of labels: smaller blocks spend their time adding moments up
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from scipy.signal import correlate
 from tqdm import tqdm
 
 from common.probes import PENALTIES, Moments, RidgeModel, RidgePath
-from tsrep.datasets import Split
+from tsrep.series import Split
 
 LOOK_BACKS = (48, 96, 201, 336, 720)
 """Lags that a ridge chooses from; 201 is what the references' encoders see."""
@@ -190,7 +190,7 @@ def controls(
     origin's calendar, whose effect differs by channel.
 
     values: (T, C). period: season in steps. calendar: (T, K), sine and cosine in turn, see
-    ``tsrep.calendar``. The rest as in :func:`fit_lag_ridge`.
+    ``tsrep.timestamps``. The rest as in :func:`fit_lag_ridge`.
     """
     options = {"look_backs": look_backs, "drop": drop}
     systems: dict[str, Callable[[int], Score]] = {
