@@ -45,6 +45,8 @@ def moco(
     """
     same_shape("keys", keys, "queries", queries)
     batch, length = len(queries), len(queue)
+    if not length:
+        raise ValueError("queue has no rows, expected negatives: skip the loss until it has some")
     candidates = normalize(torch.cat([keys, queue]).detach(), dim=-1)  # (B + K, D)
     sample = torch.arange(batch, device=queries.device)
     group = torch.cat([sample, sample.new_full((length,), -1)])

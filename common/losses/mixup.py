@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from common.features import beta
 from common.losses.checks import one_a_row, same_shape
 from common.ops import info_nce
 
@@ -18,11 +19,7 @@ def draw_mixup(
 
     Defaults of M3CoL's code. Mix inputs as ``w x + (1 - w) x[permutation]``.
     """
-    # A Gamma(c) with c < 1 is Gamma(c + 1) U^(1/c); their share of a sum is Beta(c, c).
-    shape = torch.full((2, batch), concentration + 1, dtype=torch.float64)
-    gamma = torch._standard_gamma(shape, generator=generator)
-    uniform = torch.rand(2, batch, generator=generator, dtype=torch.float64)
-    weight = (gamma.log() + uniform.log() / concentration).softmax(0)[0].float()
+    weight = beta((batch,), concentration, concentration, torch.empty(0), generator)
     mixed = torch.rand(batch, generator=generator) < probability
     return weight.where(mixed, 1.0), torch.randperm(batch, generator=generator)
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from common.features import beta, drawn_on
 from common.losses.checks import one_a_row, positive
 from common.ops import info_nce
 from common.pairs import Pairs
@@ -83,7 +84,7 @@ def _negative_mixtures(z, y, band, mixtures, generator):
     rank = _draw(outside, mixtures, generator)
     rank = torch.where(rank < low[:, None], rank, rank + count[:, None])  # step over the band
     partner = order[rank.clamp_max(len(y) - 1)]
-    weight = _beta(2, 8, partner.shape, z, generator)
+    weight = beta(tuple(partner.shape), 2.0, 8.0, z, generator)
     mixed = weight[..., None] * z[:, None] + (1 - weight[..., None]) * z[partner]
     distance = (1 - weight) * (y[:, None] - y[partner]).abs()
     return normalize(mixed.detach(), dim=-1), distance.to(z.dtype), outside > 0
@@ -117,14 +118,9 @@ def _in_band(y: Tensor, band: float) -> tuple[Tensor, Tensor, Tensor]:
 
 def _draw(counts: Tensor, times: int, generator: torch.Generator | None) -> Tensor:
     """Integers below each count, ``(N, times)``; 0 where the count is 0."""
-    uniform = torch.rand(len(counts), times, generator=generator, device=counts.device)
+    device = drawn_on(generator, counts)
+    uniform = torch.rand(len(counts), times, generator=generator, device=device).to(counts.device)
     return (uniform * counts[:, None]).long().clamp_max((counts[:, None] - 1).clamp_min(0))
-
-
-def _beta(a: int, b: int, shape, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Beta(a, b) for whole a and b: the a-th smallest of a + b - 1 uniform numbers."""
-    uniform = torch.rand(*shape, a + b - 1, generator=generator, device=like.device)
-    return uniform.sort(-1).values[..., a - 1].to(like.dtype)
 
 
 class SupReMix(nn.Module):

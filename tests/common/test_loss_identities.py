@@ -205,14 +205,6 @@ def test_supremix_mixtures_have_the_targets_they_should():
     assert not has_both[~inner].any() and has_both.sum() > 20
 
 
-def test_beta_by_order_statistics_has_its_moments():
-    from common.losses.supremix import _beta
-
-    x = _beta(2, 8, (200_000,), torch.empty(0), torch.Generator().manual_seed(0)).double()
-    assert float(x.mean()) == pytest.approx(0.2, abs=2e-3)
-    assert float(x.var()) == pytest.approx(2 * 8 / (100 * 11), rel=2e-2)
-
-
 def test_intent_contrast_without_shared_intents_is_nt_xent(pair):
     for intents in (torch.arange(8), torch.full((8,), -1)):
         close(losses.intent_contrast(*pair, intents, 0.2), losses.nt_xent(*pair, 0.2))
@@ -346,6 +338,7 @@ def test_modules_learn(module, kind):
     [
         (lambda a: losses.nt_xent(a, a[:3]), r"second has shape \(3, 5\)"),
         (lambda a: losses.moco(a, a[:3], a), r"keys has shape \(3, 5\)"),
+        (lambda a: losses.moco(a, a, a[:0]), "queue has no rows"),
         (lambda a: losses.mv_dhel(a), r"views has shape \(8, 5\)"),
         (lambda a: losses.mv_dhel(a[None]), r"views has shape \(1, 8, 5\)"),
         (lambda a: losses.hard_info_nce(a, a, fraction=0.0), "fraction is 0.0"),
