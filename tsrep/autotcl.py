@@ -11,9 +11,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 from torch.optim.swa_utils import AveragedModel
 
 from common.errors import UserError
+from common.heads import ProjectionHead
 from common.losses import InfoNCE
 from common.training import Phase
 from tsrep.augmentation import (
@@ -40,6 +42,8 @@ class AutoTCLConfig:
     """Learn by what to multiply them [g]."""
     noise: bool = True
     """Drop half of the time steps of the view's first hidden layer [eta]."""
+    head: int = 64
+    """Width of the projection head before the contrast; 0 for none, as the paper."""
     temperature: float = 0.2
     """Temperature of both contrasts. The paper gives none, its code 1."""
     local_weight: float = 0.1
@@ -78,7 +82,13 @@ class AutoTCL(nn.Module):
     ``averaged`` is the running mean of the encoder's weights over all steps, the encoder that the
     paper evaluates.
 
-    Departures from the paper (the numbered traps of its released code are not followed either):
+    Departures from the paper (the traps of its released code are not followed either):
+
+    - A projection head stands between encoder and contrast (SimCLR, sec. 4.2). Without it the
+      contrast takes from the representation what it need not tell apart, and forecasts from a
+      trained encoder are worse than from an untrained one.
+    - MMD compares embeddings of unit length, so that its weight does not depend on the encoder's
+      scale.
 
     - Embeddings are pooled by the maximum over time before the global contrast, as in TS2Vec;
       the paper leaves the pooling open.
@@ -97,11 +107,13 @@ class AutoTCL(nn.Module):
             self.augmentation = Augmentation(
                 encoder.in_channels, factorise=config.factorise, transform=config.transform
             )
-        self.contrast = InfoNCE(config.temperature)
+        self.head = ProjectionHead(encoder.dim, config.head) if config.head else nn.Identity()
+        self.info_nce = InfoNCE(config.temperature)
 
     def phases(self) -> list[Phase]:
         c = self.config
-        encoder = Phase("encoder", list(self.encoder.parameters()), c.learning_rate)
+        trained = [*self.encoder.parameters(), *self.head.parameters()]
+        encoder = Phase("encoder", trained, c.learning_rate)
         if not self.learned:
             return [encoder]
         parameters = list(self.augmentation.parameters())
@@ -132,7 +144,8 @@ class AutoTCL(nn.Module):
         if self.config.augmentation == "adversarial":
             return {"loss": -self.contrast(z, v)}
         size = expected_l0(view.logit)
-        fidelity = (linear_mmd if self.config.mmd == "linear" else gaussian_mmd)(z, v)
+        mmd = linear_mmd if self.config.mmd == "linear" else gaussian_mmd
+        fidelity = mmd(normalize(z, dim=-1), normalize(v, dim=-1))
         consistency = temporal_consistency(view.keep, *draw_steps(*x.shape[:2], x.device))
         c = self.config
         total = c.size_weight * size + fidelity + c.consistency_weight * consistency
@@ -146,6 +159,10 @@ class AutoTCL(nn.Module):
         local = self.local_contrast(v)
         total = instance + self.config.local_weight * local
         return {"loss": total, "instance": instance, "local": local}
+
+    def contrast(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        """InfoNCE of (..., B, D) embeddings behind the head; row i finds row i."""
+        return self.info_nce(self.head(anchors), self.head(candidates))
 
     def encode_view(self, values: Tensor) -> Tensor:
         """Encode a view under eta: Bernoulli(.5) masking of time steps after the first layer."""

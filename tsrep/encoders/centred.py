@@ -11,7 +11,7 @@ from tsrep.encoders.dilated_conv import Memory, with_past
 class Centred(nn.Module):
     """An encoder that sees a series without its level, and hands the level on beside its output.
 
-        m_t = mean of x_{t-window+1} .. x_t        z_t = [encoder(x - m)_t ; x_t ; m_t]
+        m_t = mean of x_{t-window+1} .. x_t        z_t = [encoder(x - m)_t ; m_t - x_t ; x_t]
 
     A level that drifts makes every window look unlike the training windows, and it is the shortcut
     by which a contrast tells windows apart. Reversible instance normalisation (Kim et al., ICLR
@@ -24,7 +24,8 @@ class Centred(nn.Module):
     window : steps of the trailing mean; a week of hours by default. Before ``window`` steps have
         passed, the mean is over those there are. Missing values do not count.
 
-    The output has ``dim = D' + 2 C`` channels.
+    The output has ``dim = D' + 2 C`` channels. All but the last ``level_channels = C`` are the same
+    for a series and the series plus a constant.
     """
 
     def __init__(self, encoder: nn.Module, window: int = 168):
@@ -33,6 +34,7 @@ class Centred(nn.Module):
             raise UserError(f"window: found {window}, expected at least 1 step")
         self.encoder, self.window = encoder, window
         self.in_channels, self.causal = encoder.in_channels, encoder.causal
+        self.level_channels = encoder.in_channels
         self.dim = encoder.dim + 2 * encoder.in_channels
         self.receptive_field = encoder.receptive_field + window - 1
 
@@ -52,10 +54,12 @@ class Centred(nn.Module):
     def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
         level = self.level(x, memory)
         z = self.encoder(x - level) if memory is None else self.encoder(x - level, memory)
-        return torch.cat([z, x.nan_to_num(), level], -1)
+        now = torch.where(x.isnan(), level, x)
+        return torch.cat([z, level - now, now], -1)
 
     def last(self, x: Tensor) -> Tensor:
         """The representation of the last step alone: (B, T, C) -> (B, D)."""
         level = self.level(x)
         z = self.encoder.last(x - level)
-        return torch.cat([z, x[:, -1].nan_to_num(), level[:, -1]], -1)
+        now = torch.where(x[:, -1].isnan(), level[:, -1], x[:, -1])
+        return torch.cat([z, level[:, -1] - now, now], -1)

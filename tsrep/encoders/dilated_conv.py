@@ -17,9 +17,10 @@ class DilatedConv(nn.Module):
 
     ``x (B, T, C) -> embed (B, T, H) -> blocks (B, T, D) -> trend (B, T, D)``
 
-    Block ``i`` has dilation ``2**i``; the last block widens to ``dim``. Without ``trend_kernels`` this is TS2Vec's encoder (Yue et al., AAAI 2022, sec. 3.2);
-    with ``(1, 2, 4, ..., 128)`` it is CoST's without the seasonal disentangler (Woo et al., ICLR
-    2022, sec. 4.1), which AutoTCL uses for forecasting (Zheng et al., ICLR 2024, sec. 4.1).
+    Block ``i`` has dilation ``2**i``; the last block widens to ``dim``. Without ``trend_kernels``
+    this is TS2Vec's encoder (Yue et al., AAAI 2022, sec. 3.2); with ``(1, 2, 4, ..., 128)`` it is
+    CoST's without the seasonal disentangler (Woo et al., ICLR 2022, sec. 4.1), which AutoTCL uses
+    for forecasting (Zheng et al., ICLR 2024, sec. 4.1).
 
     Parameters
     ----------
