@@ -7,7 +7,6 @@ business. Devices, precision and several processes are Lightning Fabric's.
 import json
 import math
 import os
-import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -271,16 +270,22 @@ class _Loop:
     def load(self) -> None:
         try:  # weights_only: a checkpoint that someone hands in runs no code
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            self.step, self.metrics_size = state["step"], state["metrics_size"]
-            self.epoch_values = state["epoch_values"]
-        except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError, OSError) as error:
+            method, optimizers = state["method"], state["optimizers"]
+            position = state["step"], state["metrics_size"], state["epoch_values"]
+        except Exception as error:  # a damaged file makes torch raise almost anything
             raise UserError(
                 f"{self.checkpoint}: truncated, or not a checkpoint; delete it to train this seed "
                 f"again ({type(error).__name__})"
             ) from error
-        load_into(self.method, state["method"], self.checkpoint)
+        if optimizers.keys() != self.optimizers.keys():
+            raise UserError(
+                f"{self.checkpoint}: of another model: phases {sorted(optimizers)}, expected "
+                f"{sorted(self.optimizers)}"
+            )
+        load_into(self.method, method, self.checkpoint)
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            optimizer.load_state_dict(optimizers[name])
+        self.step, self.metrics_size, self.epoch_values = position
 
 
 def _as_is(batch: Any) -> Any:

@@ -1,0 +1,547 @@
+"""fit: a killed and resumed run has the bits of one never killed; phases, schedule, bad input."""
+
+import copy
+import json
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from common import runs, training
+from common.errors import UserError
+from common.training import Phase, Training, fit, step_seed
+
+ROWS, FEATURES = 20, 3  # in batches of 4: five steps an epoch
+
+
+class Rows:
+    """Hands out whole batches of a fixed table, and may stop the world at a given batch."""
+
+    def __init__(self, stop_at=None, rows=ROWS):
+        self.table = torch.randn(rows, FEATURES, generator=torch.Generator().manual_seed(0))
+        self.left, self.seen = stop_at, []
+
+    def __len__(self):
+        return len(self.table)
+
+    def __getitems__(self, indices):
+        if self.left is not None:
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+        self.seen.append(list(indices))
+        return self.table[list(indices)]
+
+
+class Toy(nn.Module):
+    """Two phases, random numbers in each step, an average of weights and a queue to remember."""
+
+    def __init__(self, rates=(1e-2, 1e-3), every=(1, 2), width=4):
+        super().__init__()
+        torch.manual_seed(7)
+        self.encoder = nn.Sequential(nn.Linear(FEATURES, width), nn.Dropout(0.5))
+        self.helper = nn.Linear(FEATURES, FEATURES)
+        self.averaged = AveragedModel(self.encoder)
+        self.register_buffer("queue", torch.zeros(8, width))
+        self.rates, self.every, self.calls = rates, every, []
+
+    def phases(self):
+        parts = (("helper", self.helper, 1), ("encoder", self.encoder, 0))
+        return [
+            Phase(name, list(part.parameters()), self.rates[i], self.every[i], weight_decay=0.1)
+            for name, part, i in parts
+        ]
+
+    def loss(self, batch, phase):
+        self.calls.append((phase, self.training))
+        z = self.encoder(self.helper(batch) + torch.randn_like(batch))
+        if phase == "encoder":
+            self.z = z.detach()
+        return {"loss": (z - self.queue[:1]).square().mean(), "norm": z.norm()}
+
+    def after_step(self):
+        self.averaged.update_parameters(self.encoder)
+        self.queue = torch.cat([self.z, self.queue])[: len(self.queue)]
+
+
+def settings_of(**changes):
+    defaults = dict(epochs=4, batch_size=4, checkpoint_every=3, device="cpu")
+    return Training(**{**defaults, **changes})
+
+
+def outcome(folder):
+    """All that a run leaves, but for how long it took."""
+    state = torch.load(Path(folder) / "checkpoint.pt", weights_only=True)
+    lines = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert line.pop("seconds") >= 0
+    state.pop("metrics_size")  # counts the digits of the seconds
+    return state, lines
+
+
+def assert_equal_bits(found, expected, where="state"):
+    if isinstance(expected, torch.Tensor):
+        assert found.dtype == expected.dtype and torch.equal(found, expected), where
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            assert_equal_bits(found[key], expected[key], f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), where
+        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+            assert_equal_bits(a, b, f"{where}.{i}")
+    else:
+        assert found == expected, where
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The run that nobody killed: its folder's outcome and its weights."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    method = Toy()
+    fit(method, Rows(), settings_of(), seed=5, folder=folder)
+    return *outcome(folder), copy.deepcopy(method.state_dict())
+
+
+def assert_same_run(folder, method, unbroken):
+    state, lines, weights = unbroken
+    found_state, found_lines = outcome(folder)
+    assert_equal_bits(found_state, state)
+    assert found_lines == lines
+    assert_equal_bits(method.state_dict(), weights)
+
+
+# --- a killed run -------------------------------------------------------------------------------
+
+
+# Batches are asked for one at a time: batch k is the first that the killed run does not get. A
+# checkpoint is written after every third, an epoch ends after every fifth.
+@pytest.mark.parametrize("stop_at", [0, 2, 3, 4, 5, 6, 9, 10, 14, 15, 19])
+def test_killed_and_resumed_is_the_run_never_killed(tmp_path, unbroken, stop_at):
+    with pytest.raises(KeyboardInterrupt):
+        fit(Toy(), Rows(stop_at), settings_of(), seed=5, folder=tmp_path)
+    torch.rand(stop_at)  # other users of the global random numbers do not matter
+    method = Toy()
+    with torch.no_grad():
+        method.encoder[0].weight.add_(1 if stop_at >= 3 else 0)  # the checkpoint decides
+    fit(method, Rows(), settings_of(), seed=5, folder=tmp_path, resume=True)
+    assert_same_run(tmp_path, method, unbroken)
+
+
+def test_killed_again_and_again(tmp_path, unbroken):
+    stops = 0
+    for _ in range(20):
+        method = Toy()
+        try:
+            fit(method, Rows(4), settings_of(), seed=5, folder=tmp_path, resume=True)
+        except KeyboardInterrupt:
+            stops += 1
+        else:
+            break
+    assert stops == 6  # 3 of every 4 steps outlive a kill
+    assert_same_run(tmp_path, method, unbroken)
+
+
+def test_resuming_a_finished_run_takes_no_step(tmp_path, unbroken):
+    fit(Toy(), Rows(), settings_of(), seed=5, folder=tmp_path)
+    method, rows = Toy(), Rows()
+    fit(method, rows, settings_of(), seed=5, folder=tmp_path, resume=True)
+    assert rows.seen == [] and method.calls == []
+    assert_same_run(tmp_path, method, unbroken)
+
+
+def test_without_resume_an_old_checkpoint_is_not_read(tmp_path, unbroken):
+    with pytest.raises(KeyboardInterrupt):
+        fit(Toy(), Rows(9), settings_of(), seed=6, folder=tmp_path)
+    method = Toy()
+    fit(method, Rows(), settings_of(), seed=5, folder=tmp_path)
+    assert_same_run(tmp_path, method, unbroken)
+
+
+@pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("nth", [1, 2, 4])
+def test_a_failed_checkpoint_write_leaves_the_old_one_whole(
+    tmp_path, monkeypatch, unbroken, moment, nth
+):
+    """The disk fills, or the power fails, while the nth checkpoint is written."""
+    whole, calls = [], []
+
+    def failing(original):
+        def call(*arguments, **keywords):
+            calls.append(1)
+            if len(calls) == nth:
+                if moment == "write":  # half of the bytes arrive
+                    arguments[1].write(b"PK\x03\x04 half a checkpoint")
+                raise KeyboardInterrupt
+            result = original(*arguments, **keywords)
+            if moment != "fsync":
+                whole.append(1)
+            return result
+
+        return call
+
+    owner, name = {
+        "write": (torch, "save"),
+        "fsync": (os, "fsync"),
+        "replace": (os, "replace"),
+    }[moment]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, failing(getattr(owner, name)))
+        with pytest.raises(KeyboardInterrupt):
+            fit(Toy(), Rows(), settings_of(), seed=5, folder=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        ["metrics.jsonl"] + ["checkpoint.pt"] * (nth > 1)
+    )
+    if nth > 1:
+        assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3 * (nth - 1)
+    method = Toy()
+    fit(method, Rows(), settings_of(), seed=5, folder=tmp_path, resume=True)
+    assert_same_run(tmp_path, method, unbroken)
+
+
+SIGKILLED = """
+import os, signal, sys
+import torch
+from common.training import fit
+from tests.common.test_training import Rows, Toy, settings_of
+
+save, written = torch.save, []
+
+def kill_inside_the_third_write(state, file):
+    written.append(1)
+    if len(written) == 3:
+        file.write(b"PK half")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(state, file)
+
+torch.save = kill_inside_the_third_write
+fit(Toy(), Rows(), settings_of(), seed=5, folder=sys.argv[1])
+"""
+
+
+def test_sigkill_inside_a_checkpoint_write(tmp_path, unbroken):
+    root = Path(training.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", SIGKILLED, str(tmp_path)], cwd=root, check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = {path.name for path in tmp_path.iterdir()}
+    assert len(left) == 3 and {"checkpoint.pt", "metrics.jsonl"} < left  # and half a checkpoint
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
+    method = Toy()
+    fit(method, Rows(), settings_of(), seed=5, folder=tmp_path, resume=True)
+    assert_same_run(tmp_path, method, unbroken)
+
+
+# --- how long, in which order -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("max_steps", "steps"), [(1, 1), (5, 5), (7, 7), (20, 20), (99, 20)])
+def test_max_steps(tmp_path, max_steps, steps):
+    rows = Rows()
+    fit(Toy(), rows, settings_of(max_steps=max_steps), seed=0, folder=tmp_path)
+    state, lines = outcome(tmp_path)
+    assert state["step"] == len(rows.seen) == steps
+    ends = [step for step in (5, 10, 15, 20) if step < steps] + [steps]  # a part epoch has a line
+    assert [line["step"] for line in lines] == ends
+    assert [line["epoch"] for line in lines] == list(range(len(ends)))
+
+
+def test_every_row_once_an_epoch_in_an_order_of_seed_and_epoch(tmp_path):
+    first, again, other = Rows(), Rows(), Rows()
+    for name, rows, seed in (("a", first, 1), ("b", again, 1), ("c", other, 2)):
+        fit(Toy(), rows, settings_of(epochs=2), seed=seed, folder=tmp_path / name)
+    epochs = [list(chain.from_iterable(first.seen[start : start + 5])) for start in (0, 5)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(ROWS))] * 2
+    assert epochs[0] != epochs[1]
+    assert first.seen == again.seen != other.seen
+
+
+@settings(max_examples=15, deadline=None)
+@given(every=st.tuples(st.integers(1, 4), st.integers(1, 4)), epochs=st.integers(1, 6))
+def test_phases_take_turns_in_the_epochs_that_every_divides(tmp_path_factory, every, epochs):
+    method = Toy(every=every)
+    folder = tmp_path_factory.mktemp("phases")
+    fit(method, Rows(rows=8), settings_of(epochs=epochs), seed=0, folder=folder)
+    # rates and every are indexed (encoder, helper); the method lists the helper first.
+    order = (("helper", every[1]), ("encoder", every[0]))
+    expected = [
+        (name, True)  # and the method is in training mode
+        for epoch in range(epochs)
+        for _ in range(2)
+        for name, divisor in order
+        if epoch % divisor == 0
+    ]
+    assert method.calls == expected
+    logged = [{key.split("/")[0] for key in line if "/" in key} for line in outcome(folder)[1]]
+    assert logged == [
+        {name for name, divisor in order if epoch % divisor == 0} for epoch in range(epochs)
+    ]
+
+
+def test_only_the_parameters_of_a_phase_change_and_get_gradients(tmp_path):
+    wanted = []  # which parameters asked for a gradient, at each loss
+    changes = []  # which weights differ from what they were at the loss before
+    last = {}
+
+    class Watched(Toy):
+        def loss(self, batch, phase):
+            wanted.append((phase, {n for n, p in self.named_parameters() if p.requires_grad}))
+            now = {n: p.detach().clone() for n, p in self.named_parameters()}
+            changes.append({n for n in last if not torch.equal(last[n], now[n])})
+            last.update(now)
+            assert all(p.grad is None for p in self.parameters())
+            return super().loss(batch, phase)
+
+        def after_step(self):  # the average is not under test here
+            pass
+
+    method = Watched(every=(1, 1))
+    fit(method, Rows(), settings_of(epochs=1), seed=0, folder=tmp_path)
+    parts = {
+        name: {f"{prefix}.{p}" for p in ("weight", "bias")}
+        for name, prefix in (("helper", "helper"), ("encoder", "encoder.0"))
+    }
+    assert wanted == [(name, parts[name]) for _ in range(5) for name in ("helper", "encoder")]
+    assert changes == [set(), *[parts[n] for _ in range(5) for n in ("helper", "encoder")][:-1]]
+    assert not method.training
+    assert all(p.requires_grad for p in method.encoder.parameters())  # left ready for more
+
+
+# --- one step, by hand --------------------------------------------------------------------------
+
+
+class Line(nn.Module):
+    """The loss ``slope * w``: its gradient is known, so AdamW's steps are too."""
+
+    def __init__(self, slope=1.0, lr=0.1, weight_decay=0.0):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        self.slope, self.lr, self.weight_decay = slope, lr, weight_decay
+        self.trace = []
+
+    def phases(self):
+        return [Phase("line", [self.w], self.lr, weight_decay=self.weight_decay)]
+
+    def loss(self, batch, phase):
+        self.trace.append(self.w.detach().clone())
+        return {"loss": (torch.tensor([3.0, 4.0]) * self.slope * self.w).sum()}
+
+    def after_step(self):
+        self.last_draw = torch.rand(())
+
+
+def adamw(w, gradients, rates, weight_decay, betas=(0.9, 0.999), eps=1e-8):
+    """Loshchilov and Hutter, "Decoupled Weight Decay Regularization", Algorithm 2, in floats."""
+    m = v = 0.0
+    for step, (g, lr) in enumerate(zip(gradients, rates, strict=True), start=1):
+        w -= lr * weight_decay * w
+        m, v = betas[0] * m + (1 - betas[0]) * g, betas[1] * v + (1 - betas[1]) * g * g
+        w -= lr * (m / (1 - betas[0] ** step)) / (math.sqrt(v / (1 - betas[1] ** step)) + eps)
+    return w
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("slope", [1.0, 0.01])
+def test_steps_are_adamw_under_schedule_and_clipping(tmp_path, schedule, slope):
+    clip, steps, lr, decay = 2.0, 8, 0.1, 0.3
+    method = Line(slope, lr, decay)
+    options = settings_of(max_steps=steps, schedule=schedule, clip=clip)
+    fit(method, Rows(), options, seed=0, folder=tmp_path)
+    norm = 5.0 * slope  # of (3, 4) * slope
+    shrink = min(1.0, clip / norm)
+    rates = [
+        lr if schedule == "constant" else lr * (1 + math.cos(math.pi * k / steps)) / 2
+        for k in range(steps)
+    ]
+    for start, direction, found in zip((1.0, -2.0), (3.0, 4.0), method.w.tolist(), strict=True):
+        gradient = direction * slope * shrink
+        expected = adamw(start, [gradient] * steps, rates, decay)
+        assert found == pytest.approx(expected, abs=1e-5)
+    group = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["optimizers"]["line"]
+    assert group["param_groups"][0]["lr"] == pytest.approx(rates[-1], rel=1e-12)
+
+
+@pytest.mark.parametrize("slope", [0.1, 10.0])
+def test_clipping_bounds_the_norm_of_a_phase(tmp_path, slope):
+    """AdamW hides the size of a gradient; its first moment after one step is a tenth of it."""
+    fit(Line(slope), Rows(), settings_of(max_steps=1, clip=2.0), seed=0, folder=tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["optimizers"]["line"]
+    norm = 10 * state["state"][0]["exp_avg"].norm().item()
+    assert norm == pytest.approx(min(5 * slope, 2.0), rel=1e-5)
+
+
+def test_metrics_are_the_means_of_an_epoch(tmp_path):
+    method = Line()
+    fit(method, Rows(), settings_of(epochs=2), seed=3, folder=tmp_path)
+    losses = [(torch.tensor([3.0, 4.0]) * w).sum().item() for w in method.trace]
+    _, lines = outcome(tmp_path)
+    assert [line["line/loss"] for line in lines] == pytest.approx(
+        [sum(losses[:5]) / 5, sum(losses[5:]) / 5], rel=1e-6
+    )
+    assert [line["seed"] for line in lines] == [3, 3]
+
+
+def test_random_numbers_of_a_step_depend_on_seed_and_step_alone(tmp_path):
+    draws = {}
+
+    class Drawing(Line):
+        def after_step(self):
+            draws.setdefault(key, []).append(torch.rand(()).item())
+
+    for key in (0, 1, "again"):
+        torch.manual_seed(hash(key) % 100)
+        seed = 0 if key == "again" else key
+        fit(Drawing(), Rows(), settings_of(epochs=2), seed=seed, folder=tmp_path / str(key))
+    expected = [
+        torch.rand((), generator=torch.Generator().manual_seed(step_seed(0, step))).item()
+        for step in range(10)
+    ]
+    assert draws[0] == draws["again"] == expected
+    assert len(set(draws[0] + draws[1])) == 20
+
+
+@given(st.integers(0, 2**63), st.integers(0, 10**9))
+def test_step_seed_is_one_that_torch_takes(seed, step):
+    first = step_seed(seed, step)
+    assert first == step_seed(seed, step) and 0 <= first < 2**63
+    torch.Generator().manual_seed(first)
+
+
+def test_step_seeds_differ():
+    seeds = {step_seed(seed, step) for seed in range(50) for step in range(50)}
+    assert len(seeds) == 2500
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("phase", ["helper", "encoder"])
+def test_a_loss_that_is_not_finite_names_step_and_phase(tmp_path, bad, phase):
+    class Broken(Toy):
+        def loss(self, batch, name):
+            losses = super().loss(batch, name)
+            if len(self.calls) > 6 and name == phase:  # the fourth step, two calls each
+                losses["loss"] = losses["loss"] * bad
+            return losses
+
+    method = Broken(every=(1, 1))
+    with pytest.raises(FloatingPointError, match=rf"step 3, phase '{phase}'.*{bad}"):
+        fit(method, Rows(), settings_of(), seed=0, folder=tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 3
+    assert all(torch.isfinite(t).all() for t in state["method"].values())
+
+
+def assert_refused(folder, method, *words):
+    """One line that names the file; the model in hand stays as it was."""
+    before = copy.deepcopy(method.state_dict())
+    with pytest.raises(UserError) as caught:
+        fit(method, Rows(), settings_of(), seed=5, folder=folder, resume=True)
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith(str(folder / "checkpoint.pt"))
+    assert all(word in message for word in words)
+    assert_equal_bits(method.state_dict(), before)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    fit(Toy(), Rows(), settings_of(max_steps=4), seed=5, folder=folder)
+    return (folder / "checkpoint.pt").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0, 0.0005, 0.01, 0.3, 0.7, 0.99, 0.9999])
+def test_a_truncated_checkpoint(tmp_path, checkpoint, share):
+    (tmp_path / "checkpoint.pt").write_bytes(checkpoint[: int(share * len(checkpoint))])
+    assert_refused(tmp_path, Toy(), "truncated")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, world\n", b"\x80", b"\x80\x02.", b"0" * 5000])
+def test_a_file_that_is_no_checkpoint(tmp_path, content):
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    assert_refused(tmp_path, Toy(), "truncated, or not a checkpoint")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [1, 2],
+        torch.zeros(3),
+        {"step": 1, "metrics_size": 0, "epoch_values": {}},
+        {"step": 1, "metrics_size": 0, "epoch_values": {}, "method": {}},
+    ],
+    ids=["empty", "list", "tensor", "no weights", "no optimisers"],
+)
+def test_a_torch_file_that_is_no_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "checkpoint.pt")
+    assert_refused(tmp_path, Toy(), "not a checkpoint")
+
+
+def test_a_checkpoint_of_another_model(tmp_path):
+    fit(Toy(width=5), Rows(), settings_of(max_steps=1), seed=5, folder=tmp_path)
+    assert_refused(tmp_path, Toy(), "another model", "0.bias is (5,), expected (4,)")
+
+
+def test_a_checkpoint_of_other_phases(tmp_path):
+    class Single(Toy):
+        def phases(self):
+            return super().phases()[1:]
+
+    fit(Single(), Rows(), settings_of(max_steps=1), seed=5, folder=tmp_path)
+    assert_refused(tmp_path, Toy(), "another model", "['encoder']", "['encoder', 'helper']")
+
+
+class Payload:
+    """Unpickling this would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("form", ["torch", "pickle"])
+def test_a_checkpoint_runs_no_code(tmp_path, form):
+    payload = {"step": Payload(tmp_path / "owned"), "metrics_size": 0, "epoch_values": {}}
+    if form == "torch":
+        torch.save(payload, tmp_path / "checkpoint.pt")
+    else:
+        (tmp_path / "checkpoint.pt").write_bytes(pickle.dumps(payload, protocol=2))
+    assert_refused(tmp_path, Toy(), "not a checkpoint")
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "checkpoint_every", "clip", "max_steps"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_settings_out_of_range(name, value):
+    with pytest.raises(UserError, match=rf"^{name}: found {value}"):
+        Training(**{name: value})
+
+
+def test_one_checkpoint_a_write(tmp_path, monkeypatch):
+    """Every ``checkpoint_every`` steps and once at the end, never twice for the same step."""
+    steps = []
+    original = runs.write_atomically
+
+    def counted(path, write):
+        original(path, write)
+        steps.append(torch.load(path, weights_only=True)["step"])
+
+    monkeypatch.setattr(training, "write_atomically", counted)
+    for max_steps in (9, 10):
+        fit(Toy(), Rows(), settings_of(max_steps=max_steps), seed=0, folder=tmp_path)
+    assert steps == [3, 6, 9, 3, 6, 9, 10]
