@@ -1,0 +1,193 @@
+"""Losses, queue, metrics and training on 1, 2 and 4 processes: equal in value and gradient."""
+
+import os
+import sys
+
+import pytest
+import torch
+from torch import distributed as dist
+from torch import multiprocessing, nn
+
+from common import losses, metrics
+from common.distributed import average, gather, ranks, share
+from common.losses import nt_xent
+from common.ops import info_nce
+from common.pairs import Pairs
+from common.queue import FeatureQueue
+from common.samplers import EpochSampler
+from tests.common.loss_cases import CASES, inputs_of
+
+pytestmark = pytest.mark.distributed
+close = torch.testing.assert_close
+
+SIZES = {1: [13], 2: [7, 6], 4: [4, 3, 3, 3]}  # the last batch of an epoch is uneven
+
+
+def spawn(check, world, tmp_path):
+    """Run ``check(rank, world)`` on ``world`` gloo processes; the first failure is raised here."""
+    where = f"file://{tmp_path / 'rendezvous'}"
+    multiprocessing.start_processes(
+        _enter, (check, world, where), nprocs=world, start_method="spawn"
+    )
+
+
+def _enter(rank, check, world, where):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if sys.platform == "linux":
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=where, rank=rank, world_size=world)
+    try:
+        check(rank, world)
+    finally:
+        dist.destroy_process_group()
+
+
+def mine(x, dim, rank, world):
+    """This rank's rows."""
+    start = sum(SIZES[world][:rank])
+    return x.narrow(dim, start, SIZES[world][rank])
+
+
+def _check_gather(rank, world):
+    assert ranks() == (rank, world)
+    whole = torch.arange(13 * 6.0).view(3, 13, 2)
+    part = mine(whole, 1, rank, world).clone().requires_grad_()
+    got = gather(part, 1)
+    assert got.equal(whole)
+    weight = torch.randn(3, 13, 2, generator=torch.Generator().manual_seed(rank))
+    (got * weight).sum().backward()
+    every = [
+        torch.randn(3, 13, 2, generator=torch.Generator().manual_seed(r)) for r in range(world)
+    ]
+    close(part.grad, mine(sum(every), 1, rank, world))  # the adjoint: the sum over ranks
+    close(average(torch.tensor(float(rank))), torch.tensor((world - 1) / 2))
+    if world > 1:
+        with pytest.raises(ValueError, match="ranks hold rows of shapes"):
+            gather(torch.zeros(2, 3 + rank))
+
+
+def _check_losses(rank, world):
+    for case in CASES:
+        inputs = inputs_of(case, 13)
+
+        def learn(x):
+            return x.clone().requires_grad_() if x.is_floating_point() else x
+
+        whole = {name: learn(x) for name, (x, _) in inputs.items()}
+        parts = {
+            name: learn(x if dim is None else mine(x, dim, rank, world))
+            for name, (x, dim) in inputs.items()
+        }
+        expected = case.loss(**whole)
+        expected.backward()
+        gathered = {
+            name: x if inputs[name][1] is None else gather(x, inputs[name][1])
+            for name, x in parts.items()
+        }
+        loss = case.loss(**gathered)
+        loss.backward()
+        close(loss, expected, msg=lambda text, case=case: f"{case.name}: {text}")
+        for name, (_, dim) in inputs.items():
+            if whole[name].grad is not None and dim is not None:
+                # Averaged over ranks, as DistributedDataParallel does.
+                got, want = parts[name].grad / world, mine(whole[name].grad, dim, rank, world)
+                close(got, want, msg=lambda text, n=name, c=case: f"{c.name}, {n}: {text}")
+
+
+def _check_local_anchors(rank, world):
+    g = torch.Generator().manual_seed(0)
+    rows, labels = torch.randn(13, 5, generator=g, dtype=torch.float64), torch.arange(13) % 3
+    whole = rows.clone().requires_grad_()
+    expected = info_nce(whole, whole, Pairs.labels(labels))
+    expected.backward()
+    z = mine(rows, 0, rank, world).clone().requires_grad_()
+    row, label = (mine(x, 0, rank, world) for x in (torch.arange(13), labels))
+    pairs = Pairs(row=(row, gather(row)), group=(label, gather(label)))
+    loss = share(info_nce(z, gather(z), pairs), len(z))
+    loss.backward()
+    close(average(loss), expected.detach())
+    close(z.grad / world, mine(whole.grad, 0, rank, world))
+
+
+def _check_queue(rank, world):
+    g, one, many = torch.Generator().manual_seed(0), FeatureQueue(30, 4), FeatureQueue(30, 4)
+    for step in range(4):
+        rows = torch.randn(13, 4, generator=g)
+        ids = torch.arange(13) + step
+        place = (one.seen + torch.arange(13)) % 30
+        one.rows[place] = nn.functional.normalize(rows, dim=-1)
+        one.row_ids[place] = ids
+        one.seen += 13
+        many.enqueue(mine(rows, 0, rank, world), mine(ids, 0, rank, world))
+    for name, x in one.state_dict().items():
+        assert many.state_dict()[name].equal(x), name
+    with pytest.raises(ValueError, match="rows are 32 on all ranks, expected at most 30"):
+        many.enqueue(torch.ones(32 // world, 4))
+
+
+def _check_metrics(rank, world):
+    g = torch.Generator().manual_seed(0)
+    views = torch.randn(2, 13, 5, generator=g, dtype=torch.float64)
+    labels = torch.arange(13) % 3
+    first, second, label = (mine(x, 0, rank, world) for x in (*views, labels))
+    many = metrics.diagnostics(first, second, 0.2, label)
+    unit = nn.functional.normalize(views, dim=-1)
+    both = unit.flatten(0, 1)
+    close(many["alignment"], (unit[0] - unit[1]).square().sum(1).mean())
+    close(many["uniformity"], (-2 * torch.pdist(both).square()).exp().mean().log())
+    close(many["effective_rank"], metrics.effective_rank(views.flatten(0, 1)))
+    close(many["tolerance"], metrics.tolerance(views[0], labels))
+    close(many["positive_score"], (unit[0] * unit[1]).sum(1).mean())
+    close(many["hard_negative_weight"], metrics.hard_negative_weight(*views, 0.2))
+
+
+def _train(rank, world, steps):
+    """Weights after SGD on the batches that ``EpochSampler`` gives this rank."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 4)).double()
+    data = torch.randn(21, 6, dtype=torch.float64)
+    noise = torch.randn(21, 6, dtype=torch.float64)
+    wrapped = nn.parallel.DistributedDataParallel(model) if world > 1 else model
+    optimiser = torch.optim.SGD(model.parameters(), 0.5, momentum=0.9)
+    sampler = EpochSampler(21, 8 // world, 0, rank, world)  # batches of 8, 8 and 5
+    for epoch in range(steps):
+        sampler.set_epoch(epoch)
+        for rows in sampler:
+            x = torch.stack([data[rows], data[rows] + noise[rows]])  # (2, b, 6)
+            z = gather(wrapped(x), 1)
+            optimiser.zero_grad()
+            nt_xent(z[0], z[1], 0.2).backward()
+            optimiser.step()
+    return [p.detach() for p in model.parameters()]
+
+
+def _check_training(rank, world):
+    several = _train(rank, world, 3)
+    close(several, _train(0, 1, 3) if world == 1 else _alone())
+
+
+def _alone():
+    return torch.load(os.environ["TSPCREP_ALONE"])
+
+
+CHECKS = [_check_gather, _check_losses, _check_local_anchors, _check_queue, _check_metrics]
+
+
+def _check_all(rank, world):
+    for check in CHECKS:
+        check(rank, world)
+    _check_training(rank, world)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_equal_on_any_number_of_processes(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("TSPCREP_ALONE", str(tmp_path / "alone.pt"))
+    torch.save(_train(0, 1, 3), tmp_path / "alone.pt")
+    spawn(_check_all, world, tmp_path)
+
+
+def test_gather_without_a_group_is_the_tensor_itself():
+    x = torch.randn(3, 2)
+    assert gather(x) is x and share(x, 3) is x and average(x) is x and ranks() == (0, 1)
+    assert losses.InfoNCE()(x, gather(x)).isfinite()
