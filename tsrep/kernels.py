@@ -1,8 +1,8 @@
 """The loops behind slices, warps, permutations and crops: where to read, reading, and curves.
 
-Each stands here twice. Numba runs on CPU, in parallel over the batch and in one pass over memory;
-torch runs wherever the tensors live and is differentiable in x. The public
-functions pick by device, and a test holds both sides equal.
+Each stands here twice. Numba runs on CPU, in parallel over the batch and in one pass over
+memory; torch runs wherever the tensors live and is differentiable in x. The public functions pick
+by device, and a test holds both sides equal.
 """
 
 import os
@@ -11,6 +11,8 @@ import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+GRAIN = 1 << 16  # values that a further thread is worth, some 50 microseconds of work
 
 _COMPILED = (torch.float32, torch.float64)
 # Numba's threads do not survive a fork: GNU OpenMP ends the process that tries to use them.
@@ -156,11 +158,17 @@ def _curves(basis, weights, y):
 
 
 def _run(kernel, *tensors: Tensor) -> None:
-    """Call a kernel on as many threads as torch uses, which torchrun and data loaders limit."""
-    arrays: list[np.ndarray] = [tensor.numpy() for tensor in tensors]
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    """Call a kernel that fills its last tensor, on no more threads than torch uses.
+
+    So the limits of torchrun and of a DataLoader's workers hold here too.
+    """
+    torchs, numbas = torch.get_num_threads(), numba.get_num_threads()
+    most = min(torchs, numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(min(most, 1 + tensors[-1].numel() // GRAIN))
     try:
-        kernel(*arrays)
+        kernel(*(tensor.numpy() for tensor in tensors))
     finally:
-        numba.set_num_threads(before)
+        numba.set_num_threads(numbas)
+        # They may share one OpenMP library, and numba's start sets its number of threads for both.
+        if torch.get_num_threads() != torchs:
+            torch.set_num_threads(torchs)

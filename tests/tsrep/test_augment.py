@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 
-from tsrep import augment
+from tsrep import augment, kernels
 from tsrep.augment import (
     ChannelMask,
     Compose,
@@ -106,7 +106,8 @@ def test_the_generator_decides_alone(aug):
 
 
 @each
-def test_threads_change_nothing(aug):
+def test_threads_change_nothing(aug, monkeypatch):
+    monkeypatch.setattr(kernels, "GRAIN", 1)
     x = series(33, 128, 3, dtype=torch.float32)
     before, found = torch.get_num_threads(), []
     try:

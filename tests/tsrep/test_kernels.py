@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tsrep import kernels
 from tsrep.kernels import (
     compiled,
     curves,
@@ -176,19 +177,35 @@ def test_empty_batches(shape):
         assert read(torch.zeros(shape), positions).shape == (shape[0], 4, shape[2])
 
 
-def test_threads_change_no_bit_and_are_put_back():
+def test_threads_change_no_bit_and_are_put_back(monkeypatch):
     random = np.random.default_rng(3)
     x = torch.randn(37, 50, 3)
     positions = torch.from_numpy(some_positions(random, 37, 50, 49))
-    found, before, of_numba = [], torch.get_num_threads(), numba.get_num_threads()
+    found, asked, set_ = [], [], numba.set_num_threads
+    before, of_numba = torch.get_num_threads(), numba.get_num_threads()
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
+            monkeypatch.setattr(kernels, "GRAIN", 1)
+            monkeypatch.setattr(numba, "set_num_threads", lambda n: (asked.append(n), set_(n)))
             found.append(resample(x, positions))
+            monkeypatch.undo()
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*found)
+    assert asked[::2] == [1, min(2, numba.config.NUMBA_NUM_THREADS)]
     assert numba.get_num_threads() == of_numba
+
+
+def test_the_first_kernel_leaves_the_threads_of_torch_alone():
+    script = """
+import torch
+from tsrep.kernels import resample
+torch.set_num_threads(1)
+resample(torch.randn(4, 9, 2), torch.zeros(4, 9, dtype=torch.float64))
+raise SystemExit(torch.get_num_threads() - 1)
+"""
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")

@@ -127,8 +127,8 @@ class TimeWarp(PerSample):
         last = x.shape[1] - 1
         basis = spline(x.shape[1], self.knots + 2, between=True).to(x.device)  # (T - 1, K)
         speed = curves(basis, bumps.double())[..., 0].clamp_(min=self.slowest)  # (B, T - 1)
-        walked = torch.nn.functional.pad(speed.cumsum(1), (1, 0))  # (B, T)
-        return resample(x, walked * (last / walked[:, -1:].clamp(min=self.slowest)))
+        walked = torch.nn.functional.pad(speed.cumsum_(1), (1, 0))  # (B, T)
+        return resample(x, walked.mul_(last / walked[:, -1:].clamp(min=self.slowest)))
 
 
 @dataclass(frozen=True)

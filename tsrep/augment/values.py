@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tsrep.augment.base import Dice, PerSample, spline, within
-from tsrep.kernels import curves
+from tsrep.kernels import compiled, curves
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ class MagnitudeWarp(PerSample):
     def _apply(self, x: Tensor, bumps: Tensor) -> Tensor:
         exact = torch.promote_types(x.dtype, torch.float32)
         basis = spline(x.shape[1], self.knots + 2).to(x.device, exact)  # (T, K)
-        return x * curves(basis, bumps.to(exact)).to(x.dtype)
+        curve = curves(basis, bumps.to(exact)).to(x.dtype)  # (B, T, C)
+        # In place where no graph forbids it: fresh memory costs more here than the arithmetic.
+        return curve.mul_(x) if compiled(x) else x * curve
 
 
 @dataclass(frozen=True)
