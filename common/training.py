@@ -135,7 +135,7 @@ def fit(
     UserError
         The checkpoint to resume from is truncated or belongs to another model.
     FloatingPointError
-        A loss is not finite; names step and phase.
+        A loss or a gradient is not finite; names step and phase.
     """
     fabric = make_fabric(training)
     loop = _Loop(method, data, training, seed, Path(folder), fabric)
@@ -226,13 +226,21 @@ class _Loop:
         optimizer = self.optimizers[phase.name]
         for group in optimizer.param_groups:
             group["lr"] = phase.lr * self._schedule()
-        losses = self.module.loss(batch, phase.name)
+        with self.fabric.autocast():  # a marked method has it only where the strategy wraps modules
+            losses = self.module.loss(batch, phase.name)
         if not torch.isfinite(losses["loss"]):
             raise FloatingPointError(
                 f"step {self.step}, phase {phase.name!r}: the loss is {losses['loss'].item()}"
             )
         self.fabric.backward(losses["loss"])
-        self.fabric.clip_gradients(self.module, optimizer, max_norm=self.training.clip)
+        norm = self.fabric.clip_gradients(
+            self.module, optimizer, max_norm=self.training.clip, error_if_nonfinite=False
+        )
+        # In 16-mixed an overflow is no failure: the loss scale falls and the step is skipped.
+        if self.training.precision != "16-mixed" and not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"step {self.step}, phase {phase.name!r}: the norm of the gradient is {norm.item()}"
+            )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         for name, value in losses.items():
@@ -259,6 +267,7 @@ class _Loop:
         state = {
             "method": self.method.state_dict(),
             "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
+            "precision": self.fabric.strategy.precision.state_dict(),  # the loss scale of 16-mixed
             "step": self.step,
             "metrics_size": self.metrics_size,
             "epoch_values": self.epoch_values,
@@ -271,6 +280,7 @@ class _Loop:
         try:  # weights_only: a checkpoint that someone hands in runs no code
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             method, optimizers = state["method"], state["optimizers"]
+            precision = state["precision"]
             position = state["step"], state["metrics_size"], state["epoch_values"]
         except Exception as error:  # a damaged file makes torch raise almost anything
             raise UserError(
@@ -285,6 +295,7 @@ class _Loop:
         load_into(self.method, method, self.checkpoint)
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(optimizers[name])
+        self.fabric.strategy.precision.load_state_dict(precision)
         self.step, self.metrics_size, self.epoch_values = position
 
 

@@ -15,6 +15,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -545,3 +547,68 @@ def test_one_checkpoint_a_write(tmp_path, monkeypatch):
     for max_steps in (9, 10):
         fit(Toy(), Rows(), settings_of(max_steps=max_steps), seed=0, folder=tmp_path)
     assert steps == [3, 6, 9, 3, 6, 9, 10]
+
+
+def test_a_gradient_that_is_not_finite_names_step_and_phase(tmp_path):
+    class Kink(Line):
+        def loss(self, batch, phase):
+            return {"loss": (0 * self.w).sum().sqrt()}  # 0, with the slope 0 * inf
+
+    with pytest.raises(FloatingPointError, match=r"step 0, phase 'line': .*gradient.*nan"):
+        fit(Kink(), Rows(), settings_of(), seed=0, folder=tmp_path)
+
+
+# --- half precision -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)]
+)
+def test_precision_is_that_of_the_layers_not_of_the_weights(tmp_path, precision, dtype):
+    method = Toy()
+    fit(method, Rows(), settings_of(precision=precision, max_steps=2), seed=0, folder=tmp_path)
+    assert method.z.dtype == dtype
+    assert {p.dtype for p in method.parameters()} == {torch.float32}
+
+
+@pytest.fixture
+def half(monkeypatch):
+    """float16 with a loss scale, as on a GPU."""
+
+    def fabric(_):
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24, growth_interval=4)
+        fabric = Fabric(
+            accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler)
+        )
+        fabric.launch()
+        return fabric
+
+    monkeypatch.setattr(training, "make_fabric", fabric)
+    return settings_of(precision="16-mixed")
+
+
+class Steep(Toy):
+    def loss(self, batch, phase):
+        losses = super().loss(batch, phase)
+        return {"loss": 100 * losses["loss"]}
+
+
+def test_an_overflow_of_the_loss_scale_skips_the_step(tmp_path, half):
+    """The scale starts too high by design: infinite gradients halve it and change no weight."""
+    method = Steep(every=(1, 1))
+    fit(method, Rows(), half, seed=0, folder=tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["precision"]["scale"] < 2.0**24
+    assert all(torch.isfinite(t).all() for t in method.state_dict().values())
+    steps = state["optimizers"]["encoder"]["state"][0]["step"].item()
+    assert 0 < steps < 20
+
+
+def test_killed_and_resumed_in_half_precision(tmp_path, half):
+    method, resumed = Steep(), Steep()
+    fit(method, Rows(), half, seed=0, folder=tmp_path / "unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        fit(Steep(), Rows(13), half, seed=0, folder=tmp_path / "killed")
+    fit(resumed, Rows(), half, seed=0, folder=tmp_path / "killed", resume=True)
+    unbroken = (*outcome(tmp_path / "unbroken"), method.state_dict())
+    assert_same_run(tmp_path / "killed", resumed, unbroken)
