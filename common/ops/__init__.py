@@ -5,6 +5,7 @@
 Who is in ``P_i`` and ``D_i`` follows from :class:`common.pairs.Pairs`.
 """
 
+import importlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,6 +117,8 @@ def info_nce(
 def _choose(impl: str, anchors: Tensor, candidates: Tensor, form: Form):
     if impl == "auto":
         return _auto(anchors, candidates, form)
+    if impl == "triton":
+        return _triton()
     if impl not in ("dense", "tiled"):
         raise ValueError(f"impl is {impl!r}, expected 'auto', 'dense', 'tiled' or 'triton'")
     return dense if impl == "dense" else tiled
@@ -124,6 +127,13 @@ def _choose(impl: str, anchors: Tensor, candidates: Tensor, form: Form):
 def _auto(anchors: Tensor, candidates: Tensor, form: Form):
     logits = anchors.shape[:-1].numel() * candidates.shape[-2]
     return dense if logits <= DENSE_LOGITS else tiled
+
+
+def _triton():
+    try:
+        return importlib.import_module("common.ops.triton")
+    except ModuleNotFoundError as error:
+        raise ValueError("impl='triton' needs the package triton: pip install triton") from error
 
 
 def _check_embeddings(anchors: Tensor, candidates: Tensor) -> None:

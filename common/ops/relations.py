@@ -200,4 +200,6 @@ def _check(name: str, x: Tensor, shape: tuple[int, ...], device, real: bool) -> 
             raise ValueError(f"{name} holds a value that is not finite, expected finite targets")
     elif x.dtype not in _INTEGERS:
         raise TypeError(f"{name} has dtype {x.dtype}, expected integers, such as torch.int64")
+    else:
+        x = x.long()
     return x.expand(shape).reshape(-1, shape[-1])

@@ -298,3 +298,11 @@ NAN = torch.tensor([[0.0, 1.0], [2.0, torch.nan], [0.0, 0.0], [0.0, 0.0]])
 def test_bad_input_is_named(change, error, words):
     with pytest.raises(error, match=words):
         info_nce(**{**GOOD, **change})
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_ids_of_any_integer_type(dtype):
+    z, labels = rows(9, 4), torch.arange(9) % 3
+    torch.testing.assert_close(
+        info_nce(z, z, Pairs.labels(labels.to(dtype))), info_nce(z, z, Pairs.labels(labels))
+    )
