@@ -102,6 +102,7 @@ def _arguments(anchors, candidates, relations, scale, form) -> dict:
         "DENOMINATOR": form.denominator,
         "BLOCK": BLOCK,
         "DEPTH": DEPTH,
+        "INTERPRETED": not anchors.is_cuda,
     }
 
 
@@ -111,6 +112,7 @@ def _tile(
     scale, g, i, j, batch, count, dim,
     HAS_ROW: tl.constexpr, HAS_IGNORE: tl.constexpr, HAS_VALUE: tl.constexpr,
     DENOMINATOR: tl.constexpr, BLOCK: tl.constexpr, DEPTH: tl.constexpr,
+    INTERPRETED: tl.constexpr,
 ):  # fmt: skip
     """Logits of anchors ``i`` and candidates ``j``, which are positive, and the denominator's."""
     here, there = i < batch, j < count
@@ -121,6 +123,8 @@ def _tile(
         d = start + tl.arange(0, DEPTH)
         a = tl.load(a_rows + d[None, :], mask=here[:, None] & (d < dim)[None, :], other=0.0)
         c = tl.load(c_rows + d[:, None], mask=there[None, :] & (d < dim)[:, None], other=0.0)
+        if INTERPRETED:  # its dot takes the bits of bfloat16 for integers
+            a, c = a.to(tl.float32), c.to(tl.float32)
         logits = tl.dot(a, c, logits, input_precision="ieee")
     logits *= scale
 
@@ -167,6 +171,7 @@ def _forward(
     scale, batch, count, dim,
     HAS_ROW: tl.constexpr, HAS_IGNORE: tl.constexpr, HAS_VALUE: tl.constexpr,
     POSITIVES: tl.constexpr, DENOMINATOR: tl.constexpr, BLOCK: tl.constexpr, DEPTH: tl.constexpr,
+    INTERPRETED: tl.constexpr,
 ):  # fmt: skip
     """Losses of ``BLOCK`` anchors, and what their gradient needs: one number an anchor each."""
     g = tl.program_id(1)
@@ -181,7 +186,7 @@ def _forward(
         logits, positive, weighted = _tile(
             anchors, candidates, low, high, group_c, row_a, row_c, ignore_a, ignore_c,
             value_a, value_c, scale, g, i, j, batch, count, dim,
-            HAS_ROW, HAS_IGNORE, HAS_VALUE, DENOMINATOR, BLOCK, DEPTH,
+            HAS_ROW, HAS_IGNORE, HAS_VALUE, DENOMINATOR, BLOCK, DEPTH, INTERPRETED,
         )  # fmt: skip
         peak, mass = _add(peak, mass, weighted)
         number += tl.sum(positive.to(tl.float32), 1)
@@ -211,7 +216,7 @@ def _forward(
             logits, positive, weighted = _tile(
                 anchors, candidates, low, high, group_c, row_a, row_c, ignore_a, ignore_c,
                 value_a, value_c, scale, g, i, j, batch, count, dim,
-                HAS_ROW, HAS_IGNORE, HAS_VALUE, DENOMINATOR, BLOCK, DEPTH,
+                HAS_ROW, HAS_IGNORE, HAS_VALUE, DENOMINATOR, BLOCK, DEPTH, INTERPRETED,
             )  # fmt: skip
             apart = total[:, None] - logits
             soft = tl.maximum(apart, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(apart)))
@@ -234,6 +239,7 @@ def _backward(
     scale, batch, count, dim,
     HAS_ROW: tl.constexpr, HAS_IGNORE: tl.constexpr, HAS_VALUE: tl.constexpr,
     POSITIVES: tl.constexpr, DENOMINATOR: tl.constexpr, BLOCK: tl.constexpr, DEPTH: tl.constexpr,
+    INTERPRETED: tl.constexpr,
     OF_CANDIDATES: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """``WIDE`` dimensions of the gradient of ``BLOCK`` anchors, or candidates."""
@@ -252,7 +258,7 @@ def _backward(
         logits, positive, weighted = _tile(
             anchors, candidates, low, high, group_c, row_a, row_c, ignore_a, ignore_c,
             value_a, value_c, scale, g, i, j, batch, count, dim,
-            HAS_ROW, HAS_IGNORE, HAS_VALUE, DENOMINATOR, BLOCK, DEPTH,
+            HAS_ROW, HAS_IGNORE, HAS_VALUE, DENOMINATOR, BLOCK, DEPTH, INTERPRETED,
         )  # fmt: skip
         at = g.to(tl.int64) * batch + i
         lse = tl.load(partition + at, mask=i < batch, other=0.0)[:, None]
@@ -272,6 +278,9 @@ def _backward(
         at = (g.to(tl.int64) * others + theirs)[:, None] * dim + d[None, :]
         inside = (theirs < others)[:, None] & (d < dim)[None, :]
         x = tl.load(rows + at, mask=inside, other=0.0)
-        total = tl.dot(slope.to(x.dtype), x, total, input_precision="ieee")
+        slope = slope.to(x.dtype)
+        if INTERPRETED:
+            slope, x = slope.to(tl.float32), x.to(tl.float32)
+        total = tl.dot(slope, x, total, input_precision="ieee")
     at = (g.to(tl.int64) * length + mine)[:, None] * dim + d[None, :]
     tl.store(grad + at, total, mask=(mine < length)[:, None] & (d < dim)[None, :])
