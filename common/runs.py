@@ -17,7 +17,6 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,7 +26,7 @@ import torch
 from common import config as configuration
 from common.errors import UserError
 
-# What may change between a run and its resumption: where and how long, never what is computed.
+# What may change between a run and its resumption, in any section: where, never what is computed.
 FREE_TO_CHANGE = ("resume", "output", "device", "data_root")
 
 
@@ -121,15 +120,22 @@ class Run:
         return [json.loads((self.seed_folder(s) / "result.json").read_text()) for s in seeds]
 
     def _check_same_configuration(self, path: Path) -> None:
-        before = configuration.load(type(self.config), path)
-        free = {
-            name: getattr(before, name) for name in FREE_TO_CHANGE if hasattr(self.config, name)
-        }
-        if replace(self.config, **free) == before:
-            return
-        old, new = configuration.to_dict(before), configuration.to_dict(self.config)
-        name = next(n for n in {**old, **new} if old.get(n) != new.get(n) and n not in free)
-        raise UserError(
-            f"{path}: the run to resume had {name} = {old.get(name)}, found {new.get(name)}; "
-            "resume with the same configuration or give another --output"
+        old = _flat(configuration.to_dict(configuration.load(type(self.config), path)))
+        new = _flat(configuration.to_dict(self.config))
+        for name in {**old, **new}:
+            before, now = old.get(name), new.get(name)
+            if before != now and name.rpartition(".")[2] not in FREE_TO_CHANGE:
+                raise UserError(
+                    f"{path}: the run to resume had {name} = {before}, found {now}; resume with "
+                    "the same configuration or give another --output"
+                )
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"training": {"epochs": 3}}`` as ``{"training.epochs": 3}``."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
         )
+    return flat

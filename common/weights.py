@@ -48,9 +48,12 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from error
-    if not {"kind", "config"} <= header.keys():
-        raise UserError(f"{path}: a safetensors file without this project's header; not an encoder")
-    return header["kind"], json.loads(header["config"]), tensors
+    try:
+        return header["kind"], dict(json.loads(header["config"])), tensors
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: a safetensors file without this project's header; not an encoder"
+        ) from error
 
 
 def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | Path) -> None:

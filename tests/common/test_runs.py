@@ -1,0 +1,225 @@
+"""The run folder: files appear whole or not at all, nothing is overwritten, resuming is honest."""
+
+import json
+import os
+import platform
+import stat
+import subprocess
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common import config as configuration
+from common import runs
+from common.errors import UserError
+from common.runs import Run, environment, write_atomically, write_json, write_text
+
+
+@dataclass(frozen=True)
+class Inner:
+    epochs: int = 3
+    rate: float = 0.1
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str = "ETTh1"
+    output: Path = Path("runs/one")
+    resume: bool = False
+    device: str = "auto"
+    data_root: Path | None = None
+    seeds: tuple[int, ...] = (0, 1)
+    window: int | None = None
+    training: Inner = field(default_factory=Inner)
+
+
+# --- atomic writes ------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(old=st.none() | st.binary(max_size=50), new=st.binary(max_size=200))
+def test_a_write_replaces_the_whole_file(tmp_path_factory, old, new):
+    path = tmp_path_factory.mktemp("write") / "deep" / "er" / "file.bin"
+    if old is not None:
+        write_atomically(path, lambda file: file.write(old))
+    write_atomically(path, lambda file: file.write(new))
+    assert path.read_bytes() == new
+    assert list(path.parent.iterdir()) == [path]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_a_failed_write_changes_nothing(tmp_path, monkeypatch, error, moment, old):
+    path = tmp_path / "file.bin"
+    if old is not None:
+        path.write_bytes(old)
+
+    def fail(*_):
+        raise error
+
+    def write(file):
+        file.write(b"half of the new")
+        if moment == "write":
+            fail()
+
+    with monkeypatch.context() as patch:
+        if moment != "write":
+            patch.setattr(os, moment, fail)
+        with pytest.raises(type(error)):
+            write_atomically(path, write)
+    assert [p.name for p in tmp_path.iterdir()] == ([] if old is None else ["file.bin"])
+    assert old is None or path.read_bytes() == old
+
+
+def test_bytes_are_on_disk_before_the_name_moves(tmp_path, monkeypatch):
+    """Rename before fsync would leave an empty file after a power failure."""
+    order = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *a, name=name, original=original: (order.append(name), original(*a))
+        )
+    write_text(tmp_path / "a.txt", "déjà vu\n")
+    assert order == ["fsync", "replace"]
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "déjà vu\n"
+
+
+def test_json_round_trip(tmp_path):
+    value = {"task": "forecasting", "horizons": {"24": {"mse": 0.25}}, "seeds": [0, 1], "no": None}
+    write_json(tmp_path / "result.json", value)
+    text = (tmp_path / "result.json").read_text()
+    assert json.loads(text) == value and text.endswith("}\n")
+
+
+# --- the folder ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", ["absent", "nested", "empty"])
+def test_a_new_run(tmp_path, there):
+    output = tmp_path / ("a/b/run" if there == "nested" else "run")
+    if there == "empty":
+        output.mkdir()
+    config = Config(output=output, window=7)
+    Run(output, config)
+    assert configuration.load(Config, output / "config.toml") == config
+    env = json.loads((output / "env.json").read_text())
+    assert env["python"] == platform.python_version() and env["cpus"] == os.cpu_count()
+    assert env["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert sorted(p.name for p in output.iterdir()) == ["config.toml", "env.json"]
+
+
+def test_environment_names_the_commit_of_the_code():
+    root = Path(runs.__file__).parent
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    assert environment()["commit"] == (found or None)
+
+
+def assert_refused(output, config, *words, resume=False):
+    before = {p: p.read_bytes() for p in sorted(Path(output).rglob("*")) if p.is_file()}
+    with pytest.raises(UserError) as caught:
+        Run(output, config, resume=resume)
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith(str(output))
+    assert all(word in message for word in words), message
+    after = {p: p.read_bytes() for p in sorted(Path(output).rglob("*")) if p.is_file()}
+    assert before == after
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_of_something_else(tmp_path, resume):
+    (tmp_path / "thesis.tex").write_text("precious")
+    assert_refused(tmp_path, Config(), "holds no run", "--output", resume=resume)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_in_place_of_the_folder(tmp_path, resume):
+    path = tmp_path / "run"
+    path.write_text("a file")
+    assert_refused(path, Config(), "--output", resume=resume)
+    assert path.read_text() == "a file"
+
+
+def test_a_run_is_not_overwritten(tmp_path):
+    Run(tmp_path, Config())
+    assert_refused(tmp_path, Config(), "already holds a run", "--resume", "--output")
+
+
+def test_resume_where_nothing_is_starts(tmp_path):
+    run = Run(tmp_path / "new", Config(), resume=True)
+    assert run.unfinished((0, 1)) == [0, 1]
+    assert (tmp_path / "new" / "config.toml").exists()
+
+
+def test_resume_with_the_same_configuration(tmp_path):
+    Run(tmp_path, Config())
+    assert Run(tmp_path, Config(), resume=True).resume
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("resume", True), ("output", Path("elsewhere")), ("device", "cpu"), ("data_root", Path("/x"))],
+)
+def test_what_may_change_on_resume(tmp_path, name, value):
+    Run(tmp_path, Config())
+    Run(tmp_path, replace(Config(), **{name: value}), resume=True)
+    assert configuration.load(Config, tmp_path / "config.toml") == Config()  # the first one stays
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": "ETTh2"}, ("data = ETTh1", "found ETTh2")),
+        ({"seeds": (0, 2)}, ("seeds = [0, 1]", "found [0, 2]")),
+        ({"window": 5}, ("window = None", "found 5")),
+        ({"training": Inner(epochs=4)}, ("training.epochs = 3", "found 4")),
+        ({"training": Inner(rate=0.2), "device": "cpu"}, ("training.rate = 0.1", "found 0.2")),
+    ],
+)
+def test_resume_with_another_configuration_names_the_field(tmp_path, changes, words):
+    Run(tmp_path, Config())
+    config = replace(Config(), **changes)
+    assert_refused(tmp_path, config, *words, "--output", resume=True)
+
+
+def test_the_device_may_change_inside_a_section(tmp_path):
+    """``training.device`` is where a tool has it."""
+    Run(tmp_path, Config())
+    Run(tmp_path, Config(training=Inner(device="cuda")), resume=True)
+    assert_refused(
+        tmp_path,
+        Config(training=Inner(device="cuda", epochs=4)),
+        "training.epochs = 3, found 4",
+        resume=True,
+    )
+
+
+def test_resume_of_a_damaged_configuration(tmp_path):
+    (tmp_path / "config.toml").write_text("data = [")
+    with pytest.raises(UserError, match="not a TOML file") as caught:
+        Run(tmp_path, Config(), resume=True)
+    assert str(tmp_path / "config.toml") in str(caught.value)
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+def test_seeds_are_finished_by_their_result(tmp_path):
+    run = Run(tmp_path, Config())
+    assert run.seed_folder(3) == tmp_path / "seed-3"
+    assert run.unfinished([0, 1, 2]) == [0, 1, 2]
+    run.add(1, {"mse": 0.5})
+    (run.seed_folder(0)).mkdir()
+    (run.seed_folder(0) / "checkpoint.pt").write_bytes(b"")  # begun, not finished
+    assert run.unfinished([0, 1, 2]) == [0, 2]
+    run.add(0, {"mse": 0.25})
+    again = Run(tmp_path, Config(), resume=True)
+    assert again.unfinished([0, 1]) == []
+    assert again.results([1, 0]) == [{"mse": 0.5}, {"mse": 0.25}]
