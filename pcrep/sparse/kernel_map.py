@@ -113,12 +113,7 @@ def check_coordinates(coordinates: Tensor, stride: int) -> None:
         )
     if len(coordinates) == 0:
         raise ValueError("coordinates hold no voxel, expected at least one")
-    batch = coordinates[:, 0]
-    steps = batch.diff()
-    if int(batch[0]) != 0 or bool(((steps < 0) | (steps > 1)).any()):
-        raise ValueError(_describe_batch(batch, steps))
-    if int(batch[-1]) >= BATCHES:
-        raise ValueError(f"coordinates hold {int(batch[-1]) + 1} batch elements, at most {BATCHES}")
+    check_batch(coordinates[:, 0])
     low, high = (int(v) for v in coordinates[:, 1:].aminmax())
     if low < -LIMIT or high >= LIMIT:
         raise ValueError(
@@ -131,6 +126,15 @@ def check_coordinates(coordinates: Tensor, stride: int) -> None:
             f"coordinates row {row} is {coordinates[row].tolist()}, expected multiples of the "
             f"tensor stride {stride}"
         )
+
+
+def check_batch(batch: Tensor) -> None:
+    """Raise a ValueError unless a batch index (N,) is sorted from 0, without gaps, below 512."""
+    steps = batch.diff()
+    if int(batch[0]) != 0 or bool(((steps < 0) | (steps > 1)).any()):
+        raise ValueError(_describe_batch(batch, steps))
+    if int(batch[-1]) >= BATCHES:
+        raise ValueError(f"the batch has {int(batch[-1]) + 1} elements, at most {BATCHES} fit")
 
 
 def _describe_batch(batch: Tensor, steps: Tensor) -> str:

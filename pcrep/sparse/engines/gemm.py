@@ -17,8 +17,9 @@ from numba.extending import intrinsic
 
 TILE = 512
 """Rows of an output tile: its sums, and the rows it reads, stay in a core's L2 cache."""
-_TAPS = 9
-"""Taps whose weight gradients one task sums: it walks a tile for each of them in turn."""
+_BLOCK = 32
+"""Channels of the input whose weight gradients one task sums, over all taps."""
+_PARTIAL_BYTES = 4 << 20
 
 _FEATURES = binding.get_host_cpu_features()
 _VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
@@ -230,40 +231,50 @@ def gather_product(x, w, ins, outs, start, vector, out):
 
 
 @njit(parallel=True, cache=True)
-def gather_outer(x, g, ins, outs, start, vector, dw):
-    """``dw[k] += sum x[i]^T g[o]`` over the pairs of tap k; (tap, channels of x) in parallel.
+def gather_outer(x, g, ins, outs, start, vector, partial):
+    """``sum x[i]^T g[o]`` over the pairs (i, o) of each tap k, by (run of tiles, channels of x).
 
-    dw : (K, C, D). A weight's sum runs over the pairs in order: bit-equal results.
+    partial : (runs, K, C, D) zeros. Each run of tiles sums for itself, the runs are added in order
+    and the sum ends in ``partial[0]``: bit-equal results, whatever the threads.
     """
     tiles, taps = start.shape[0], start.shape[1] - 1
-    channels, width = x.shape[1], g.shape[1]
-    groups = (channels + _ROWS - 1) // _ROWS
-    shares = (taps + _TAPS - 1) // _TAPS
-    flat = dw.reshape(-1)
-    for task in prange(groups * shares):
-        c0, k0 = (task // shares) * _ROWS, (task % shares) * _TAPS
-        rows = min(_ROWS, channels - c0)
-        for tile in range(tiles):
-            for k in range(k0, min(k0 + _TAPS, taps)):
+    runs, channels, width = partial.shape[0], x.shape[1], g.shape[1]
+    blocks = (channels + _BLOCK - 1) // _BLOCK
+    flat = partial.reshape(-1)
+    for task in prange(runs * blocks):
+        run, block = task // blocks, task % blocks
+        stop = min((block + 1) * _BLOCK, channels)
+        for tile in range(run * tiles // runs, (run + 1) * tiles // runs):
+            for k in range(taps):
                 begin, end = start[tile, k], start[tile, k + 1]
                 if begin == end:
                     continue
                 for col in range(0, width, 2 * vector):
-                    at = (k * channels + c0) * width + col
                     wide = col + 2 * vector <= width
-                    if rows == _ROWS and wide:
-                        _outer_many_wide(x, c0, g, col, flat, at, ins, outs, begin, end)
-                    elif rows == _ROWS:
-                        _outer_many_narrow(x, c0, g, col, flat, at, ins, outs, begin, end)
-                    else:
-                        for c in range(rows):
-                            row = at + c * width
+                    c = block * _BLOCK
+                    while c < stop:
+                        at = ((run * taps + k) * channels + c) * width + col
+                        if c + _ROWS <= stop:
                             if wide:
-                                _outer_one_wide(x, c0 + c, g, col, flat, row, ins, outs, begin, end)
+                                _outer_many_wide(x, c, g, col, flat, at, ins, outs, begin, end)
                             else:
-                                _outer_one_narrow(
-                                    x, c0 + c, g, col, flat, row, ins, outs, begin, end
-                                )
+                                _outer_many_narrow(x, c, g, col, flat, at, ins, outs, begin, end)
+                            c += _ROWS
+                        else:
+                            if wide:
+                                _outer_one_wide(x, c, g, col, flat, at, ins, outs, begin, end)
+                            else:
+                                _outer_one_narrow(x, c, g, col, flat, at, ins, outs, begin, end)
+                            c += 1
+    size = flat.size // runs
+    for i in prange(size):
+        for run in range(1, runs):
+            flat[i] += flat[run * size + i]
+
+
+def runs_of_tiles(tiles: int, size: int, itemsize: int) -> int:
+    """Into how many runs :func:`gather_outer` divides the tiles: up to 16, within 4 MB of sums."""
+    return max(1, min(16, tiles, _PARTIAL_BYTES // (size * itemsize)))
 
 
 def pack(w: np.ndarray) -> np.ndarray:

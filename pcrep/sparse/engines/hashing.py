@@ -5,14 +5,14 @@ neighbour's key is the voxel's plus a constant. That needs coordinates whose nei
 their 18 bits; :mod:`pcrep.sparse.kernel_map` checks it before anything comes here.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
 from pcrep.sparse.engines.base import BITS, LIMIT
 
-_EMPTY = -1
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing
-_KEY_BITS = 64
 
 
 @njit(cache=True, inline="always")
@@ -33,74 +33,93 @@ def pack_rows(coordinates):
     return keys
 
 
-@njit(cache=True, inline="always")
-def _home(key, shift):
-    """The slot where the search for a key starts."""
-    return np.int64((np.uint64(key) * _MULTIPLIER) >> shift)
-
-
 @njit(cache=True)
-def _shift(capacity):
-    """64 - log2 of the capacity: what :func:`_home` shifts by."""
-    bits = 0
-    while (1 << bits) < capacity:
-        bits += 1
-    return np.uint64(_KEY_BITS - bits)
-
-
-@njit(cache=True)
-def insert(keys):
-    """Number keys in the order in which they first appear.
-
-    keys : (N,). Returns slots (capacity, 2) int64 of [key, number], ``first`` (M,) int64 rows of
-    first appearance, and ``number`` (N,) int64 of every row.
-    """
-    capacity = 2
-    while capacity < 2 * len(keys):  # at most half full: short searches
-        capacity *= 2
-    shift = _shift(capacity)
-    slots = np.full((capacity, 2), _EMPTY, np.int64)
-    first = np.empty(len(keys), np.int64)
-    number = np.empty(len(keys), np.int64)
-    found = 0
+def unpack_rows(keys):
+    """(N,) keys -> (N, 4) int32."""
+    rows = np.empty((len(keys), 4), np.int32)
+    mask = (1 << BITS) - 1
     for i in range(len(keys)):
-        key = keys[i]
-        s = _home(key, shift)
-        while slots[s, 0] != key:
-            if slots[s, 0] == _EMPTY:
-                slots[s, 0], slots[s, 1] = key, found
-                first[found] = i
-                found += 1
-                break
-            s = (s + 1) & (capacity - 1)
-        number[i] = slots[s, 1]
-    return slots, first[:found].copy(), number
+        rows[i, 0] = keys[i] >> (3 * BITS)
+        rows[i, 1] = ((keys[i] >> (2 * BITS)) & mask) - LIMIT
+        rows[i, 2] = ((keys[i] >> BITS) & mask) - LIMIT
+        rows[i, 3] = (keys[i] & mask) - LIMIT
+    return rows
+
+
+class Table(NamedTuple):
+    """Distinct keys, numbered, in an open-addressing hash table.
+
+    slots : (capacity,) int32, the number of the key that lives there, -1 where empty. At most a
+        third full, so that most searches end where they start.
+    keys : (M,) int64, the key of each number.
+    """
+
+    slots: np.ndarray
+    keys: np.ndarray
+
+
+def insert(keys: np.ndarray) -> tuple[Table, np.ndarray, np.ndarray]:
+    """Number keys (N,) in the order in which they first appear.
+
+    Returns the table, ``first`` (M,) int64 rows of first appearance, and ``number`` (N,) int64 of
+    every row.
+    """
+    # Made by numpy, which asks for large pages: page faults would cost more than the search.
+    capacity = 1 << (3 * len(keys)).bit_length()
+    slots = np.full(capacity, -1, np.int32)
+    distinct, first, number = (np.empty(len(keys), np.int64) for _ in range(3))
+    count = _insert(keys, slots, distinct, first, number)
+    return Table(slots, distinct[:count].copy()), first[:count].copy(), number
 
 
 @njit(cache=True, inline="always")
-def _find(slots, key, shift):
-    """The number of a key, -1 where absent."""
-    s = _home(key, shift)
-    while slots[s, 0] != key:
-        if slots[s, 0] == _EMPTY:
-            return np.int64(_EMPTY)
+def _find(slots, distinct, key, shift):
+    """The number of a key and the slot where its search ends; the number is -1 where absent."""
+    s = np.int64((np.uint64(key) * _MULTIPLIER) >> shift)
+    number = np.int64(slots[s])
+    while number >= 0 and distinct[number] != key:
         s = (s + 1) & (len(slots) - 1)
-    return slots[s, 1]
+        number = np.int64(slots[s])
+    return number, s
+
+
+@njit(cache=True)
+def _shift(slots):
+    """64 - log2 of the capacity: the top bits of a product choose the slot."""
+    bits = 0
+    while (1 << bits) < len(slots):
+        bits += 1
+    return np.uint64(64 - bits)
+
+
+@njit(cache=True)
+def _insert(keys, slots, distinct, first, number):
+    shift = _shift(slots)
+    count = 0
+    for i in range(len(keys)):
+        n, s = _find(slots, distinct, keys[i], shift)
+        if n < 0:
+            n = count
+            slots[s], distinct[n], first[n] = n, keys[i], i
+            count += 1
+        number[i] = n
+    return count
 
 
 @njit(parallel=True, cache=True)
-def neighbours(slots, outputs, deltas, tile):
-    """Table (K, N_out) int32 of the input at ``outputs + deltas[k]``, -1 where there is none.
+def neighbours(slots, distinct, outputs, deltas, tile):
+    """(K, N_out) int32 of the input at ``outputs + deltas[k]``, -1 where there is none.
 
-    slots : the table of the inputs. outputs : (N_out,) keys. deltas : (K,) differences.
+    slots, distinct : the :class:`Table` of the inputs. outputs : (N_out,) keys. deltas : (K,)
+    differences of keys.
     """
-    shift = _shift(len(slots))
+    shift = _shift(slots)
     count, taps = len(outputs), len(deltas)
     table = np.empty((taps, count), np.int32)
     for t in prange((count + tile - 1) // tile):
         for k in range(taps):
             for o in range(t * tile, min((t + 1) * tile, count)):
-                table[k, o] = _find(slots, outputs[o] + deltas[k], shift)
+                table[k, o] = _find(slots, distinct, outputs[o] + deltas[k], shift)[0]
     return table
 
 
@@ -108,31 +127,32 @@ def neighbours(slots, outputs, deltas, tile):
 def own_neighbours(slots, keys, deltas, tile):
     """:func:`neighbours` of voxels among themselves under a centred kernel: half the searches.
 
-    If j is the neighbour of i at tap k, then i is the neighbour of j at the opposite tap.
+    If j is the neighbour of i at tap k, then i is the neighbour of j at the opposite tap. One more
+    column takes what the absent ones would write there: whether one is there cannot be predicted.
     """
-    shift = _shift(len(slots))
+    shift = _shift(slots)
     count, taps = len(keys), len(deltas)
     centre = taps // 2
-    table = np.full((taps, count), _EMPTY, np.int32)
+    table = np.full((taps, count + 1), -1, np.int32)
     for t in prange((count + tile - 1) // tile):
         for o in range(t * tile, min((t + 1) * tile, count)):
             table[centre, o] = o
         for k in range(centre):
             for o in range(t * tile, min((t + 1) * tile, count)):
-                i = _find(slots, keys[o] + deltas[k], shift)
+                i = _find(slots, keys, keys[o] + deltas[k], shift)[0]
                 table[k, o] = i
-                if i >= 0:
-                    table[taps - 1 - k, i] = o
+                table[taps - 1 - k, i if i >= 0 else count] = o
     return table
 
 
 @njit(parallel=True, cache=True)
-def sorted_pairs(table, tile):
+def sorted_pairs(table, count, tile):
     """The pairs (input, output) of a table, by (tile of outputs, tap): what a product walks.
 
-    Returns ins, outs (P,) int32 and start (tiles, K + 1) int64, the bounds of each tap's pairs.
+    table : (K, count or more), of which the first ``count`` columns matter. Returns ins, outs (P,)
+    int32 and start (tiles, K + 1) int64, the bounds of each tap's pairs.
     """
-    taps, count = table.shape
+    taps = len(table)
     tiles = (count + tile - 1) // tile
     start = np.zeros((tiles, taps + 1), np.int64)
     for t in prange(tiles):
@@ -150,11 +170,12 @@ def sorted_pairs(table, tile):
     ins, outs = np.empty(total, np.int32), np.empty(total, np.int32)
     for t in prange(tiles):
         for k in range(taps):
-            p = start[t, k]
+            p, end = start[t, k], start[t, taps]
             for o in range(t * tile, min((t + 1) * tile, count)):
-                if table[k, o] >= 0:
-                    ins[p], outs[p] = table[k, o], o
-                    p += 1
+                i = table[k, o]
+                if p < end:  # write at once and keep it if it counts: i >= 0 cannot be predicted
+                    ins[p], outs[p] = i, o
+                p += i >= 0
     return ins, outs, start
 
 
@@ -172,7 +193,7 @@ def floor_rows(coordinates, stride):
 @njit(cache=True)
 def reversed_table(table, inputs):
     """Table (K, N_in) int32 of the output that reads each input at tap k, -1 for none."""
-    reverse = np.full((table.shape[0], inputs), _EMPTY, np.int32)
+    reverse = np.full((table.shape[0], inputs), -1, np.int32)
     for k in range(table.shape[0]):
         for o in range(table.shape[1]):
             if table[k, o] >= 0:

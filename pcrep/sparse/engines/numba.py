@@ -40,9 +40,9 @@ class Pairs:
     flipped: bool = False
 
     @classmethod
-    def of(cls, table: np.ndarray) -> "Pairs":
-        """The pairs of a neighbour table (K, N_out)."""
-        return cls(*hashing.sorted_pairs(table, gemm.TILE), table.shape[1])
+    def of(cls, table: np.ndarray, outputs: int) -> "Pairs":
+        """The pairs of a neighbour table (K, N_out or more)."""
+        return cls(*hashing.sorted_pairs(table, outputs, gemm.TILE), outputs)
 
     def weight(self, weight: Tensor) -> Tensor:
         """(K, C, D) in the order of the taps here."""
@@ -64,12 +64,11 @@ class Numba(Engine):
     name = "numba"
 
     def __init__(self) -> None:
-        self._tables: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # stride: keys, hash slots
+        self._tables: dict[int, hashing.Table] = {}  # by tensor stride
 
     def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         keys = hashing.pack_rows(coordinates.numpy())
-        slots, first, number = hashing.insert(keys)
-        self._tables[stride] = keys[first], slots
+        self._tables[stride], first, number = hashing.insert(keys)
         return torch.from_numpy(first), torch.from_numpy(number)
 
     def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
@@ -79,13 +78,15 @@ class Numba(Engine):
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> PairMap:
         _follow_torch()
         deltas = key_differences(geometry.offsets()).numpy()
-        keys, slots = self._tables[geometry.inputs]
+        known = self._tables[geometry.inputs]
         if geometry.mirrored:
-            pairs = Pairs.of(hashing.own_neighbours(slots, keys, deltas, gemm.TILE))
+            table = hashing.own_neighbours(*known, deltas, gemm.TILE)
+            pairs = Pairs.of(table, len(outputs))
             return PairMap(pairs, replace(pairs, flipped=True))
         out_keys = hashing.pack_rows(outputs.numpy())
-        table = hashing.neighbours(slots, out_keys, deltas, gemm.TILE)
-        return PairMap(Pairs.of(table), Pairs.of(hashing.reversed_table(table, len(inputs))))
+        table = hashing.neighbours(*known, out_keys, deltas, gemm.TILE)
+        reverse = hashing.reversed_table(table, len(inputs))
+        return PairMap(Pairs.of(table, len(outputs)), Pairs.of(reverse, len(inputs)))
 
     @torch.compiler.disable
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: PairMap) -> Tensor:
@@ -124,11 +125,13 @@ def _outer(x: Tensor, g: Tensor, pairs: Pairs) -> Tensor:
     width, vector = g.shape[1], gemm.lanes(g.numpy().dtype)
     g = pad(g, (0, -width % vector)).contiguous()
     taps = pairs.start.shape[1] - 1
-    total = x.new_zeros(taps, x.shape[1], g.shape[1])
+    size = taps * x.shape[1] * g.shape[1]
+    runs = gemm.runs_of_tiles(len(pairs.start), size, g.element_size())
+    sums = x.new_zeros(runs, taps, x.shape[1], g.shape[1])
     gemm.gather_outer(
-        x.contiguous().numpy(), g.numpy(), pairs.ins, pairs.outs, pairs.start, vector, total.numpy()
+        x.contiguous().numpy(), g.numpy(), pairs.ins, pairs.outs, pairs.start, vector, sums.numpy()
     )
-    return pairs.weight(total[:, :, :width]).contiguous()
+    return pairs.weight(sums[0, :, :, :width]).contiguous()
 
 
 class _Convolve(torch.autograd.Function):

@@ -1,0 +1,134 @@
+"""Points to voxels, with the way back."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from pcrep.sparse.engines import hashing
+from pcrep.sparse.engines.base import LIMIT
+from pcrep.sparse.engines.torch import number_rows, pack
+from pcrep.sparse.kernel_map import check_batch
+from pcrep.sparse.tensor import reduce_rows
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """The voxels of a batch of clouds, in the order in which the points first enter them.
+
+    coordinates : (M, 4) int32 rows [batch, x, y, z], ready for a SparseTensor.
+    point_to_voxel : (N,) int64, the voxel that each point lies in.
+    first : (M,) int64, the first point of each voxel.
+    counts : (M,) int64, points in each voxel.
+    """
+
+    coordinates: Tensor
+    point_to_voxel: Tensor
+    first: Tensor
+    counts: Tensor
+
+    def __len__(self) -> int:
+        return len(self.coordinates)
+
+    def reduce(
+        self, values: Tensor, how: Literal["average", "sum", "max", "first"] = "average"
+    ) -> Tensor:
+        """Values of the points (N, C) to values of the voxels (M, C); labels take ``first``."""
+        if len(values) != len(self.point_to_voxel):
+            raise ValueError(
+                f"values have {len(values)} rows, expected {len(self.point_to_voxel)}, one a point"
+            )
+        if how not in ("average", "sum", "max", "first"):
+            raise ValueError(f"how is {how!r}, expected 'average', 'sum', 'max' or 'first'")
+        if how == "first":
+            return values[self.first]
+        if not values.is_floating_point():
+            raise ValueError(
+                f"values have dtype {values.dtype}, expected floating point or 'first'"
+            )
+        return reduce_rows(values, self.point_to_voxel, len(self), how)
+
+
+def voxelize(points: Tensor, size: float, batch: Tensor | None = None) -> Voxels:
+    """Sort points into cubes, ``floor(points / size)``.
+
+    Parameters
+    ----------
+    points : (N, 3) floating point, metres, finite. On a CPU this runs on one thread and may be
+        called in a data loader's workers; on a GPU it runs there, with the same result.
+    size : edge of a voxel, metres.
+    batch : (N,) integers, the cloud of each point: sorted from 0, none empty; one cloud if left
+        out.
+
+    Raises
+    ------
+    ValueError
+        Anything of the above that does not hold, or a voxel index outside [-2^17, 2^17).
+    """
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
+        raise ValueError(f"points have shape {tuple(points.shape)}, expected (N, 3), N > 0")
+    if not points.is_floating_point():
+        raise ValueError(f"points have dtype {points.dtype}, expected floating point metres")
+    if not 0 < size < float("inf"):
+        raise ValueError(f"size is {size}, expected a finite number of metres above 0")
+    if batch is not None and (batch.shape != points.shape[:1] or batch.is_floating_point()):
+        raise ValueError(
+            f"batch is {tuple(batch.shape)} of {batch.dtype}, expected ({len(points)},) integers"
+        )
+    if batch is not None:
+        check_batch(batch)
+    if points.device.type == "cpu":
+        return _on_cpu(points, size, batch)
+    return _on_device(points, size, batch)
+
+
+def _on_cpu(points: Tensor, size: float, batch: Tensor | None) -> Voxels:
+    index = torch.zeros(1, dtype=torch.int64) if batch is None else batch.long()
+    numbers = points.detach().contiguous().numpy()
+    keys, far = _pack(numbers, numbers.dtype.type(size), index.numpy())
+    if far >= 0:
+        raise _out_of_range(points[far], size)
+    table, first, number = hashing.insert(keys)
+    coordinates, counts = hashing.unpack_rows(table.keys), np.bincount(number)
+    return Voxels(*(torch.from_numpy(a) for a in (coordinates, number, first, counts)))
+
+
+@njit(cache=True)
+def _pack(points, size, batch):
+    """Keys (N,) of the voxels, and the row of a point out of range, -1 for none."""
+    keys = np.empty(len(points), np.int64)
+    far = -1
+    for i in range(len(points)):
+        x = np.floor(points[i, 0] / size)
+        y = np.floor(points[i, 1] / size)
+        z = np.floor(points[i, 2] / size)
+        inside = (-LIMIT <= x < LIMIT) & (-LIMIT <= y < LIMIT) & (-LIMIT <= z < LIMIT)
+        if not inside:  # or not a number
+            far = i
+        keys[i] = hashing.pack(batch[i] if len(batch) > 1 else batch[0], x, y, z)
+    return keys, far
+
+
+def _on_device(points: Tensor, size: float, batch: Tensor | None) -> Voxels:
+    """The same with torch operators, on any device."""
+    cells = torch.floor(points.detach() / size)
+    inside = ((cells >= -LIMIT) & (cells < LIMIT)).all(1)  # false for NaN
+    if not bool(inside.all()):
+        raise _out_of_range(points[int((~inside).nonzero()[0])], size)
+    index = torch.zeros(len(points), device=points.device) if batch is None else batch
+    rows = torch.cat([index[:, None].to(torch.int32), cells.to(torch.int32)], 1)
+    first, number = number_rows(pack(rows))
+    counts = torch.bincount(number, minlength=len(first))
+    return Voxels(rows[first], number, first, counts)
+
+
+def _out_of_range(point: Tensor, size: float) -> ValueError:
+    if not bool(point.isfinite().all()):
+        return ValueError(f"points hold {point.tolist()}, expected finite metres")
+    return ValueError(
+        f"points hold {point.tolist()}, {LIMIT} or more voxels of {size} m from the origin; "
+        "subtract an origin, or take larger voxels"
+    )
