@@ -59,6 +59,8 @@ class DilatedConv(nn.Module):
                 f"depth {depth}, kernel_size {kernel_size}: expected depth >= 0 and an odd kernel "
                 "(any kernel when causal)"
             )
+        if min(trend_kernels, default=1) < 1:
+            raise UserError(f"trend_kernels: found {trend_kernels}, expected lengths of at least 1")
         self.in_channels, self.dim, self.hidden = in_channels, dim, hidden
         self.depth, self.kernel_size, self.causal = depth, kernel_size, causal
         self.trend_kernels = tuple(trend_kernels)
@@ -162,9 +164,10 @@ class Trend(nn.Module):
         if steps < 8:  # a stream's few steps are not worth a transform of the weights
             return F.conv1d(past, self.weight, self.bias).transpose(1, 2)
         size = 1 << (past.shape[-1] - 1).bit_length()
-        spectrum = torch.fft.rfft(past.float(), size).permute(2, 0, 1)  # (F, B, D)
+        dtype = torch.promote_types(past.dtype, torch.float32)  # no transforms in half precision
+        spectrum = torch.fft.rfft(past.to(dtype), size).permute(2, 0, 1)  # (F, B, D)
         # The flip turns torch's cross-correlation into the convolution that a product means.
-        filters = torch.fft.rfft(self.weight.float().flip(-1), size).permute(2, 1, 0)
+        filters = torch.fft.rfft(self.weight.to(dtype).flip(-1), size).permute(2, 1, 0)
         product = (spectrum @ filters).permute(1, 0, 2)  # (B, F, D); F x (D in, D out) filters
         wrapped = torch.fft.irfft(product, size, dim=1)
         return wrapped[:, self.length - 1 : self.length - 1 + steps] + self.bias
@@ -183,5 +186,6 @@ def with_past(x: Tensor, steps: int, layer: nn.Module, memory: Memory | None) ->
         past = x.new_zeros(*x.shape[:2], steps)
     whole = torch.cat([past, x], -1)
     if memory is not None:
-        memory[layer] = whole[..., whole.shape[-1] - steps :]
+        # A view would keep all of a long chunk alive, in every layer.
+        memory[layer] = whole[..., whole.shape[-1] - steps :].clone()
     return whole
