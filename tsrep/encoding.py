@@ -35,14 +35,16 @@ def encode(
     Raises
     ------
     UserError
-        The number of channels is not the encoder's.
+        The number of channels is not the encoder's; ``window`` is less than 1.
     """
-    values = np.asarray(values, dtype=np.float32)
+    values = np.require(values, np.float32, "W")  # torch warns of arrays that it could not write
     if values.ndim != 3 or values.shape[2] != encoder.in_channels:
         raise UserError(
             f"values: found shape {values.shape}, expected (instances, steps, "
             f"{encoder.in_channels}), the channels of the encoder"
         )
+    if window is not None and window < 1:
+        raise UserError(f"window: found {window}, expected at least 1 step")
     device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
@@ -75,8 +77,13 @@ class Stream:
         self.encoder, self.memory = encoder, {}
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        device = next(self.encoder.parameters()).device
-        x = torch.as_tensor(np.asarray(samples), dtype=torch.float32, device=device)
+        samples = np.require(samples, np.float32, "W")
+        if samples.ndim != 2 or samples.shape[1] != self.encoder.in_channels:
+            raise UserError(
+                f"samples: found shape {samples.shape}, expected (steps, "
+                f"{self.encoder.in_channels}), the channels of the encoder"
+            )
+        x = torch.from_numpy(samples).to(next(self.encoder.parameters()).device)
         with torch.inference_mode():
             return self.encoder(x[None], self.memory)[0].cpu().numpy()
 
@@ -102,11 +109,13 @@ def _windowed(
     encoder: nn.Module, values: Tensor, window: int, device: torch.device, batch_size: int
 ) -> Iterator[tuple[slice, Tensor]]:
     """As ``_whole``, each step seen through its own window; missing values before the first."""
+    # The encoders of this package spare what the last step does not need.
+    last = getattr(encoder, "last", lambda part: encoder(part)[:, -1])
     for row, x in enumerate(values):
         padded = torch.cat([x.new_full((window - 1, x.shape[1]), torch.nan), x])
         windows = padded.unfold(0, window, 1).transpose(1, 2)  # (T, window, C), a view
         pieces = [
-            encoder.last(part.to(device)).cpu()
+            last(part.to(device)).cpu()
             for part in tqdm(windows.split(batch_size), desc="encode", delay=2, leave=False)
         ]
         yield slice(row, row + 1), torch.cat(pieces)[None]
