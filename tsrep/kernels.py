@@ -36,22 +36,23 @@ def resample(x: Tensor, positions: Tensor) -> Tensor:
     return resample_torch(x, positions)
 
 
-def piecewise(starts: Tensor, sources: Tensor, slopes: Tensor, length: int) -> Tensor:
-    """Positions of a piecewise linear map of time, one map a series.
+def remap(x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
+    """Read each series along a piecewise linear map of time: :func:`resample` at positions
 
         positions[b, t] = sources[b, s] + slopes[b, s] * (t - starts[b, s])
 
     where s is the last piece with ``starts[b, s] <= t``, the first one if there is none.
 
-    starts: float64 (B, S), where pieces begin in the result, not falling along S. sources: float64
-    (B, S), what is read there. slopes: float64 (B, S), steps read a step. length: steps L of the
-    result. Returns float64 (B, L).
+    x: float (B, T, C). starts: float64 (B, S), where pieces begin in the result, not falling along
+    S. sources: float64 (B, S), the position read there. slopes: float64 (B, S), steps read a step.
+    Returns (B, T, C). Differentiable in x alone.
     """
-    if compiled(starts):
-        positions = starts.new_empty((len(starts), length))
-        _run(_piecewise, *(part.contiguous() for part in (starts, sources, slopes)), positions)
-        return positions
-    return piecewise_torch(starts, sources, slopes, length)
+    if compiled(x):
+        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        pieces = (part.contiguous() for part in (starts, sources, slopes))
+        _run(_remap, x.detach().contiguous(), *pieces, y)
+        return y
+    return remap_torch(x, starts, sources, slopes)
 
 
 def curves(basis: Tensor, weights: Tensor) -> Tensor:
@@ -98,12 +99,14 @@ def resample_torch(x: Tensor, positions: Tensor) -> Tensor:
     return torch.where(weight == 0, before, before + weight * (after - before))
 
 
-def piecewise_torch(starts: Tensor, sources: Tensor, slopes: Tensor, length: int) -> Tensor:
-    """:func:`piecewise` in torch operations."""
-    steps = torch.arange(length, dtype=starts.dtype, device=starts.device)
-    steps = steps.expand(len(starts), length).contiguous()  # (B, L)
+def remap_torch(x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
+    """:func:`remap` in torch operations."""
+    batch, length, _ = x.shape
+    steps = torch.arange(length, dtype=starts.dtype, device=x.device)
+    steps = steps.expand(batch, length).contiguous()  # (B, T)
     piece = torch.searchsorted(starts.contiguous(), steps, right=True).sub_(1).clamp_(min=0)
-    return sources.gather(1, piece) + slopes.gather(1, piece) * (steps - starts.gather(1, piece))
+    passed = steps - starts.gather(1, piece)
+    return resample_torch(x, sources.gather(1, piece) + slopes.gather(1, piece) * passed)
 
 
 def curves_torch(basis: Tensor, weights: Tensor) -> Tensor:
@@ -111,35 +114,53 @@ def curves_torch(basis: Tensor, weights: Tensor) -> Tensor:
     return torch.einsum("tk,bkc->btc", basis, weights) + 1
 
 
+@numba.njit(inline="always")
+def _read(x, b, p, y, t):
+    last = x.shape[1] - 1
+    p = min(max(p, 0.0), float(last)) if p == p else 0.0
+    i = int(p)
+    w = x.dtype.type(p - i)
+    if w == 0:
+        for c in range(x.shape[2]):
+            y[b, t, c] = x[b, i, c]
+    else:
+        for c in range(x.shape[2]):
+            y[b, t, c] = x[b, i, c] + w * (x[b, i + 1, c] - x[b, i, c])
+
+
 @numba.njit(parallel=True, cache=True)
 def _resample(x, positions, y):
-    batch, length, channels = y.shape
-    last = x.shape[1] - 1
-    for b in numba.prange(batch):
-        for t in range(length):
-            p = positions[b, t]
-            p = min(max(p, 0.0), float(last)) if p == p else 0.0
-            i = int(p)
-            w = x.dtype.type(p - i)
-            if w == 0:
-                for c in range(channels):
-                    y[b, t, c] = x[b, i, c]
-            else:
-                j = min(i + 1, last)
-                for c in range(channels):
-                    y[b, t, c] = x[b, i, c] + w * (x[b, j, c] - x[b, i, c])
+    for b in numba.prange(len(y)):
+        for t in range(y.shape[1]):
+            _read(x, b, positions[b, t], y, t)
 
 
 @numba.njit(parallel=True, cache=True)
-def _piecewise(starts, sources, slopes, positions):
-    batch, length = positions.shape
+def _remap(x, starts, sources, slopes, y):
+    batch, length, channels = y.shape
     pieces = starts.shape[1]
+    flat, out = x.reshape(batch, length * channels), y.reshape(batch, length * channels)
     for b in numba.prange(batch):
-        s = 0
-        for t in range(length):
-            while s + 1 < pieces and starts[b, s + 1] <= t:
-                s += 1
-            positions[b, t] = sources[b, s] + slopes[b, s] * (t - starts[b, s])
+        places = np.empty(length)
+        t = 0
+        for s in range(pieces):
+            stop = length
+            if s + 1 < pieces:
+                stop = int(min(max(np.ceil(starts[b, s + 1]), t), length))
+            start, source, slope = starts[b, s], sources[b, s], slopes[b, s]
+            ahead = source - start
+            if slope == 1 and ahead == np.floor(ahead) and -t <= ahead <= length - stop:
+                first = t + int(ahead)  # whole rows side by side: one block, not row by row
+                block = flat[b, first * channels : (first + stop - t) * channels]
+                target = out[b, t * channels : stop * channels]
+                for k in range(len(target)):
+                    target[k] = block[k]
+            else:
+                for u in range(t, stop):  # first all places, then all reading: faster than in turn
+                    places[u] = source + slope * (u - start)
+                for u in range(t, stop):
+                    _read(x, b, places[u], y, u)
+            t = stop
 
 
 @numba.njit(parallel=True, cache=True)

@@ -15,8 +15,8 @@ from tsrep.kernels import (
     compiled,
     curves,
     curves_torch,
-    piecewise,
-    piecewise_torch,
+    remap,
+    remap_torch,
     resample,
     resample_torch,
 )
@@ -77,16 +77,20 @@ def test_resample_equals_a_loop(side, batch, length, channels, out, seed):
 
 @SIDES
 @settings(deadline=None)
-@given(batch=sizes, pieces=sizes, length=sizes, seed=st.integers(0, 99))
-def test_piecewise_equals_a_loop(side, batch, pieces, length, seed):
+@given(batch=sizes, pieces=sizes, length=sizes, whole=st.booleans(), seed=st.integers(0, 99))
+def test_remap_equals_a_loop(side, batch, pieces, length, whole, seed):
     random = np.random.default_rng(seed)
-    starts = np.sort(random.integers(-1, length + 1, (batch, pieces)) / 1.5, axis=1)
-    sources, slopes = random.normal(size=(2, batch, pieces))
-    place = piecewise if side == "numba" else piecewise_torch
-    positions = place(*map(torch.from_numpy, (starts, sources, slopes)), length)
-    np.testing.assert_allclose(
-        positions, loop_piecewise(starts, sources, slopes, length), rtol=0, atol=1e-12
+    x = some_series(random, batch, length, 2)
+    # Pieces of slope 1 at whole steps are copied as blocks; some leave the series at either end.
+    starts = np.sort(
+        random.integers(-1, length + 1, (batch, pieces)) / (1 if whole else 1.5), axis=1
     )
+    sources = random.integers(-1, length + 1, (batch, pieces)) * (1.0 if whole else 0.7)
+    slopes = random.choice([1.0, 0.0, -1.0, 1.7], (batch, pieces), p=[0.7, 0.1, 0.1, 0.1])
+    read = remap if side == "numba" else remap_torch
+    y = read(*map(torch.from_numpy, (x, starts, sources, slopes)))
+    positions = loop_piecewise(starts, sources, slopes, length)
+    np.testing.assert_allclose(y, loop_resample(x, positions), rtol=1e-12, atol=1e-12)
 
 
 @SIDES

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from tsrep.augment.base import Augmentation, Dice, PerSample, check, spline, within
-from tsrep.kernels import curves, piecewise, resample
+from tsrep.kernels import curves, remap, resample
 
 Pieces = tuple[Tensor, Tensor, Tensor]  # starts, sources, slopes: float64 (B, S)
 
 
 @dataclass(frozen=True)
 class Piecewise(PerSample):
-    """Base of what is a piecewise linear map of time, see :func:`tsrep.kernels.piecewise`."""
+    """Base of what is a piecewise linear map of time, see :func:`tsrep.kernels.remap`."""
 
     def _apply(self, x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
-        return resample(x, piecewise(starts, sources, slopes, x.shape[1]))
+        return remap(x, starts, sources, slopes)
 
 
 @dataclass(frozen=True)
