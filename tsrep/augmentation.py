@@ -68,7 +68,9 @@ class Augmentation(nn.Module):
         logit = self.keep(features)
         keep = hard_concrete(logit, uniform) if self.factorise else torch.ones_like(logit)
         gain = self.gain(features).tanh().exp() if self.transform else torch.ones_like(x)
-        return View(gain * keep * x, keep, logit, gain)
+        # A missing value stays missing, but outside of the chain rule: its 0 * NaN would be NaN.
+        values = torch.where(x.isnan(), x, gain * keep * x.nan_to_num())
+        return View(values, keep, logit, gain)
 
 
 def random_view(x: Tensor, uniform: Tensor, normal: Tensor) -> View:
