@@ -2,13 +2,14 @@
 
 Ours are MinkowskiEngine 0.5's: (K, C, D), x fastest. What differs elsewhere:
 
-- MinkowskiEngine calls them ``kernel``, keeps a 1 x 1 x 1 kernel of stride 1 as (C, D) and a bias as
+- MinkowskiEngine calls them ``kernel``, keeps a 1 x 1 x 1 kernel of stride 1 as (C, D), a bias as
   (1, D).
 - The 3 x 3 x 3 convolutions of networks for MinkowskiEngine 0.4 that follow
   SpatioTemporalSegmentation (PointContrast and Contrastive Scene Contexts among them) have the
   "hybrid" kernel, whose taps start at the centre. Version 0.5 reads them in the wrong order without
   a word.
-- spconv keeps (D, k, k, k, C), the last axis of its indices fastest.
+- spconv keeps (D, k, k, k, C), the last axis of its indices fastest. A 1 x 1 x 1 kernel of stride
+  1 has that shape too, but its numbers are read as (C, D): spconv multiplies by ``view(C, D)``.
 """
 
 from collections.abc import Mapping
@@ -144,6 +145,8 @@ def _from(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: b
     if library == "spconv":
         if value.shape != (d, k, k, k, c):
             return value  # for check_weight to describe
+        if k == 1 and conv.stride == 1:
+            return value.reshape(1, c, d)
         order = (3, 2, 1, 4, 0) if axes == "xyz" else (1, 2, 3, 4, 0)  # to [z, y, x, C, D]
         return value.permute(order).reshape(k**3, c, d)
     if k == 1 and value.shape == (c, d):
@@ -154,6 +157,8 @@ def _from(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: b
 def _to(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: bool, axes: Axes):
     k, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
     if library == "spconv":
+        if k == 1 and conv.stride == 1:
+            return value.reshape(d, 1, 1, 1, c)
         order = (4, 2, 1, 0, 3) if axes == "xyz" else (4, 0, 1, 2, 3)
         return value.view(k, k, k, c, d).permute(order).contiguous()
     if k == 1 and conv.stride == 1:
