@@ -47,7 +47,7 @@ def moco(
     batch, length = len(queries), len(queue)
     if not length:
         raise ValueError("queue has no rows, expected negatives: skip the loss until it has some")
-    candidates = normalize(torch.cat([keys, queue]).detach(), dim=-1)  # (B + K, D)
+    candidates = normalize(torch.cat([keys, queue]).detach(), dim=-1).to(queries)  # (B + K, D)
     sample = torch.arange(batch, device=queries.device)
     group = torch.cat([sample, sample.new_full((length,), -1)])
     # Every query ignores the keys of the others: one id for all of the batch, none for the queue.

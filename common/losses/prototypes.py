@@ -58,7 +58,7 @@ def prototype_contrast(
     one_a_row("assignments", assignments, len(embeddings))
     cluster = torch.arange(len(prototypes), device=prototypes.device)
     pairs = Pairs(group=(assignments, cluster))
-    unit = normalize(embeddings, dim=-1), normalize(prototypes, dim=-1)
+    unit = normalize(embeddings, dim=-1), normalize(prototypes, dim=-1).to(embeddings.dtype)
     return info_nce(*unit, pairs, temperature)
 
 

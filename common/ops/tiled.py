@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from common.ops.dense import keep_hardest
 from common.ops.relations import Index, Relations
 
-TILE_BYTES = {"cpu": 8 << 20, "cuda": 256 << 20}
+TILE_BYTES = {"cpu": 8 << 20, "cuda": 128 << 20}
 
 
 def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float, form) -> Tensor:
@@ -139,7 +139,7 @@ class _Sums:
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
     """``x @ y`` for a 16-bit ``y``, summed and handed out in float32."""
-    if x.is_cuda:
+    if x.is_cuda and hasattr(torch.ops.aten.bmm, "dtype"):  # torch 2.8 and later
         return torch.bmm(x.to(y.dtype), y, out_dtype=torch.float32)  # on tensor cores
     return torch.bmm(x.float(), y.float())
 

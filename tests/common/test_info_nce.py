@@ -163,6 +163,34 @@ def test_low_precision_is_the_float32_loss_of_the_rounded_rows(dtype, impl):
         torch.testing.assert_close(low.grad, high.grad.to(dtype))
 
 
+def test_no_gradient_where_none_is_asked():
+    a, c = rows(6, 3).requires_grad_(), rows(15, 3, seed=1)
+    loss = info_nce(a, c, example(), impl="tiled")
+    loss.backward()
+    assert a.grad is not None and c.grad is None
+    with torch.no_grad():
+        again = info_nce(a, c, example(), impl="tiled")
+    assert again == loss and not again.requires_grad
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_gradients_scale_with_what_follows(impl):
+    a, c = rows(6, 3).requires_grad_(), rows(15, 3, seed=1).requires_grad_()
+    one = torch.autograd.grad(info_nce(a, c, example(), impl=impl), (a, c))
+    many = torch.autograd.grad(-1024 * info_nce(a, c, example(), impl=impl), (a, c))
+    torch.testing.assert_close(many, tuple(-1024 * g for g in one))
+
+
+def test_float16_keeps_gradients_that_a_scaler_would_save():
+    # A mean over many anchors has gradients far below float16's least number.
+    g = torch.Generator().manual_seed(0)
+    z = torch.nn.functional.normalize(torch.randn(2048, 8, generator=g), dim=-1)
+    low, exact = z.half().requires_grad_(), z.half().double().requires_grad_()
+    (2.0**16 * info_nce(low, low, Pairs.views(1024), 0.5, impl="tiled")).backward()
+    (2.0**16 * info_nce(exact, exact, Pairs.views(1024), 0.5, impl="tiled")).backward()
+    torch.testing.assert_close(low.grad, exact.grad.half(), rtol=2e-3, atol=1e-2)
+
+
 def test_autocast_changes_nothing():
     a, c = rows(8, 4, dtype=torch.float32), rows(8, 4, seed=1, dtype=torch.float32)
     plain = info_nce(a, c, None, 0.05, impl="tiled")

@@ -91,6 +91,13 @@ def test_moco_with_the_batchs_other_keys_as_queue_is_info_nce(pair):
         close(one, info_nce(*unit, None, 0.2, reduction="none")[i])
 
 
+def test_a_float32_queue_serves_bf16_queries(pair):
+    q, k = (x.bfloat16() for x in pair)
+    queue = rows(20, 5, seed=2).float()
+    assert losses.moco(q, k, queue).isfinite()
+    assert losses.prototype_contrast(q, torch.arange(8), queue).isfinite()
+
+
 def test_moco_gives_keys_and_queue_no_gradient(pair):
     q, k = (x.requires_grad_() for x in pair)
     queue = rows(20, 5, seed=2).requires_grad_()
