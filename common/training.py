@@ -257,7 +257,8 @@ class _Loop:
         self.epoch_values.clear()
         if not self.fabric.is_global_zero:
             return
-        bar.set_postfix({n.removesuffix("/loss"): v for n, v in means.items() if "/loss" in n})
+        shown = {name.removesuffix("/loss"): v for name, v in means.items() if "/loss" in name}
+        bar.set_postfix(shown, refresh=False)  # a refresh would not wait for the delay
         line = {"seed": self.seed, "epoch": epoch, "step": self.step, "seconds": seconds, **means}
         with self.metrics.open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -259,6 +259,11 @@ def test_max_steps(tmp_path, max_steps, steps):
     assert [line["epoch"] for line in lines] == list(range(len(ends)))
 
 
+def test_a_run_of_moments_shows_no_progress_bar(tmp_path, capfd):
+    fit(Toy(), Rows(), settings_of(), seed=0, folder=tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_every_row_once_an_epoch_in_an_order_of_seed_and_epoch(tmp_path):
     first, again, other = Rows(), Rows(), Rows()
     for name, rows, seed in (("a", first, 1), ("b", again, 1), ("c", other, 2)):
