@@ -62,10 +62,16 @@ class AutoTCLConfig:
     """Of the augmentation network."""
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or self.augment_every < 1:
+        if self.temperature <= 0 or self.augment_every < 1 or self.head < 0:
             raise UserError(
-                f"temperature {self.temperature}, augment_every {self.augment_every}: expected "
-                "a temperature above 0 and at least 1 epoch"
+                f"temperature {self.temperature}, augment_every {self.augment_every}, head "
+                f"{self.head}: expected a temperature above 0, at least 1 epoch, a width of 0 or "
+                "more"
+            )
+        if self.augmentation == "adversarial" and not (self.factorise or self.transform):
+            raise UserError(
+                "augmentation 'adversarial' without factorise and transform has nothing to learn; "
+                "set one of them or take augmentation 'none'"
             )
 
 
