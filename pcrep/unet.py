@@ -3,8 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from torch import nn
-from torch.nn.functional import relu
+from torch import Tensor, nn
 
 from common import weights
 from common.errors import UserError
@@ -148,6 +147,11 @@ class BasicBlock(nn.Module):
         y = self.norm1(self.conv1(x)).map(relu)
         y = self.norm2(self.conv2(y))
         return (y + self.downsample(x)).map(relu)
+
+
+def relu(x: Tensor) -> Tensor:
+    """In place: what comes in is the fresh output of a normalisation or a sum, kept by no one."""
+    return x.relu_()
 
 
 def _blocks(in_channels: int, channels: int, count: int) -> nn.Sequential:

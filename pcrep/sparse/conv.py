@@ -75,6 +75,11 @@ class _Convolution(nn.Module):
     def _apply_to(self, x: SparseTensor, kernel_map: Any, stride: int) -> SparseTensor:
         """Convolve by a kernel map, or by the one tap of a 1 x 1 x 1 kernel (``None``)."""
         features, weight = _autocast(x.features, self.weight)
+        if features.dtype != weight.dtype:
+            raise ValueError(
+                f"features are {features.dtype} and weights {weight.dtype}, expected the same; "
+                "convert one, or compute under torch.autocast"
+            )
         if kernel_map is None:
             out = features @ weight[0]
         else:

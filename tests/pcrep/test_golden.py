@@ -1,4 +1,4 @@
-"""Parity with spconv 2.3.8: a small U-Net's outputs and gradients, recorded from the real library."""
+"""Parity with spconv 2.3.8: outputs and gradients of a small U-Net, recorded from the real one."""
 
 import os
 from pathlib import Path

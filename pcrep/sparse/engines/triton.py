@@ -1,0 +1,157 @@
+"""The GPU engine: our neighbour tables, multiplied by spconv-triton's implicit GEMM kernels.
+
+spconv-triton (Apache-2.0) installs with pip and compiles nothing; its kernels take (K, N_out)
+tables of input rows, which is what :class:`TableMap` holds. Each program owns a tile of outputs and
+walks the taps, so there are no atomics: in one process two runs are bit-equal. (Triton tries which
+tile is fastest; another process may choose another, and round differently.) Rows are visited in
+order of the sets of taps that they have, so that a tile can skip taps that none of its rows has.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pcrep.sparse.engines.base import Geometry
+from pcrep.sparse.engines.torch import TableMap, Torch
+
+MASKED_TAPS = 32
+"""The kernels skip taps by a 32-bit word a row; larger kernels visit every tap."""
+
+
+@dataclass(frozen=True)
+class Visits:
+    """A neighbour table with the order in which its rows are visited.
+
+    table : (K, N) int32. masks : (N, 1) int32, bit k set where tap k is there, sorted; argsort :
+    (N,) int32, the row of each. Both are lists of one, or empty for more than 32 taps.
+    """
+
+    table: Tensor
+    masks: list[Tensor]
+    argsort: list[Tensor]
+
+    @classmethod
+    def of(cls, table: Tensor) -> "Visits":
+        table = table.contiguous()
+        taps = len(table)
+        if not 1 < taps <= MASKED_TAPS:
+            return cls(table, [], [])
+        words = torch.zeros(table.shape[1], dtype=torch.int64, device=table.device)
+        for k in range(taps):
+            words |= (table[k] >= 0).long() << k
+        words, order = words.sort(stable=True)
+        signed = torch.where(words < 2**31, words, words - 2**32).to(torch.int32)
+        return cls(table, [signed[:, None]], [order.to(torch.int32)])
+
+
+class TritonMap:
+    """A kernel map as tables in both directions, each with its order of visits."""
+
+    def __init__(self, tables: TableMap):
+        self.tables = tables
+
+    @cached_property
+    def forward(self) -> Visits:
+        return Visits.of(self.tables.table)
+
+    @cached_property
+    def reverse(self) -> Visits:
+        return Visits.of(self.tables.reverse)
+
+    def swapped(self) -> "TritonMap":
+        swapped = TritonMap(self.tables.swapped())
+        swapped.forward, swapped.reverse = self.reverse, self.forward
+        return swapped
+
+
+class Triton(Torch):
+    """Maps and pooling by torch's operators, which run on the GPU; products by Triton's."""
+
+    name = "triton"
+
+    def __init__(self) -> None:
+        try:
+            self._ops = import_module("spconv_triton.pytorch.ops")
+            self._switches = import_module("spconv_triton.constants")
+        except ImportError as error:
+            raise ValueError(
+                "engine 'triton' needs spconv-triton, which is not installed; install it with: "
+                f"pip install spconv-triton, or take engine='torch' ({error})"
+            ) from error
+
+    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> TritonMap:
+        return TritonMap(super().kernel_map(geometry, inputs, outputs))
+
+    def pool(self, features: Tensor, kernel_map: TritonMap, reduce) -> Tensor:
+        return super().pool(features, kernel_map.tables, reduce)
+
+    @torch.compiler.disable
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: TritonMap) -> Tensor:
+        if features.dtype == torch.float64:  # the kernels stop at 32 bits
+            return super().convolve(features, weight, kernel_map.tables)
+        # Its switch for TF32 is read at each call; torch's own switch decides here.
+        self._switches.SPCONV_ALLOW_TF32 = torch.backends.cuda.matmul.allow_tf32
+        return _Convolve.apply(features, weight, kernel_map, self._ops)
+
+
+def krsc(weight: Tensor) -> Tensor:
+    """(K, C, D) -> (D, K, 1, 1, C): spconv's layout, with the taps of our tables in our order."""
+    return weight.permute(2, 0, 1).contiguous()[:, :, None, None, :]
+
+
+class _Convolve(torch.autograd.Function):
+    """The product and its gradients; those of 16-bit numbers sum in 32 bits."""
+
+    @staticmethod
+    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: TritonMap, ops) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        ctx.kernel_map, ctx.ops = kernel_map, ops
+        visits = kernel_map.forward
+        out, _, _ = ops.implicit_gemm(
+            features,
+            krsc(weight),
+            visits.table,
+            visits.masks,
+            visits.argsort,
+            visits.table.shape[1],
+            _every_tap(visits),
+            is_train=True,
+            is_subm=False,
+            fp32_accum=True,
+        )
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        features, weight = ctx.saved_tensors
+        forward, reverse = ctx.kernel_map.forward, ctx.kernel_map.reverse
+        grad_features, grad_weight = ctx.ops.implicit_gemm_backward(
+            features,
+            krsc(weight),
+            grad,
+            forward.table,
+            reverse.table,
+            forward.masks,
+            reverse.masks,
+            forward.argsort,
+            reverse.argsort,
+            mask_output_fwd=torch.Tensor(),
+            masks=_every_tap(forward),
+            mask_width=-1,
+            is_subm=False,
+            fp32_accum=True,
+        )
+        taps, channels, width = weight.shape
+        grad_weight = grad_weight.reshape(width, taps, channels).permute(1, 2, 0)
+        return grad_features, grad_weight, None, None
+
+
+def _every_tap(visits: Visits) -> list[np.ndarray]:
+    """The masks of a single pass over the taps, as the operators want to see them."""
+    return [np.array([0xFFFFFFFF], dtype=np.uint32)] if visits.masks else []
