@@ -30,7 +30,7 @@ def rows(repeats: int = 5) -> list[Row]:
         *memory(),
         *time_over_products(repeats=max(repeats // 2, 1)),
         *time_of_libraries(512, repeats=repeats),
-        *time_of_libraries(4096, repeats=repeats),
+        *time_of_libraries(4096, repeats=8 * repeats),  # short: many rounds cost little
         *many_views(),
     ]
     return found + (on_gpu(repeats=repeats) if torch.cuda.is_available() else [])
