@@ -103,12 +103,14 @@ def step_seed(seed: int, step: int) -> int:
 
 def make_fabric(training: Training) -> Fabric:
     """Fabric for this process; under torchrun or SLURM, one of several."""
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))  # on this machine
     fabric = Fabric(
         accelerator="gpu" if training.device == "cuda" else training.device,
-        devices="auto" if several else 1,
+        devices=local,
+        num_nodes=world // local,
         # The phases take turns, so in each backward pass some parameters have no gradient.
-        strategy="ddp_find_unused_parameters_true" if several else "auto",
+        strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
         precision=training.precision,
     )
     fabric.launch()

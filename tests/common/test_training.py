@@ -617,3 +617,50 @@ def test_killed_and_resumed_in_half_precision(tmp_path, half):
     fit(resumed, Rows(), half, seed=0, folder=tmp_path / "killed", resume=True)
     unbroken = (*outcome(tmp_path / "unbroken"), method.state_dict())
     assert_same_run(tmp_path / "killed", resumed, unbroken)
+
+
+# --- several processes --------------------------------------------------------------------------
+
+
+class Plain(Toy):
+    """The toy without random numbers, so that W processes must equal one."""
+
+    def __init__(self):
+        super().__init__(rates=(1e-2, 1e-2))
+        self.encoder[1].p = 0.0
+
+    def loss(self, batch, phase):
+        return {"loss": self.encoder(self.helper(batch)).square().sum(1).mean()}
+
+    def after_step(self):
+        self.averaged.update_parameters(self.encoder)
+
+
+RANK = """
+import sys
+from common.training import fit
+from tests.common.test_training import Plain, Rows, settings_of
+
+fit(Plain(), Rows(), settings_of(batch_size=2), seed=5, folder=sys.argv[1])
+"""
+
+
+@pytest.mark.distributed
+def test_two_processes_train_as_one_does(tmp_path):
+    """Under torchrun, half of the batch each: the same weights, and one writes the files."""
+    fit(Plain(), Rows(), settings_of(), seed=5, folder=tmp_path / "one")
+    (tmp_path / "rank.py").write_text(RANK)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    root = str(Path(training.__file__).parents[1])
+    done = subprocess.run(
+        [*launch, str(tmp_path / "rank.py"), str(tmp_path / "two")],
+        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (outcome(tmp_path / name) for name in ("one", "two"))
+    for name, expected in one[0]["method"].items():
+        torch.testing.assert_close(two[0]["method"][name], expected, atol=1e-6, rtol=1e-5)
+    assert [line["step"] for line in two[1]] == [line["step"] for line in one[1]] == [5, 10, 15, 20]
