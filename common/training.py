@@ -184,7 +184,7 @@ class _Loop:
         if self.fabric.is_global_zero:
             self.metrics.parent.mkdir(parents=True, exist_ok=True)
             with self.metrics.open("ab") as file:  # forget the lines written after the checkpoint
-                file.truncate(self.metrics_size)
+                file.truncate(min(self.metrics_size, file.tell()))
         bar = tqdm(
             total=self.total,
             initial=self.step,

@@ -163,6 +163,14 @@ def test_resuming_a_finished_run_takes_no_step(tmp_path, unbroken):
     assert_same_run(tmp_path, method, unbroken)
 
 
+def test_a_lost_metrics_file_is_begun_anew(tmp_path):
+    """A power failure may lose lines that were not flushed; they are not filled up with zeros."""
+    fit(Toy(), Rows(), settings_of(max_steps=6), seed=5, folder=tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    fit(Toy(), Rows(), settings_of(), seed=5, folder=tmp_path, resume=True)
+    assert [line["step"] for line in outcome(tmp_path)[1]] == [10, 15, 20]
+
+
 def test_without_resume_an_old_checkpoint_is_not_read(tmp_path, unbroken):
     with pytest.raises(KeyboardInterrupt):
         fit(Toy(), Rows(9), settings_of(), seed=6, folder=tmp_path)
