@@ -1,0 +1,295 @@
+"""Forecasts from a frozen representation, in closed form.
+
+``probe`` reads the representation alone, the protocol of TS2Vec, CoST and AutoTCL. ``product``
+is what a user would run: instance normalisation and a linear path from the lags, the representation
+on top. Both return a :data:`tsrep.baselines.Forecast`. Every choice is made on validation rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from common.probes import PENALTIES, Moments, RidgeModel, RidgePath, nested_moments
+from tsrep.baselines import DROP, Forecast
+from tsrep.datasets import Split
+from tsrep.windows import targets
+
+PRODUCT_PENALTIES = tuple(10.0 ** np.arange(-1, 5.5, 0.5))
+OFF = 1e-3
+"""Scale of a block of columns that a setting leaves out: its penalty is a million times larger."""
+FREE = 10.0
+"""Scale of a few columns that the penalty should hardly touch."""
+SHARPNESS = 0.05
+"""A setting whose validation error is 5 % above the best has 1/e of its weight."""
+SEASONAL = 0.95
+"""The calendar explains a series where it brings the validation error below this share."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a readout sees of a series, all on the same T rows.
+
+    values: (T, C), standardised, without NaN. vectors: (C, T, D), or (1, T, D) where all channels
+    share them. calendar: (T, K). level_channels: how many of the last D carry the level.
+    """
+
+    values: np.ndarray
+    vectors: np.ndarray
+    calendar: np.ndarray
+    split: Split
+    level_channels: int = 0
+    drop: int = DROP
+
+    @property
+    def train(self) -> slice:
+        """Train rows to forecast from: the first ``drop`` are left out for want of context."""
+        return slice(self.split.train.start + self.drop, self.split.train.stop)
+
+    def of_channel(self, channel: int) -> np.ndarray:
+        return self.vectors[channel if len(self.vectors) > 1 else 0]
+
+    def level(self, channel: int, rows: slice | np.ndarray) -> np.ndarray:
+        """The last columns of the vectors (n, level_channels), which carry the level."""
+        return self.of_channel(channel)[rows, self.vectors.shape[2] - self.level_channels :]
+
+
+class _Columns:
+    """The vectors without their level, standardised on train rows."""
+
+    def __init__(self, inputs: Inputs):
+        self.inputs = inputs
+        self.size = inputs.vectors.shape[2] - inputs.level_channels
+        rows = inputs.vectors[:, inputs.train, : self.size].reshape(-1, self.size)
+        self.mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.deviation = rows.std(axis=0, dtype=np.float64).astype(np.float32) + 1e-6
+
+    def standardised(self, channel: int, rows: slice | np.ndarray) -> np.ndarray:
+        return (self.inputs.of_channel(channel)[rows, : self.size] - self.mean) / self.deviation
+
+
+def probe(
+    inputs: Inputs, horizons: Sequence[int], alphas: Sequence[float] = PENALTIES
+) -> dict[int, Forecast]:
+    """A ridge for each channel from its vector, and the calendar of the origin, to the next values.
+
+    The penalty is one of the papers' 13, chosen by sqrt(MSE) + MAE on validation. The papers feed
+    the calendar to the encoder; here it stands beside the vector, for every system alike. Vectors
+    are standardised on train rows; level and calendar count ``FREE`` times as much, so that the
+    penalty hardly touches these few columns.
+    """
+    columns = _Columns(inputs)
+    values, valid = inputs.values, inputs.split.valid
+    models: dict[int, list[RidgeModel]] = {horizon: [] for horizon in horizons}
+
+    def design(channel: int, rows: slice | np.ndarray) -> np.ndarray:
+        last = inputs.level(channel, rows)
+        free = [FREE * last, FREE * inputs.calendar[rows]]
+        return np.concatenate([columns.standardised(channel, rows), *free], axis=1)
+
+    for channel in range(values.shape[1]):
+        own = values[:, channel : channel + 1]
+        x = design(channel, inputs.train)
+        moments = _moments(x, own[inputs.train], horizons)
+        for horizon, moment in zip(horizons, moments, strict=True):
+            rows = slice(valid.start, valid.stop - horizon)
+            labels = targets(own, rows, horizon)[..., 0]
+            models[horizon].append(RidgePath(moment).choose(design(channel, rows), labels, alphas))
+
+    def forecast(horizon: int, starts: np.ndarray) -> np.ndarray:
+        ahead = [model.predict(design(c, starts)) for c, model in enumerate(models[horizon])]
+        return np.stack(ahead, axis=2)
+
+    return {h: lambda starts, h=h: forecast(h, starts) for h in horizons}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to combine the blocks of columns of the product forecaster."""
+
+    calendar: bool
+    level: bool  # may the level pull back to the (seasonal) mean, or is the last value the base
+    by_channel: bool  # a ridge for each channel, or one for all
+
+
+def product(
+    inputs: Inputs,
+    horizons: Sequence[int],
+    look_back: int = 336,
+    representation: Sequence[float] = (OFF, 0.1, 1.0),
+) -> dict[int, Forecast]:
+    """A ridge on last-value-normalised lags, representation, calendar and level.
+
+        y_{t+h} - y_t = w_h' [lags - y_t ; s r(t) ; calendar ; level]
+
+    Parameters
+    ----------
+    look_back : lags of the linear path.
+    representation : scales s of the standardised representation to choose from. A ridge penalises
+        a block of scale s by 1/s^2; ``OFF`` leaves the linear path alone, from which the forecaster
+        therefore starts.
+
+    For each setting, scale and penalty with the least validation error are taken; the forecast is
+    the mean over settings, weighted by ``exp(-(error / least error - 1) / SHARPNESS)``. A mean of
+    linear maps is one linear map.
+
+    The level may pull a forecast back to the mean where that helps on validation rows and the mean
+    is that of a season: where the calendar brings the validation error of a horizon below
+    ``SEASONAL`` of what it is without. Elsewhere a series may drift, and a mean learned on train
+    rows has nothing to say about it, even where it happens to help on the validation rows.
+    """
+    design = _Design(inputs, look_back)
+    fits: dict[int, dict[Setting, list[_Fit]]] = {
+        horizon: {setting: [] for setting in design.settings()} for horizon in horizons
+    }
+
+    def add(pair: list[list[Moments]], by_channel: bool) -> None:
+        for horizon, train, valid in zip(horizons, *pair, strict=True):
+            for setting, found in fits[horizon].items():
+                if setting.by_channel == by_channel:
+                    found.append(_fit(design, setting, train, valid, representation))
+
+    total: list[list[Moments]] = []
+    for channel in range(design.channels):
+        pair = design.moments(channel, horizons)
+        add(pair, by_channel=True)
+        total = _sum(total, pair) if total else pair
+    add(total, by_channel=False)
+    maps = {horizon: _average(_admitted(found)) for horizon, found in fits.items()}
+    return {h: lambda starts, h=h: design.forecast(maps[h], starts) for h in horizons}
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    error: float  # validation MSE
+    model: RidgeModel
+
+
+class _Design:
+    """The columns [lags - last | representation | calendar | level] of a channel."""
+
+    def __init__(self, inputs: Inputs, look_back: int):
+        self.inputs, self.channels = inputs, inputs.values.shape[1]
+        self.values = inputs.values.astype(np.float32)
+        self.vectors = _Columns(inputs)
+        # Before the first value, the first value: a lag of difference 0.
+        first = np.repeat(self.values[:1], look_back - 1, axis=0)
+        self.lags = sliding_window_view(np.concatenate([first, self.values]), look_back, axis=0)
+        self.sizes = [look_back - 1, self.vectors.size, inputs.calendar.shape[1], 1]
+
+    def settings(self) -> list[Setting]:
+        combinations = [(False, False)]
+        if self.inputs.calendar.shape[1]:
+            combinations += [(True, False), (True, True)]
+        by_channel = (False, True) if self.channels > 1 else (False,)
+        return [Setting(*pair, each) for pair in combinations for each in by_channel]
+
+    def columns(self, channel: int, rows: slice | np.ndarray) -> np.ndarray:
+        """(n, d) of the origins ``rows``."""
+        last = self.values[rows, channel : channel + 1]
+        return np.concatenate(
+            [
+                self.lags[rows, channel, :-1] - last,
+                self.vectors.standardised(channel, rows),
+                self.inputs.calendar[rows],
+                last,
+            ],
+            axis=1,
+        )
+
+    def moments(self, channel: int, horizons: Sequence[int]) -> list[list[Moments]]:
+        """Of train rows and of validation rows, by horizon."""
+        own = self.values[:, channel : channel + 1]
+        return [
+            _moments(self.columns(channel, rows), own[rows], horizons, base=True)
+            for rows in (self.inputs.train, self.inputs.split.valid)
+        ]
+
+    def scales(self, setting: Setting, representation: float) -> np.ndarray:
+        blocks = [
+            1.0,
+            representation,
+            1.0 if setting.calendar else OFF,
+            FREE if setting.level else OFF,
+        ]
+        return np.repeat(blocks, self.sizes)
+
+    def forecast(self, maps: list[tuple[np.ndarray, np.ndarray]], starts: np.ndarray) -> np.ndarray:
+        parts = []
+        for channel in range(self.channels):
+            weight, bias = maps[channel if len(maps) > 1 else 0]
+            ahead = self.columns(channel, starts) @ weight + bias
+            parts.append(ahead + self.values[starts, channel : channel + 1])
+        return np.stack(parts, axis=2)
+
+
+def _fit(
+    design: _Design,
+    setting: Setting,
+    train: Moments,
+    valid: Moments,
+    representation: Sequence[float],
+) -> _Fit:
+    """The scale of the representation and the penalty of least validation error."""
+
+    def candidates() -> Iterator[_Fit]:
+        for scale in representation:
+            path = RidgePath(train, design.scales(setting, scale))
+            errors = path.mse(valid, PRODUCT_PENALTIES)
+            k = int(errors.argmin())
+            yield _Fit(float(errors[k]), path.model(PRODUCT_PENALTIES[k]))
+
+    return min(candidates(), key=lambda fit: fit.error)
+
+
+def _admitted(fits: dict[Setting, list[_Fit]]) -> dict[Setting, list[_Fit]]:
+    """The settings with the level where it helps and the calendar explains, else those without."""
+
+    def least(calendar: bool, level: bool) -> float:
+        found = [f for s, f in fits.items() if (s.calendar, s.level) == (calendar, level)]
+        return min(map(_error, found), default=np.inf)
+
+    seasonal = least(True, False) < SEASONAL * least(False, False)
+    level = seasonal and least(True, True) < least(True, False)
+    return {setting: found for setting, found in fits.items() if setting.level == level}
+
+
+def _average(fits: dict[Setting, list[_Fit]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """One map (weight (d, H), bias (H,)) a channel, or one for all: the mean over settings."""
+    errors = np.array([_error(found) for found in fits.values()])
+    shares = np.exp(-(errors / errors.min() - 1) / SHARPNESS)
+    shares /= shares.sum()
+    maps = []
+    for channel in range(max(len(found) for found in fits.values())):
+        models = [found[channel if len(found) > 1 else 0].model for found in fits.values()]
+        weight = sum(s * m.weight for s, m in zip(shares, models, strict=True))
+        bias = sum(s * m.bias for s, m in zip(shares, models, strict=True))
+        maps.append((weight.astype(np.float32), bias.astype(np.float32)))
+    return maps
+
+
+def _error(found: list[_Fit]) -> float:
+    return float(np.mean([fit.error for fit in found]))
+
+
+def _sum(first: list[list[Moments]], second: list[list[Moments]]) -> list[list[Moments]]:
+    return [
+        [a + b for a, b in zip(old, new, strict=True)]
+        for old, new in zip(first, second, strict=True)
+    ]
+
+
+def _moments(
+    x: np.ndarray, own: np.ndarray, horizons: Sequence[int], base: bool = False
+) -> list[Moments]:
+    """Moments of ``x (n, d)`` with the next values of ``own (n, 1)`` inside the same n rows.
+
+    base: the labels are differences from the row's own value.
+    """
+    labels = []
+    for horizon in horizons:
+        origins = slice(0, len(own) - horizon)
+        ahead = targets(own, origins, horizon)[..., 0]
+        labels.append(ahead - own[origins] if base else ahead)
+    return nested_moments(x, labels)
