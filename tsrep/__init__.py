@@ -1,1 +1,14 @@
-"""Representation learning for time series."""
+"""Representation learning for time series.
+
+    from tsrep import encode, load, load_encoder
+
+    series = load("my.csv")
+    vectors = encode(load_encoder("runs/mine"), series.values)   # (N, T, D)
+"""
+
+from tsrep.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.datasets import load
+from tsrep.encoders import load_encoder
+from tsrep.encoding import Stream, encode
+
+__all__ = ["AutoTCL", "AutoTCLConfig", "Stream", "encode", "load", "load_encoder"]

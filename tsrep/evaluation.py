@@ -13,7 +13,7 @@ from torch import nn
 
 from common.classifiers import linear_probe, svm_probe
 from tsrep import readout
-from tsrep.baselines import Forecast, Score, controls, evaluate, filled, second_harmonics
+from tsrep.baselines import DROP, Forecast, Score, controls, evaluate, filled, second_harmonics
 from tsrep.encoding import encode
 from tsrep.series import Panel, Series
 
@@ -41,8 +41,11 @@ def readout_inputs(
     if calendar.shape[1]:
         calendar = second_harmonics(calendar).astype(np.float32)
     level = getattr(encoder, "level_channels", 0)
+    train = series.split.train
+    whole = window or encoder.receptive_field  # rows before have a context that is padded
+    drop = min(max(DROP, whole), (train.stop - train.start) // 4)
     inputs = readout.Inputs(
-        filled(values).astype(np.float32), vectors, calendar, series.split, level
+        filled(values).astype(np.float32), vectors, calendar, series.split, level, drop
     )
     return inputs, seconds
 

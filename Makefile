@@ -1,0 +1,38 @@
+# `make demo` and `make test` start from git, Python >= 3.10 and make alone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WHEELS ?= $(HOME)/.cache/tspcrep/wheels
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo test lint bench test-distributed minkowski install clean
+
+demo: install
+	$(BIN)/python tools/demo.py
+
+test: install
+	$(BIN)/python -m pytest -n 2 -m "not distributed"
+
+test-distributed: install
+	$(BIN)/python -m pytest -m distributed
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: install
+	$(PIP) install -c constraints.txt -e '.[bench]'
+	$(BIN)/python tools/benchmark.py all
+
+install: $(BIN)/.installed
+
+$(BIN)/.installed: setup.cfg constraints.txt pyproject.toml
+	@sh tools/system_libraries.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt -e '.[all,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
