@@ -1,0 +1,106 @@
+"""Measure what the README claims, and write it to results/.
+
+python tools/benchmark.py series
+python tools/benchmark.py series --cases ETTh1/univariate --seeds 0 1 2
+python tools/benchmark.py augmentations
+python tools/benchmark.py all
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import tyro
+from suites import table
+
+from common.config import run_tool
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Config:
+    suite: tyro.conf.Positional[
+        Literal["series", "classification", "augmentations", "ridge", "losses", "sparse", "all"]
+    ]
+    """What to measure."""
+    cases: tuple[str, ...] = ()
+    """Of the series suite: those alone, such as ETTh1/univariate."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Encoders to train for each case."""
+
+
+def main(config: Config) -> None:
+    suites: dict[str, Callable[[Config], None]] = {
+        "series": series,
+        "classification": classification,
+        "augmentations": augmentations,
+        "ridge": ridge,
+        "losses": losses,
+        "sparse": sparse,
+    }
+    for name in suites if config.suite == "all" else [config.suite]:
+        suites[name](config)
+
+
+def series(config: Config) -> None:
+    from suites import series
+
+    unknown = sorted(set(config.cases) - set(series.CASES))
+    if unknown:
+        raise UserError(f"--cases: no case {unknown[0]!r}, expected {', '.join(series.CASES)}")
+    for case in config.cases or series.CASES:
+        save("series", series.rows(case, config.seeds), "scikit-learn", "pandas")
+
+
+def classification(config: Config) -> None:
+    from suites import classification
+
+    save("classification", classification.classification_rows(config.seeds), "sktime")
+
+
+def augmentations(config: Config) -> None:
+    from suites import augmentations
+
+    save("augmentations", augmentations.rows(), "numba", "scipy", "tsaug")
+
+
+def ridge(config: Config) -> None:
+    from suites import ridge
+
+    save("ridge", ridge.rows(), "scikit-learn")
+
+
+def losses(config: Config) -> None:
+    from suites import losses
+
+    save("losses", losses.rows(), "pytorch-metric-learning", "lightly")
+
+
+def sparse(config: Config) -> None:
+    from suites import sparse
+
+    save("sparse", sparse.rows(), "numba", "open3d-cpu", "MinkowskiEngine")
+
+
+def save(suite: str, rows, *packages: str) -> None:
+    """Write the rows and print them; packages that are not there are left out of the versions."""
+
+    def installed(name: str) -> bool:
+        try:
+            return bool(version(name))
+        except PackageNotFoundError:
+            return False
+
+    rows = list(rows)
+    command = "tools/benchmark.py " + " ".join(sys.argv[1:])
+    path = table.write(suite, rows, command, *filter(installed, packages))
+    for row in rows:
+        spread = f" +- {row.std:.3g}" if row.std is not None else ""
+        print(f"{row.case:<32}{row.system:<28}{row.metric:<16}{row.value:.4g}{spread} {row.unit}")
+    print(path)
+
+
+if __name__ == "__main__":
+    run_tool(main, Config)
