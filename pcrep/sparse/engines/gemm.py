@@ -198,7 +198,7 @@ _outer_one_wide, _outer_one_narrow = _outer_product(1, 2), _outer_product(1, 1)
 
 @njit(parallel=True, cache=True)
 def gather_product(x, w, ins, outs, start, vector, out):
-    """``out[o] += x[i] @ w[k]`` over all pairs (i, o) of all taps k; tiles of outputs in parallel.
+    """``out[o] = sum x[i] @ w[k]`` over the pairs (i, o) of all taps k; output tiles in parallel.
 
     A row's sum runs over the taps in order, whatever the tiles and threads: bit-equal results.
 
@@ -211,6 +211,7 @@ def gather_product(x, w, ins, outs, start, vector, out):
     for task in prange(tiles * panels):
         tile, col = task // panels, (task % panels) * 2 * vector
         wide = col + 2 * vector <= width
+        out[tile * TILE : (tile + 1) * TILE, col : col + 2 * vector] = 0
         for k in range(taps):
             p, end = start[tile, k], start[tile, k + 1]
             w_start = (k * width + col) * channels

@@ -112,7 +112,7 @@ def _product(x: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
     width, vector = weight.shape[2], gemm.lanes(x.numpy().dtype)
     missing = -width % vector
     packed = gemm.pack(pad(weight, (0, missing)).numpy())
-    out = x.new_zeros(pairs.outputs, width + missing)
+    out = x.new_empty(pairs.outputs, width + missing)
     gemm.gather_product(
         x.contiguous().numpy(), packed, pairs.ins, pairs.outs, pairs.start, vector, out.numpy()
     )
