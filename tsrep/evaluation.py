@@ -11,12 +11,23 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from common.classifiers import linear_probe, svm_probe
 from tsrep import readout
-from tsrep.baselines import DROP, Forecast, Score, controls, evaluate, filled, second_harmonics
+from tsrep.baselines import (
+    DROP,
+    LOOK_BACKS,
+    Forecast,
+    Score,
+    controls,
+    evaluate,
+    filled,
+    second_harmonics,
+)
+from tsrep.classification import PROBES
 from tsrep.encoding import encode
-from tsrep.series import Panel, Series
+from tsrep.series import Series
 
+HISTORY = DROP + min(LOOK_BACKS)
+"""Train rows that the readouts need beside the horizon."""
 Readout = Literal["product", "probe"]
 Scores = dict[str, Any]
 """``{"horizons": {"24": {"mse": .., "mae": ..}}, "average": {"mse": .., "mae": ..}}``"""
@@ -63,9 +74,8 @@ def forecasts(
 
 
 def linear_look_back(series: Series) -> int:
-    """Lags of the linear path: two weeks of hours, or seven seasons where those are longer."""
-    longest = max(1, (series.split.train.stop - series.split.train.start) // 8)
-    return min(max(336, 7 * (series.period or 0)), longest)
+    """Lags of the linear path: 336, two weeks of hours, where the train rows allow for them."""
+    return min(336, max(2, (series.split.train.stop - series.split.train.start) // 8))
 
 
 def forecasting(
@@ -78,26 +88,31 @@ def forecasting(
     """Test errors of a trained encoder, and of the same encoder before training.
 
     Returns ``{"product": Scores, "probe": Scores, "no_representation": Scores, "untrained":
-    {"product": ..., "probe": ...}, "timing": {"encode_s", "probe_s"}}``, errors in standardised
-    units.
+    {"product": ..., "probe": ...}, "validation": .., "timing": {"encode_s", "probe_s"}}``, errors
+    in standardised units. ``validation`` is the product's average MSE on validation rows, by which
+    to choose among seeds.
     """
     horizons = tuple(horizons or series.horizons)
     found: dict[str, Any] = {"untrained": {}}
     for encoder, into in ((trained, found), (untrained, found["untrained"])):
         inputs, encode_s = readout_inputs(encoder, series, window)
         started = time.perf_counter()
-        for name, by_horizon in forecasts(inputs, series, horizons).items():
+        fitted = forecasts(inputs, series, horizons)
+        for name, by_horizon in fitted.items():
             into[name] = score(by_horizon, series)
         if encoder is trained:
+            on_validation = score(fitted["product"], series, series.split.valid)
+            found["validation"] = on_validation["average"]["mse"]
             timing = {"encode_s": encode_s, "probe_s": time.perf_counter() - started}
     del found["untrained"]["no_representation"]
     return {**found, "timing": timing}
 
 
-def score(by_horizon: dict[int, Forecast], series: Series) -> Scores:
-    """Test errors of a forecast for each horizon, and their average."""
+def score(by_horizon: dict[int, Forecast], series: Series, rows: slice | None = None) -> Scores:
+    """Errors of a forecast for each horizon on ``rows`` (default: test), and their average."""
     values = series.values[0, : series.split.test.stop]
-    return scores({h: evaluate(f, values, series.split.test, h) for h, f in by_horizon.items()})
+    rows = rows or series.split.test
+    return scores({h: evaluate(f, values, rows, h) for h, f in by_horizon.items()})
 
 
 def control_scores(series: Series, horizons: Sequence[int] | None = None) -> dict[str, Scores]:
@@ -168,33 +183,64 @@ def mean_scores(found: Sequence[Scores]) -> Scores:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The summary as text: MSE by horizon, the best of each column marked."""
-    rows = {
-        "product": result,
-        "probe": result["probe"],
-        "random encoder, product": result["controls"]["random_encoder"],
-        "random encoder, probe": result["controls"]["random_encoder"]["probe"],
-        **{name: s for name, s in result["controls"].items() if name != "random_encoder"},
-    }
-    horizons = list(result["horizons"])
-    columns = {h: {name: s["horizons"][h]["mse"] for name, s in rows.items()} for h in horizons}
-    columns["average"] = {name: s["average"]["mse"] for name, s in rows.items()}
-    columns["MAE"] = {name: s["average"]["mae"] for name, s in rows.items()}
-    lines = [f"{'MSE':<24}" + "".join(f"{c:>10}" for c in columns)]
-    for name, s in rows.items():
+    """The summary as text: a row a system, the best of each column marked."""
+    columns = table_columns(result)
+    names = list(next(iter(columns.values())))
+    what = "MSE" if result["task"] == "forecasting" else "accuracy"
+    lines = [f"{what:<24}" + "".join(f"{c:>10}" for c in columns)]
+    for name in names:
         cells = [
-            f"{v[name]:>9.4f}" + ("*" if v[name] == min(v.values()) else " ")
+            f"{v[name]:>9.4f}" + ("*" if v[name] == best(result, v) else " ")
             for v in columns.values()
         ]
-        spread = s["average"].get("mse_std")
+        spread = spreads(result).get(name)
         lines.append(f"{name:<24}" + "".join(cells) + (f"  +- {spread:.4f}" if spread else ""))
     return "\n".join(lines)
 
 
-def classification(encoder: nn.Module, panel: Panel) -> dict[str, float]:
-    """Test accuracy of the RBF-SVM of the papers and of a linear probe, on pooled vectors."""
-    train, test = (encode(encoder, x, pool=True) for x in (panel.train, panel.test))
-    return {
-        name: probe(train, panel.train_labels).accuracy(test, panel.test_labels)
-        for name, probe in (("svm", svm_probe), ("linear", linear_probe))
+def table_columns(result: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """``{column: {system: number}}`` of a summary; systems and columns in the order to show."""
+    if result["task"] == "classification":
+        systems = {"autotcl": result["accuracy"], **result["controls"]}
+        return {probe: {n: s[probe] for n, s in systems.items()} for probe in PROBES}
+    rows = _forecasting_rows(result)
+    columns = {
+        h: {name: s["horizons"][h]["mse"] for name, s in rows.items()}
+        for h in next(iter(rows.values()))["horizons"]
     }
+    columns["average"] = {name: s["average"]["mse"] for name, s in rows.items()}
+    columns["MAE"] = {name: s["average"]["mae"] for name, s in rows.items()}
+    return columns
+
+
+def best(result: dict[str, Any], column: dict[str, float]) -> float:
+    """The best number of a column: the least error, the greatest accuracy."""
+    return (min if result["task"] == "forecasting" else max)(column.values())
+
+
+def spreads(result: dict[str, Any]) -> dict[str, float]:
+    """Standard deviations over seeds, of the average MSE or of the SVM's accuracy."""
+    if result["task"] == "classification":
+        systems = {"autotcl": result["accuracy"], **result["controls"]}
+        return {name: s.get("svm_std", 0.0) for name, s in systems.items()}
+    rows = _forecasting_rows(result)
+    return {name: s["average"].get("mse_std", 0.0) for name, s in rows.items()}
+
+
+def _forecasting_rows(result: dict[str, Any]) -> dict[str, Scores]:
+    controls = result["controls"]
+    random = controls["random_encoder"]
+    rows = {
+        "product": result,
+        "probe": result["probe"],
+        "random encoder, product": random,
+        "random encoder, probe": random["probe"],
+    }
+    return {**rows, **{name: s for name, s in controls.items() if name != "random_encoder"}}
+
+
+def best_seed(seeds: Sequence[int], results: Sequence[dict[str, Any]]) -> int:
+    """The seed of least validation error, or of greatest cross-validated accuracy."""
+    classifies = "accuracy" in results[0]
+    key = [(-1 if classifies else 1) * result["validation"] for result in results]
+    return seeds[key.index(min(key))]

@@ -117,7 +117,7 @@ def product(
     inputs: Inputs,
     horizons: Sequence[int],
     look_back: int = 336,
-    representation: Sequence[float] = (OFF, 0.1, 1.0),
+    representation: Sequence[float] = (OFF, 0.3),
 ) -> dict[int, Forecast]:
     """A ridge on last-value-normalised lags, representation, calendar and level.
 
