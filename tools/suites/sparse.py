@@ -1,7 +1,8 @@
 """The sparse engines: parity, time and memory against MinkowskiEngine, Open3D and each other.
 
 Every system runs in a process of its own with the same number of threads, systems in turn, and the
-best of all runs counts: on a machine with other work that is the number nearest to the truth.
+best of all runs counts. Times come by the clock and as the processor time of the calling thread,
+since a machine with other work shows the first too long, and longer the more threads there are.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -89,7 +91,7 @@ def convolution(threads: int, rounds: int) -> list[Row]:
     """Map, forward and backward of one 3 x 3 x 3 convolution, 32 -> 32, on 67,709 voxels."""
     systems = {"sparse-numba": ("numba",), ME: ("modules",)}
     times = _race(_convolve, systems, threads, rounds)
-    return _ratios(f"subm3/67k/32x32/{threads}-threads", times, "sparse-numba", "ms")
+    return _ratios(f"subm3/67k/32x32/{threads}-threads", times, "sparse-numba")
 
 
 def training(network: str, threads: int, rounds: int) -> list[Row]:
@@ -97,8 +99,8 @@ def training(network: str, threads: int, rounds: int) -> list[Row]:
     systems = {"sparse-numba": ("numba", network), ME: ("minkowski", network)}
     times = _race(_train, systems, threads, rounds)
     case = f"unet-{network}/s3dis-5cm/{threads}-threads"
-    found = _ratios(case, {name: t for name, (t, _) in times.items()}, "sparse-numba", "ms")
-    return found + [Row(case, name, "memory", m, "MB") for name, (_, m) in times.items()]
+    found = _ratios(case, times, "sparse-numba")
+    return found + [Row(case, name, "memory", t.peak, "MB") for name, t in times.items()]
 
 
 def voxelisation(threads: int, rounds: int) -> list[Row]:
@@ -112,7 +114,7 @@ def voxelisation(threads: int, rounds: int) -> list[Row]:
         }
         times = _race(_voxelise, systems, threads, rounds)
         case = f"voxelise/321015-points/{round(size * 100)}cm/{threads}-threads"
-        found += _ratios(case, times, "sparse-numba", "ms")
+        found += _ratios(case, times, "sparse-numba")
     return found
 
 
@@ -121,11 +123,10 @@ def scaling(threads: int) -> list[Row]:
     found = []
     for count in SHEETS:
         times = _race(_sheet, {"sparse-numba": (count,)}, threads, 1)
-        value = times["sparse-numba"]
-        case = f"scaling/{count}/32x32/{threads}-threads"
-        found.append(Row(case, "sparse-numba", "time", value, "ms"))
-        found.append(Row(case, "sparse-numba", "time_per_voxel", 1e6 * value / count, "ns"))
-    _plot(SHEETS, [row.value for row in found if row.metric == "time"])
+        t, case = times["sparse-numba"], f"scaling/{count}/32x32/{threads}-threads"
+        found += _ratios(case, times, "sparse-numba")
+        found.append(Row(case, "sparse-numba", "busy_per_voxel", 1e6 * t.busy / count, "ns"))
+    _plot(SHEETS, [row.value for row in found if row.metric == "busy"])
     return found
 
 
@@ -149,9 +150,9 @@ def on_gpu(voxels: int = 200_000) -> list[Row]:
         numbers.append([p.grad.clone() for p in net.parameters()])
     equal = all(torch.equal(a, b) for a, b in zip(numbers[0], numbers[1], strict=True))
     case = f"unet-14A/{voxels}-voxels/fp16"
-    times = {"sparse-triton": min(found[:2]), "sparse-torch": found[2]}
+    times = {"sparse-triton": Time(*map(min, *found[:2])), "sparse-torch": found[2]}
     return [
-        *_ratios(case, times, "sparse-triton", "ms"),
+        *_ratios(case, times, "sparse-triton"),
         Row(case, "sparse-triton", "bit_equal", float(equal)),
     ]
 
@@ -164,7 +165,7 @@ def sheet(count: int) -> Tensor:
     return torch.from_numpy(np.stack([0 * x, x, y, z], 1).astype(np.int32))
 
 
-def _convolve(system: str) -> float:
+def _convolve(system: str) -> Time:
     torch.manual_seed(0)
     coordinates = voxelize(room(), 0.043).coordinates
     if system == "modules":
@@ -201,7 +202,15 @@ def _their_convolution(coordinates: Tensor) -> Callable[[], None]:
     return step
 
 
-def _train(engine: str, network: str) -> tuple[float, float]:
+class Cost(NamedTuple):
+    """A :class:`Time`, and MB at its peak."""
+
+    wall: float
+    busy: float
+    peak: float
+
+
+def _train(engine: str, network: str) -> Cost:
     torch.manual_seed(0)
     coordinates = voxelize(room(), 0.05).coordinates
     features = torch.rand(len(coordinates), 3)
@@ -212,11 +221,10 @@ def _train(engine: str, network: str) -> tuple[float, float]:
             p.grad = None
         net(SparseTensor(coordinates, features, engine=engine)).features.square().mean().backward()
 
-    seconds = _best(step, 6 if network == "small" else 3)
-    return seconds, _peak(step)
+    return Cost(*_best(step, 6 if network == "small" else 3), _peak(step))
 
 
-def _voxelise(system: str, size: float) -> float:
+def _voxelise(system: str, size: float) -> Time:
     points = room()
     if system == "ours":
         return _best(lambda: voxelize(points, size), 20)
@@ -236,19 +244,32 @@ def _voxelise(system: str, size: float) -> float:
     return _best(lambda: cloud.voxel_down_sample(size), 20)
 
 
-def _sheet(count: int) -> float:
+def _sheet(count: int) -> Time:
     return _best(_our_convolution(sheet(count)), 5)
 
 
-def _best(job: Callable[[], object], repeats: int) -> float:
-    """Milliseconds of the fastest run, after one that compiles and warms up."""
+class Time(NamedTuple):
+    """Milliseconds of the fastest run.
+
+    wall : by the clock. busy : the calling thread's share of the processor, which is what the clock
+    would show if nothing else ran: the thread takes part in all that is done in parallel, and does
+    not spin while it waits.
+    """
+
+    wall: float
+    busy: float
+
+
+def _best(job: Callable[[], object], repeats: int) -> Time:
+    """The fastest of ``repeats`` runs, after one that compiles and warms up."""
     job()
-    times = []
+    walls, busy = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.thread_time()
         job()
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times)
+        walls.append(time.perf_counter() - start[0])
+        busy.append(time.thread_time() - start[1])
+    return Time(1e3 * min(walls), 1e3 * min(busy))
 
 
 def _peak(job: Callable[[], object]) -> float:
@@ -278,7 +299,7 @@ def _race(job: Callable, systems: dict[str, tuple], threads: int, rounds: int) -
             for name, arguments in systems.items():
                 with multiprocessing.get_context("spawn").Pool(1, _settle, (threads,)) as pool:
                     found = pool.apply(job, arguments)
-                best[name] = min(best.get(name, found), found)
+                best[name] = type(found)(*map(min, best.get(name, found), found))
     return best
 
 
@@ -301,14 +322,17 @@ def _environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _ratios(case: str, times: dict[str, float], ours: str, unit: str) -> list[Row]:
+def _ratios(case: str, times: dict[str, Time], ours: str) -> list[Row]:
     """The times, and for each other system how many times faster ours is."""
-    found = [Row(case, name, "time", value, unit) for name, value in times.items()]
-    others = {name: value for name, value in times.items() if name != ours}
-    return found + [
-        Row(case, ours, f"times_faster_than_{name}", value / times[ours], "x")
-        for name, value in others.items()
-    ]
+    found = []
+    for name, t in times.items():
+        found += [Row(case, name, "wall", t.wall, "ms"), Row(case, name, "busy", t.busy, "ms")]
+        if name != ours:
+            found += [
+                Row(case, ours, f"wall_times_faster_than_{name}", t.wall / times[ours].wall, "x"),
+                Row(case, ours, f"busy_times_faster_than_{name}", t.busy / times[ours].busy, "x"),
+            ]
+    return found
 
 
 def _plot(voxels: tuple[int, ...], milliseconds: list[float]) -> None:

@@ -21,7 +21,10 @@ _BLOCK = 32
 """Channels of the input whose weight gradients one task sums, over all taps."""
 _PARTIAL_BYTES = 4 << 20
 
-_FEATURES = binding.get_host_cpu_features()
+try:
+    _FEATURES = binding.get_host_cpu_features()
+except RuntimeError:  # LLVM does not know this processor
+    _FEATURES = {}
 _VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
 _ROWS = 8 if _VECTOR_BYTES == 64 else 4  # 8 x 2 sums need the 32 registers of AVX-512
 

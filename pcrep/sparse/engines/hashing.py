@@ -62,14 +62,14 @@ def insert(keys: np.ndarray) -> tuple[Table, np.ndarray, np.ndarray]:
     """Number keys (N,) in the order in which they first appear.
 
     Returns the table, ``first`` (M,) int64 rows of first appearance, and ``number`` (N,) int64 of
-    every row.
+    every row. The numbers take the place of the keys: fresh memory costs as much as the search.
     """
     # Made by numpy, which asks for large pages: page faults would cost more than the search.
     capacity = 1 << (3 * len(keys)).bit_length()
     slots = np.full(capacity, -1, np.int32)
-    distinct, first, number = (np.empty(len(keys), np.int64) for _ in range(3))
-    count = _insert(keys, slots, distinct, first, number)
-    return Table(slots, distinct[:count].copy()), first[:count].copy(), number
+    distinct, first = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+    count = _insert(keys, slots, distinct, first)
+    return Table(slots, distinct[:count]), first[:count], keys
 
 
 @njit(cache=True, inline="always")
@@ -93,7 +93,7 @@ def _shift(slots):
 
 
 @njit(cache=True)
-def _insert(keys, slots, distinct, first, number):
+def _insert(keys, slots, distinct, first):
     shift = _shift(slots)
     count = 0
     for i in range(len(keys)):
@@ -102,7 +102,7 @@ def _insert(keys, slots, distinct, first, number):
             n = count
             slots[s], distinct[n], first[n] = n, keys[i], i
             count += 1
-        number[i] = n
+        keys[i] = n
     return count
 
 
