@@ -32,6 +32,26 @@ NETWORKS = {"small": UNetConfig(), "14A": res16unet("14A")}
 SHEETS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
+class Time(NamedTuple):
+    """Milliseconds of the fastest run.
+
+    wall : by the clock. busy : the calling thread's share of the processor, which is what the clock
+    would show if nothing else ran: the thread takes part in all that is done in parallel, and does
+    not spin while it waits.
+    """
+
+    wall: float
+    busy: float
+
+
+class Cost(NamedTuple):
+    """A :class:`Time`, and MB at its peak."""
+
+    wall: float
+    busy: float
+    peak: float
+
+
 def rows(threads: tuple[int, ...] = (1, 2), rounds: int = 2) -> list[Row]:
     """All rows that this machine can measure.
 
@@ -202,14 +222,6 @@ def _their_convolution(coordinates: Tensor) -> Callable[[], None]:
     return step
 
 
-class Cost(NamedTuple):
-    """A :class:`Time`, and MB at its peak."""
-
-    wall: float
-    busy: float
-    peak: float
-
-
 def _train(engine: str, network: str) -> Cost:
     torch.manual_seed(0)
     coordinates = voxelize(room(), 0.05).coordinates
@@ -246,18 +258,6 @@ def _voxelise(system: str, size: float) -> Time:
 
 def _sheet(count: int) -> Time:
     return _best(_our_convolution(sheet(count)), 5)
-
-
-class Time(NamedTuple):
-    """Milliseconds of the fastest run.
-
-    wall : by the clock. busy : the calling thread's share of the processor, which is what the clock
-    would show if nothing else ran: the thread takes part in all that is done in parallel, and does
-    not spin while it waits.
-    """
-
-    wall: float
-    busy: float
 
 
 def _best(job: Callable[[], object], repeats: int) -> Time:
