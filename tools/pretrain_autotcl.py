@@ -1,8 +1,10 @@
-"""Pretrain AutoTCL on a series and forecast with the encoder, beside the controls.
+"""Pretrain AutoTCL on a series and forecast with the encoder, or on a labelled set and classify.
 
 python tools/pretrain_autotcl.py --data ETTh1 --univariate --output runs/etth1
 python tools/pretrain_autotcl.py --data my.csv --target load --output runs/load --seeds 0
 python tools/pretrain_autotcl.py --data ETTh1 --univariate --output runs/etth1 --resume
+python tools/pretrain_autotcl.py --config tools/configs/classification.toml --data BasicMotions \\
+    --output runs/basic
 torchrun --nproc-per-node 2 tools/pretrain_autotcl.py --data my.csv --output runs/two
 """
 
@@ -12,22 +14,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from common.config import run_tool
-from common.runs import Run, write_json
-from common.training import Training, fit
-from tsrep import evaluation
+from common.errors import UserError
+from common.runs import Run, write_atomically, write_json
+from common.training import Batches, Training, fit
+from common.weights import FILE
+from tsrep import classification, evaluation, report
 from tsrep.autotcl import AutoTCL, AutoTCLConfig
-from tsrep.datasets import check_length, load
+from tsrep.datasets import check_length, is_classification, load, load_classification
 from tsrep.encoders import Centred, save_encoder
-from tsrep.pretraining import EncoderConfig, WindowConfig, inner, training_windows
-from tsrep.series import Series
+from tsrep.pretraining import EncoderConfig, WindowConfig, inner, panel_windows, training_windows
+from tsrep.series import Panel, Series
 
 
 @dataclass(frozen=True)
 class Config:
     data: str
-    """Name of a set (ETTh1, ETTh2, ETTm1, WTH, mitdb), or a CSV or Parquet file."""
+    """ETTh1, ETTh2, ETTm1, WTH, mitdb, a CSV or Parquet file, or a set of the UEA/UCR archive."""
     output: Path
     """Folder of the run."""
     target: str | None = None
@@ -53,47 +58,88 @@ class Config:
 
 
 def main(config: Config) -> None:
-    series = load(
-        config.data,
-        target=config.target,
-        univariate=config.univariate,
-        columns=config.columns,
-        time_column=config.time_column,
-        root=config.data_root,
-    )
-    horizons = config.horizons or series.horizons
-    check_length(series, config.window.length, max(horizons))
+    data = load_data(config)
     run = Run(config.output, config, config.resume)
     for seed in run.unfinished(config.seeds):
-        run.add(seed, train_one(config, series, horizons, seed, run.seed_folder(seed)))
+        run.add(seed, train_and_score(config, data, seed, run.seed_folder(seed)))
     results = run.results(config.seeds)
-    summary = evaluation.summary(
-        series, config.seeds, results, evaluation.control_scores(series, horizons)
-    )
+    if isinstance(data, Panel):
+        summary = classification.summary(data, config.seeds, results)
+    else:
+        controls = evaluation.control_scores(data, config.horizons)
+        summary = evaluation.summary(data, config.seeds, results, controls)
+    best = run.seed_folder(evaluation.best_seed(config.seeds, results)) / FILE
+    write_atomically(run.output / FILE, lambda file: file.write(best.read_bytes()))
     write_json(run.output / "result.json", summary)
     print(evaluation.table(summary))
-    print(f"{run.output / 'result.json'}")
+    print(run.output / "result.json")
+    print(report.write(run.output, data, config))
+
+
+def load_data(config: Config) -> Series | Panel:
+    """What to learn from; UserError, before anything is written, where it or an option is amiss."""
+    if not config.seeds:
+        raise UserError("seeds: found none, expected at least one")
+    if is_classification(config.data):
+        data = load_classification(config.data, root=config.data_root)
+    else:
+        data = load(
+            config.data,
+            target=config.target,
+            univariate=config.univariate,
+            columns=config.columns,
+            time_column=config.time_column,
+            root=config.data_root,
+        )
+        horizons = config.horizons or data.horizons
+        if min(horizons) < 1:
+            raise UserError(f"horizons: found {min(horizons)}, expected at least 1 step")
+        check_length(data, max(config.window.length, evaluation.HISTORY), max(horizons))
+    config.encoder.build(data)
+    return data
+
+
+def train_and_score(config: Config, data: Series | Panel, seed: int, folder: Path) -> dict:
+    """Train the encoder of one seed, save it, and score it beside its untrained self."""
+    if isinstance(data, Series):
+        return train_one(config, data, config.horizons or data.horizons, seed, folder)
+    trained, untrained, seconds = train(config, data, seed, folder)
+    result = classification.classification(trained, untrained, data)
+    result["timing"]["train_s"] = seconds
+    return result
 
 
 def train_one(
     config: Config, series: Series, horizons: tuple[int, ...], seed: int, folder: Path
 ) -> dict:
-    """Train the encoder of one seed, save it, and score it beside its untrained self."""
+    """:func:`train_and_score` of a series."""
+    trained, untrained, seconds = train(config, series, seed, folder)
+    result = evaluation.forecasting(trained, untrained, series, horizons)
+    result["timing"]["train_s"] = seconds
+    return result
+
+
+def train(
+    config: Config, data: Series | Panel, seed: int, folder: Path
+) -> tuple[nn.Module, nn.Module, float]:
+    """The trained encoder, saved in ``folder``, the same before training, and the seconds."""
     torch.manual_seed(seed)
-    encoder = config.encoder.build(series)
+    encoder = config.encoder.build(data)
     untrained = copy.deepcopy(encoder)
     method = AutoTCL(inner(encoder), config.method)
-    data = training_windows(series, encoder, config.window)
+    windows: Batches
+    if isinstance(data, Panel):
+        windows, columns = panel_windows(data, encoder, config.window), ()
+    else:
+        windows, columns = training_windows(data, encoder, config.window), data.columns
     started = time.perf_counter()
-    fit(method, data, config.training, seed, folder, config.resume)
+    fit(method, windows, config.training, seed, folder, config.resume)
     seconds = time.perf_counter() - started
     trained = method.averaged.module
     if isinstance(encoder, Centred):
         trained = Centred(trained, encoder.window)
-    save_encoder(folder / "encoder.safetensors", trained)
-    result = evaluation.forecasting(trained, untrained, series, horizons)
-    result["timing"]["train_s"] = seconds
-    return result
+    save_encoder(folder / FILE, trained, data.scaler, columns)
+    return trained, untrained, seconds
 
 
 if __name__ == "__main__":

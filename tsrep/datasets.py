@@ -26,6 +26,7 @@ __all__ = [
     "Series",
     "Split",
     "check_length",
+    "is_classification",
     "load",
     "load_classification",
 ]
@@ -119,6 +120,20 @@ def load_classification(name_or_path: str | Path, *, root: str | Path | None = N
     shipped = Path(archive.__file__).parent / "data"
     files = panel_files(name_or_path, univariate + multivariate, shipped, download, root)
     return stack_panel(files[0].name.removesuffix("_TRAIN.ts"), read(files[0]), read(files[1]))
+
+
+def is_classification(source: str | Path) -> bool:
+    """Whether ``source`` is a labelled set: a name of the UEA/UCR archive, a folder, a .ts file."""
+    path = Path(source).expanduser()
+    if str(source) in NAMED or path.exists():
+        return str(source) not in NAMED and (path.is_dir() or path.suffix == ".ts")
+    if path.suffix:  # of a file that is missing; importing sktime takes seconds
+        return path.suffix == ".ts"
+    try:
+        from sktime.datasets.tsc_dataset_names import multivariate, univariate
+    except ImportError:
+        return False
+    return str(source) in univariate + multivariate
 
 
 def _check_is_path(source: str | Path) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from common.errors import UserError
 from tsrep.encoders import Centred, DilatedConv
-from tsrep.series import Series
+from tsrep.series import Panel, Series
 from tsrep.windows import WindowDataset
 
 
@@ -35,10 +35,10 @@ class EncoderConfig:
         if self.channels not in ("independent", "joint"):
             raise UserError(f"channels: found {self.channels!r}, expected 'independent' or 'joint'")
 
-    def build(self, series: Series) -> nn.Module:
-        """The untrained encoder for a series."""
+    def build(self, data: Series | Panel) -> nn.Module:
+        """The untrained encoder for a series or a panel."""
         inner = DilatedConv(
-            1 if self.channels == "independent" else series.channels,
+            1 if self.channels == "independent" else data.channels,
             self.dim,
             self.hidden,
             self.depth,
@@ -47,7 +47,8 @@ class EncoderConfig:
         )
         window = self.level_window
         if window is None:
-            window = 7 * series.period if series.period else 168
+            period = getattr(data, "period", None)
+            window = 7 * period if period else 168
         return Centred(inner, window) if window else inner
 
 
@@ -60,6 +61,12 @@ class WindowConfig:
     stride: int = 16
     """Steps between the starts of windows."""
 
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.stride < 1:
+            raise UserError(
+                f"length {self.length}, stride {self.stride}: expected windows of at least 1 step"
+            )
+
 
 def inner(encoder: nn.Module) -> nn.Module:
     """The network that training updates: without the trailing mean, which has no weights."""
@@ -68,10 +75,24 @@ def inner(encoder: nn.Module) -> nn.Module:
 
 def training_windows(series: Series, encoder: nn.Module, config: WindowConfig) -> WindowDataset:
     """Windows of the train rows as ``inner(encoder)`` sees them: channels apart, level removed."""
-    values = series.values[:, : series.split.train.stop]  # (N, T, C)
+    values = _as_seen(encoder, series.values[:, : series.split.train.stop])
+    return WindowDataset(values, config.length, config.stride, rows=series.split.train)
+
+
+def panel_windows(panel: Panel, encoder: nn.Module, config: WindowConfig) -> WindowDataset:
+    """As :func:`training_windows`, of the train instances of a panel.
+
+    Instances shorter than a window are one window each, missing values behind their end.
+    """
+    length = min(config.length, panel.train.shape[1])
+    return WindowDataset(_as_seen(encoder, panel.train), length, config.stride)
+
+
+def _as_seen(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
+    """``values (N, T, C)`` as ``inner(encoder)`` sees them."""
     if encoder.in_channels == 1:
-        values = np.concatenate([values[..., c : c + 1] for c in range(series.channels)])
+        values = np.concatenate([values[..., c : c + 1] for c in range(values.shape[2])])
     if isinstance(encoder, Centred):
         x = torch.from_numpy(values)
         values = (x - encoder.level(x)).numpy()
-    return WindowDataset(values, config.length, config.stride, rows=series.split.train)
+    return values
