@@ -23,7 +23,7 @@ from common.training import Batches, Training, fit
 from common.weights import FILE
 from tsrep import classification, evaluation, report
 from tsrep.autotcl import AutoTCL, AutoTCLConfig
-from tsrep.datasets import check_length, is_classification, load, load_classification
+from tsrep.datasets import is_classification, load, load_classification
 from tsrep.encoders import Centred, save_encoder
 from tsrep.pretraining import EncoderConfig, WindowConfig, inner, panel_windows, training_windows
 from tsrep.series import Panel, Series
@@ -92,9 +92,7 @@ def load_data(config: Config) -> Series | Panel:
             root=config.data_root,
         )
         horizons = config.horizons or data.horizons
-        if min(horizons) < 1:
-            raise UserError(f"horizons: found {min(horizons)}, expected at least 1 step")
-        check_length(data, max(config.window.length, evaluation.HISTORY), max(horizons))
+        evaluation.check_horizons(data, horizons, config.window.length)
     config.encoder.build(data)
     return data
 

@@ -61,6 +61,29 @@ def encode(
     return np.concatenate(found)
 
 
+def encode_in_chunks(
+    encoder: nn.Module, values: np.ndarray, *, window: int | None = None, chunk: int = CHUNK
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """As :func:`encode` of one series ``values (T, C)``, a few rows at a time.
+
+    Yields rows and their vectors (t, D), equal to those of the whole series, without ever holding
+    the vectors of all steps. An encoder that is not causal sees the series whole: without a window,
+    one chunk.
+    """
+    if window is None and not encoder.causal:
+        yield slice(0, len(values)), encode(encoder, values[None])[0]
+        return
+    stream = Stream(encoder) if window is None else None
+    for start in range(0, len(values), chunk):
+        rows = slice(start, min(start + chunk, len(values)))
+        if stream is not None:
+            yield rows, stream.push(values[rows])
+        else:
+            past = min(start, window - 1)
+            found = encode(encoder, values[None, start - past : rows.stop], window=window)
+            yield rows, found[0, past:]
+
+
 class Stream:
     """Continue a causal encoding as samples arrive, at a constant cost a sample.
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
+from common.errors import UserError
 from tsrep import readout
 from tsrep.baselines import (
     DROP,
@@ -24,7 +25,7 @@ from tsrep.baselines import (
 )
 from tsrep.classification import PROBES
 from tsrep.encoding import encode
-from tsrep.series import Series
+from tsrep.series import Series, check_length
 
 HISTORY = DROP + min(LOOK_BACKS)
 """Train rows that the readouts need beside the horizon."""
@@ -76,6 +77,14 @@ def forecasts(
 def linear_look_back(series: Series) -> int:
     """Lags of the linear path: 336, two weeks of hours, where the train rows allow for them."""
     return min(336, max(2, (series.split.train.stop - series.split.train.start) // 8))
+
+
+def check_horizons(series: Series, horizons: Sequence[int], look_back: int = 0) -> tuple[int, ...]:
+    """The horizons; raises UserError where the series is too short to learn and test them on."""
+    if min(horizons) < 1:
+        raise UserError(f"horizons: found {min(horizons)}, expected at least 1 step")
+    check_length(series, max(look_back, HISTORY), max(horizons))
+    return tuple(horizons)
 
 
 def forecasting(
@@ -182,9 +191,12 @@ def mean_scores(found: Sequence[Scores]) -> Scores:
     return {"horizons": horizons, "average": average}
 
 
-def table(result: dict[str, Any]) -> str:
-    """The summary as text: a row a system, the best of each column marked."""
-    columns = table_columns(result)
+def table(result: dict[str, Any], mode: Readout | None = None) -> str:
+    """The summary as text: a row a system, the best of each column marked.
+
+    mode: show the forecasts of this readout and the controls alone.
+    """
+    columns = table_columns(result, mode)
     names = list(next(iter(columns.values())))
     what = "MSE" if result["task"] == "forecasting" else "accuracy"
     lines = [f"{what:<24}" + "".join(f"{c:>10}" for c in columns)]
@@ -198,12 +210,15 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def table_columns(result: dict[str, Any]) -> dict[str, dict[str, float]]:
+def table_columns(
+    result: dict[str, Any], mode: Readout | None = None
+) -> dict[str, dict[str, float]]:
     """``{column: {system: number}}`` of a summary; systems and columns in the order to show."""
     if result["task"] == "classification":
         systems = {"autotcl": result["accuracy"], **result["controls"]}
         return {probe: {n: s[probe] for n, s in systems.items()} for probe in PROBES}
-    rows = _forecasting_rows(result)
+    hidden = {"product": "probe", "probe": "product"}.get(mode, "none of them")
+    rows = {n: s for n, s in _forecasting_rows(result).items() if not n.endswith(hidden)}
     columns = {
         h: {name: s["horizons"][h]["mse"] for name, s in rows.items()}
         for h in next(iter(rows.values()))["horizons"]
