@@ -110,20 +110,26 @@ def _product(x: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
     _follow_torch()
     weight = pairs.weight(weight)
     width, vector = weight.shape[2], gemm.lanes(x.numpy().dtype)
-    missing = -width % vector
-    packed = gemm.pack(pad(weight, (0, missing)).numpy())
-    out = x.new_empty(pairs.outputs, width + missing)
+    weight = _fill_vectors(weight, vector)
+    packed = gemm.pack(weight.numpy())
+    out = x.new_empty(pairs.outputs, weight.shape[2])
     gemm.gather_product(
         x.contiguous().numpy(), packed, pairs.ins, pairs.outs, pairs.start, vector, out.numpy()
     )
     return out[:, :width].contiguous()
 
 
+def _fill_vectors(x: Tensor, vector: int) -> Tensor:
+    """Zeros after the last column, up to a multiple of ``vector``; ``x`` itself if it is one."""
+    missing = -x.shape[-1] % vector
+    return pad(x, (0, missing)) if missing else x
+
+
 def _outer(x: Tensor, g: Tensor, pairs: Pairs) -> Tensor:
     """``sum x[i]^T g[o]`` over the pairs of each tap, (N_in, C), (N_out, D) -> (K, C, D)."""
     _follow_torch()
     width, vector = g.shape[1], gemm.lanes(g.numpy().dtype)
-    g = pad(g, (0, -width % vector)).contiguous()
+    g = _fill_vectors(g, vector).contiguous()
     taps = pairs.start.shape[1] - 1
     size = taps * x.shape[1] * g.shape[1]
     runs = gemm.runs_of_tiles(len(pairs.start), size, g.element_size())
@@ -131,7 +137,7 @@ def _outer(x: Tensor, g: Tensor, pairs: Pairs) -> Tensor:
     gemm.gather_outer(
         x.contiguous().numpy(), g.numpy(), pairs.ins, pairs.outs, pairs.start, vector, sums.numpy()
     )
-    return pairs.weight(sums[0, :, :, :width]).contiguous()
+    return pairs.weight(sums[0, :, :, :width]).clone(memory_format=torch.contiguous_format)
 
 
 class _Convolve(torch.autograd.Function):
