@@ -17,6 +17,8 @@ from tsrep.datasets import Split
 from tsrep.windows import targets
 
 PRODUCT_PENALTIES = tuple(10.0 ** np.arange(-1, 5.5, 0.5))
+CLEARLY = 0.98
+"""The level helps where it brings the validation error below this share."""
 OFF = 1e-3
 """Scale of a block of columns that a setting leaves out: its penalty is a million times larger."""
 FREE = 10.0
@@ -134,8 +136,8 @@ def product(
     the mean over settings, weighted by ``exp(-(error / least error - 1) / SHARPNESS)``. A mean of
     linear maps is one linear map.
 
-    The level may pull a forecast back to the mean where that helps on validation rows and the mean
-    is that of a season: where the calendar brings the validation error of a horizon below
+    The level may pull a forecast back to the mean where that clearly helps on validation rows and
+    the mean is that of a season: where the calendar brings the validation error of a horizon below
     ``SEASONAL`` of what it is without. Elsewhere a series may drift, and a mean learned on train
     rows has nothing to say about it, even where it happens to help on the validation rows.
     """
@@ -201,9 +203,11 @@ class _Design:
     def moments(self, channel: int, horizons: Sequence[int]) -> list[list[Moments]]:
         """Of train rows and of validation rows, by horizon."""
         own = self.values[:, channel : channel + 1]
+        split = self.inputs.split
+        whole = slice(split.train.start + self.sizes[0], split.train.stop)  # all lags are there
         return [
             _moments(self.columns(channel, rows), own[rows], horizons, base=True)
-            for rows in (self.inputs.train, self.inputs.split.valid)
+            for rows in (whole, split.valid)
         ]
 
     def scales(self, setting: Setting, representation: float) -> np.ndarray:
@@ -251,7 +255,7 @@ def _admitted(fits: dict[Setting, list[_Fit]]) -> dict[Setting, list[_Fit]]:
         return min(map(_error, found), default=np.inf)
 
     seasonal = least(True, False) < SEASONAL * least(False, False)
-    level = seasonal and least(True, True) < least(True, False)
+    level = seasonal and least(True, True) < CLEARLY * least(True, False)
     return {setting: found for setting, found in fits.items() if setting.level == level}
 
 
