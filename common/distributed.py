@@ -10,6 +10,9 @@ Where the products of anchors and candidates are worth sharing, keep anchors loc
 ``gather`` too.
 """
 
+import os
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -21,6 +24,11 @@ def ranks() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def launched_rank() -> int:
+    """The rank that torchrun gave this process, also before its process group is there."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def gather(x: Tensor, dim: int = 0) -> Tensor:
@@ -47,6 +55,20 @@ def share(mean: Tensor, count: int) -> Tensor:
     total = torch.tensor(float(count), device=mean.device)
     dist.all_reduce(total)
     return mean * (world * count / total)
+
+
+def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
+    """This rank's ``count`` rows of random numbers that are drawn for the rows of all ranks.
+
+    ``draw(n)`` returns n rows. Ranks that seed alike then use the numbers that one process with all
+    rows would use: ``own_rows(lambda n: torch.rand(n, 5), len(x))``.
+    """
+    rank, world = ranks()
+    if world == 1:
+        return draw(count)
+    counts = [shape[0] for shape in _shapes(torch.empty(count, 0))]
+    start = sum(counts[:rank])
+    return draw(sum(counts))[start : start + count]
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 import torch
 
 from common import config as configuration
+from common.distributed import launched_rank
 from common.errors import UserError
 
 # What may change between a run and its resumption, in any section: where, never what is computed.
@@ -82,6 +83,8 @@ class Run:
     resume : continue the run that the folder holds. Its configuration must be the same, but for
         ``output``, ``device`` and ``data_root``.
 
+    Of the processes that torchrun starts, the first alone checks and writes.
+
     Raises
     ------
     UserError
@@ -90,6 +93,8 @@ class Run:
 
     def __init__(self, output: str | Path, config: Any, resume: bool = False):
         self.output, self.config, self.resume = Path(output), config, resume
+        if launched_rank():
+            return
         path = self.output / "config.toml"
         if not path.exists():
             if self.output.exists() and (self.output.is_file() or any(self.output.iterdir())):

@@ -1,11 +1,13 @@
 """Pretrain AutoTCL on a series and forecast with the encoder, or on a labelled set and classify.
 
-python tools/pretrain_autotcl.py --data ETTh1 --univariate --output runs/etth1
-python tools/pretrain_autotcl.py --data my.csv --target load --output runs/load --seeds 0
-python tools/pretrain_autotcl.py --data ETTh1 --univariate --output runs/etth1 --resume
-python tools/pretrain_autotcl.py --config tools/configs/classification.toml --data BasicMotions \\
-    --output runs/basic
-torchrun --nproc-per-node 2 tools/pretrain_autotcl.py --data my.csv --output runs/two
+    python tools/pretrain_autotcl.py --data ETTh1 --univariate --output runs/etth1
+    python tools/pretrain_autotcl.py --data my.csv --target load --output runs/load --seeds 0
+    python tools/pretrain_autotcl.py --data ETTh1 --univariate --output runs/etth1 --resume
+    python tools/pretrain_autotcl.py --config tools/configs/classification.toml --data BasicMotions \\
+        --output runs/basic
+    torchrun --nproc-per-node 2 tools/pretrain_autotcl.py --data my.csv --output runs/two
+
+The run folder ends with result.json, report.html and encoder.safetensors.
 """
 
 import copy
@@ -17,6 +19,7 @@ import torch
 from torch import nn
 
 from common.config import run_tool
+from common.distributed import launched_rank
 from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Batches, Training, fit
@@ -61,7 +64,12 @@ def main(config: Config) -> None:
     data = load_data(config)
     run = Run(config.output, config, config.resume)
     for seed in run.unfinished(config.seeds):
-        run.add(seed, train_and_score(config, data, seed, run.seed_folder(seed)))
+        if launched_rank():  # a follower under torchrun trains along and writes nothing
+            train(config, data, seed, run.seed_folder(seed))
+        else:
+            run.add(seed, train_and_score(config, data, seed, run.seed_folder(seed)))
+    if launched_rank():
+        return
     results = run.results(config.seeds)
     if isinstance(data, Panel):
         summary = classification.summary(data, config.seeds, results)
@@ -136,7 +144,8 @@ def train(
     trained = method.averaged.module
     if isinstance(encoder, Centred):
         trained = Centred(trained, encoder.window)
-    save_encoder(folder / FILE, trained, data.scaler, columns)
+    if launched_rank() == 0:
+        save_encoder(folder / FILE, trained, data.scaler, columns)
     return trained, untrained, seconds
 
 

@@ -3,7 +3,9 @@
     from tsrep import encode, load, load_encoder
 
     series = load("my.csv")
-    vectors = encode(load_encoder("runs/mine"), series.values)   # (N, T, D)
+    vectors = encode(load_encoder("runs/mine"), series.values)  # (N, T, D)
+
+``tools/pretrain_autotcl.py`` makes the encoder of a series.
 """
 
 from tsrep.autotcl import AutoTCL, AutoTCLConfig

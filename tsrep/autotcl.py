@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.optim.swa_utils import AveragedModel
 
+from common.distributed import gather, own_rows, share
 from common.errors import UserError
 from common.heads import ProjectionHead
 from common.losses import InfoNCE
+from common.metrics import diagnostics
 from common.training import Phase
 from tsrep.augmentation import (
     Augmentation,
@@ -85,6 +87,9 @@ class AutoTCL(nn.Module):
         masks the input.
     config : see :class:`AutoTCLConfig`.
 
+    Losses are those of the batches of all processes together: embeddings are gathered, and random
+    numbers are drawn for all rows before each process takes its own.
+
     ``averaged`` is the running mean of the encoder's weights over all steps, the encoder that the
     paper evaluates.
 
@@ -134,25 +139,30 @@ class AutoTCL(nn.Module):
 
     def view(self, x: Tensor) -> View:
         """One view of each series, before eta."""
-        uniform = torch.rand(*x.shape[:2], 1, device=x.device).clamp(1e-6, 1 - 1e-6)
+        batch, steps, channels = x.shape
+        uniform = own_rows(lambda n: torch.rand(n, steps, 1, device=x.device), batch)
+        uniform = uniform.clamp(1e-6, 1 - 1e-6)
         if self.learned:
             return self.augmentation(x, uniform)
         if self.config.augmentation == "random":
-            return random_view(x, uniform, torch.randn(len(x), 1, x.shape[2], device=x.device))
+            normal = own_rows(lambda n: torch.randn(n, 1, channels, device=x.device), batch)
+            return random_view(x, uniform, normal)
         ones = torch.ones_like(uniform)
         return View(x, ones, ones, torch.ones_like(x))
 
     def augmentation_loss(self, x: Tensor, view: View) -> dict[str, Tensor]:
         """Eq. 10: ``beta E||h||_0 + D(f(x), f(v)) + lambda L_t``, or the negative contrast."""
         with torch.no_grad():  # the series' embedding does not depend on the augmentation
-            z = pool(self.encoder(x))
-        v = pool(self.encode_view(view.values))
+            z = gather(pool(self.encoder(x)))
+        v = gather(pool(self.encode_view(view.values)))
         if self.config.augmentation == "adversarial":
             return {"loss": -self.contrast(z, v)}
-        size = expected_l0(view.logit)
+        batch, steps, _ = x.shape
+        size = share(expected_l0(view.logit), batch)
         mmd = linear_mmd if self.config.mmd == "linear" else gaussian_mmd
         fidelity = mmd(normalize(z, dim=-1), normalize(v, dim=-1))
-        consistency = temporal_consistency(view.keep, *draw_steps(*x.shape[:2], x.device))
+        chosen = own_rows(lambda n: draw_steps(n, steps, x.device), batch).unbind(1)
+        consistency = share(temporal_consistency(view.keep, *chosen), batch)
         c = self.config
         total = c.size_weight * size + fidelity + c.consistency_weight * consistency
         return {"loss": total, "size": size, "fidelity": fidelity, "consistency": consistency}
@@ -161,10 +171,12 @@ class AutoTCL(nn.Module):
         """Eq. 15: global InfoNCE of (x, v) plus alpha times the local contrast of v."""
         z = self.encoder(x)  # (B, T, D)
         v = self.encode_view(view.values)
-        instance = self.contrast(pool(z), pool(v))
-        local = self.local_contrast(v)
+        series, views = (self.head(gather(pool(y))) for y in (z, v))  # of all processes
+        instance = self.info_nce(series, views)
+        local = share(self.local_contrast(v), len(x))
         total = instance + self.config.local_weight * local
-        return {"loss": total, "instance": instance, "local": local}
+        scores = diagnostics(series, views, self.config.temperature) if len(series) > 1 else {}
+        return {"loss": total, "instance": instance, "local": local, **scores}
 
     def contrast(self, anchors: Tensor, candidates: Tensor) -> Tensor:
         """InfoNCE of (..., B, D) embeddings behind the head; row i finds row i."""
@@ -174,7 +186,9 @@ class AutoTCL(nn.Module):
         """Encode a view under eta: Bernoulli(.5) masking of time steps after the first layer."""
         if not self.config.noise:
             return self.encoder(values)
-        mask = (torch.rand(*values.shape[:2], 1, device=values.device) < 0.5).to(values.dtype)
+        batch, steps, _ = values.shape
+        uniform = own_rows(lambda n: torch.rand(n, steps, 1, device=values.device), batch)
+        mask = (uniform < 0.5).to(values.dtype)
         if hasattr(self.encoder, "embed"):
             return self.encoder.body(mask * self.encoder.embed(values))
         return self.encoder(mask * values)
@@ -199,8 +213,8 @@ def pool(z: Tensor) -> Tensor:
     return z.amax(1)
 
 
-def draw_steps(batch: int, steps: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Anchor, neighbour and far step of each sample, (B,) each.
+def draw_steps(batch: int, steps: int, device: torch.device) -> Tensor:
+    """Anchor, neighbour and far step of each sample, (B, 3).
 
     The neighbour is one step to the left or right; the far step lies at least a quarter of the
     window away.
@@ -209,4 +223,4 @@ def draw_steps(batch: int, steps: int, device: torch.device) -> tuple[Tensor, Te
     side = 2 * torch.randint(0, 2, (batch,), device=device) - 1
     near = torch.where((anchor + side >= 0) & (anchor + side < steps), anchor + side, anchor - side)
     distance = torch.randint(steps // 4, steps - steps // 4 + 1, (batch,), device=device)
-    return anchor, near, (anchor + distance) % steps
+    return torch.stack([anchor, near, (anchor + distance) % steps], 1)
