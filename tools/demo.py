@@ -22,13 +22,13 @@ class Config:
 
 
 def main(config: Config) -> None:
-    print("AutoTCL on mitdb: 20 s of an electrocardiogram at 360 Hz, forecast 24 to 96 steps ahead")
+    print("AutoTCL on mitdb: 20 s of electrocardiogram at 360 Hz, forecast 24 to 192 steps ahead")
     pretrain_autotcl.main(
         pretrain_autotcl.Config(
             data="mitdb",
             output=config.output,
             univariate=True,
-            horizons=(24, 48, 96),
+            horizons=(24, 96, 192),
             seeds=(0,),
             resume=True,
             training=Training(epochs=20, max_steps=config.max_steps, device="cpu"),
