@@ -21,6 +21,7 @@ from tqdm import tqdm
 from common.config import run_tool
 from common.errors import UserError
 from common.runs import write_atomically
+from tsrep.datasets import standardised
 from tsrep.encoders import load_encoder
 from tsrep.encoding import encode_in_chunks
 from tsrep.named import NAMED, find
@@ -64,7 +65,8 @@ def main(config: Config) -> None:
     for name in names:
         if frame[name].isna().all():
             raise UserError(f"{path}: column {name!r} has no number: leave it out")
-    values = scaler(config, encoder, names, frame.to_numpy(), path).transform(frame.to_numpy())
+    fitted = scaler(config, encoder, names, frame.to_numpy(), path)
+    values = standardised(frame, fitted, path)[0]
     parts = rows(encoder, values, config.window)
     if config.pool:
         pooled = np.maximum.reduce([known_maximum(z, values[r]) for r, z in parts])

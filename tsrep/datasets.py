@@ -71,7 +71,7 @@ def load(
         )
     split = _split(len(frame), named, path)
     scaler = _fit_scaler(frame, split.train, path)
-    values = _standardised(frame, scaler, path)  # (1, T, C)
+    values = standardised(frame, scaler, path)  # (1, T, C)
     period = season(times) if named is None else named.period
     return Series(
         name=path.stem if named is None else str(source),
@@ -167,7 +167,7 @@ def _fit_scaler(frame: pd.DataFrame, train: slice, path: Path) -> Scaler:
     return Scaler.fit(frame.to_numpy()[train], list(frame.columns), where)
 
 
-def _standardised(frame: pd.DataFrame, scaler: Scaler, path: Path) -> np.ndarray:
+def standardised(frame: pd.DataFrame, scaler: Scaler, path: Path) -> np.ndarray:
     """(1, T, C). Raises UserError for a value that single precision cannot hold, as 1e300."""
     with np.errstate(over="ignore"):
         values = scaler.transform(frame.to_numpy())

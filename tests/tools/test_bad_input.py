@@ -188,6 +188,7 @@ def test_an_encoder_that_cannot_be_used(tool, csv, finished, tmp_path, kind):
         (lambda d: d.rename(columns={"wind": "sun"}), ["--columns", "sun"], ["'sun'", "own-scale"]),
         (constant("wind", np.nan), [], ["'wind'", "no number"]),
         (with_value("wind", 5, "calm"), [], ["'wind'", "row 6"]),
+        (with_value("wind", 5, 1e300), [], ["'wind'", "row 6", "1e+300"]),
         (lambda d: d, ["--window", "0"], ["window", "at least 1"]),
         (lambda d: d, ["--output", "."], ["cannot be written"]),
     ],
