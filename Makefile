@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WHEELS ?= $(HOME)/.cache/tspcrep/wheels
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: demo test lint bench test-distributed minkowski install clean
@@ -33,6 +32,9 @@ $(BIN)/.installed: setup.cfg constraints.txt pyproject.toml
 	$(PIP) install -c constraints.txt torch
 	$(PIP) install -c constraints.txt -e '.[all,test]'
 	touch $@
+
+minkowski: install
+	sh tools/minkowski.sh $(abspath $(BIN)/python)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

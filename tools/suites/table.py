@@ -65,5 +65,6 @@ def write(suite: str, rows: Iterable[Row], command: str, *packages: str) -> Path
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(sorted(kept + fresh, key=lambda r: (r["case"], r["metric"], r["system"])))
+    os.chmod(file.name, 0o644)  # a temporary file is its owner's alone
     os.replace(file.name, path)
     return path
