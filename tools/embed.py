@@ -1,7 +1,7 @@
 """Turn a series into vectors: CSV or Parquet in, Parquet of vectors with their timestamps out.
 
-python tools/embed.py --encoder runs/etth1 --data ETTh1 --output vectors.parquet
-python tools/embed.py --encoder runs/load --data new.csv --output one.parquet --pool
+    python tools/embed.py --encoder runs/etth1 --data ETTh1 --output vectors.parquet
+    python tools/embed.py --encoder runs/load --data new.csv --output one.parquet --pool
 
 Columns of the output: time, v0 .. vD-1; where an encoder of one channel reads several columns,
 load_v0, load_v1, .. for each. The data are scaled as those that the encoder was trained on.

@@ -1,6 +1,8 @@
 """Write report.html into a run folder: results, forecasts, losses, the learned augmentation.
 
-python tools/report.py --run runs/etth1
+    python tools/report.py --run runs/etth1
+
+A run of tools/pretrain_autotcl.py ends with its report: this is for drawing it again.
 """
 
 from dataclasses import dataclass
