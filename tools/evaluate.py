@@ -1,7 +1,7 @@
 """Measure an encoder on a series or a labelled set, beside its untrained self and the controls.
 
     python tools/evaluate.py --encoder runs/etth1 --data ETTh1 --univariate
-    python tools/evaluate.py --encoder runs/etth1 --data ETTh2 --univariate --mode probe --horizons 24
+    python tools/evaluate.py --encoder runs/etth1 --data ETTh2 --univariate --mode probe
     python tools/evaluate.py --encoder runs/basic --data BasicMotions --output runs/basic-again
 
 Nothing is trained but ridges and classifiers on the frozen vectors. Errors are in units of the
