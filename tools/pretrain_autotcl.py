@@ -3,8 +3,8 @@
     python tools/pretrain_autotcl.py --data ETTh1 --univariate --output runs/etth1
     python tools/pretrain_autotcl.py --data my.csv --target load --output runs/load --seeds 0
     python tools/pretrain_autotcl.py --data ETTh1 --univariate --output runs/etth1 --resume
-    python tools/pretrain_autotcl.py --config tools/configs/classification.toml --data BasicMotions \\
-        --output runs/basic
+    python tools/pretrain_autotcl.py --config tools/configs/classification.toml \\
+        --data BasicMotions --output runs/basic
     torchrun --nproc-per-node 2 tools/pretrain_autotcl.py --data my.csv --output runs/two
 
 The run folder ends with result.json, report.html and encoder.safetensors.
