@@ -8,9 +8,17 @@
 ``tools/pretrain_autotcl.py`` makes the encoder of a series.
 """
 
-from tsrep.autotcl import AutoTCL, AutoTCLConfig
 from tsrep.datasets import load
 from tsrep.encoders import load_encoder
 from tsrep.encoding import Stream, encode
 
 __all__ = ["AutoTCL", "AutoTCLConfig", "Stream", "encode", "load", "load_encoder"]
+
+
+def __getattr__(name: str):
+    # An encoder is loaded and used without the trainer that made it.
+    if name in ("AutoTCL", "AutoTCLConfig"):
+        from tsrep import autotcl
+
+        return getattr(autotcl, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
