@@ -11,7 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from common.probes import PENALTIES, Moments, RidgeModel, RidgePath, nested_moments
+from common.probes import (
+    PENALTIES,
+    Moments,
+    RidgeModel,
+    RidgePath,
+    choose_scaled_ridge,
+    nested_moments,
+)
 from tsrep.baselines import DROP, Forecast
 from tsrep.datasets import Split
 from tsrep.windows import targets
@@ -23,6 +30,8 @@ OFF = 1e-3
 """Scale of a block of columns that a setting leaves out: its penalty is a million times larger."""
 FREE = 10.0
 """Scale of a few columns that the penalty should hardly touch."""
+FAINT = 0.01
+"""Scale of columns that count where the penalty is small."""
 SHARPNESS = 0.05
 """A setting whose validation error is 5 % above the best has 1/e of its weight."""
 SEASONAL = 0.95
@@ -76,28 +85,27 @@ def probe(
 ) -> dict[int, Forecast]:
     """A ridge for each channel from its vector, and the calendar of the origin, to the next values.
 
-    The penalty is one of the papers' 13, chosen by sqrt(MSE) + MAE on validation. The papers feed
-    the calendar to the encoder; here it stands beside the vector, for every system alike. Vectors
-    are standardised on train rows; level and calendar count ``FREE`` times as much, so that the
-    penalty hardly touches these few columns.
+    The penalty is one of the papers' 13, chosen by sqrt(MSE) + MAE on validation, and so is whether
+    the calendar counts ``FREE`` or ``FAINT``. The papers feed the calendar to the encoder; here it
+    stands beside the vector, for every system alike. Vectors are standardised on train rows; the
+    level counts ``FREE`` times as much, so that the penalty hardly touches it.
     """
-    columns = _Columns(inputs)
-    values, valid = inputs.values, inputs.split.valid
+    columns, valid = _Columns(inputs), inputs.split.valid
+    sizes = [columns.size, inputs.level_channels, inputs.calendar.shape[1]]
+    scales = [np.repeat([1.0, FREE, calendar], sizes) for calendar in (FREE, FAINT)]
     models: dict[int, list[RidgeModel]] = {horizon: [] for horizon in horizons}
 
     def design(channel: int, rows: slice | np.ndarray) -> np.ndarray:
-        last = inputs.level(channel, rows)
-        free = [FREE * last, FREE * inputs.calendar[rows]]
-        return np.concatenate([columns.standardised(channel, rows), *free], axis=1)
+        beside = [inputs.level(channel, rows), inputs.calendar[rows]]
+        return np.concatenate([columns.standardised(channel, rows), *beside], axis=1)
 
-    for channel in range(values.shape[1]):
-        own = values[:, channel : channel + 1]
-        x = design(channel, inputs.train)
-        moments = _moments(x, own[inputs.train], horizons)
+    for channel in range(inputs.values.shape[1]):
+        own = inputs.values[:, channel : channel + 1]
+        moments = _moments(design(channel, inputs.train), own[inputs.train], horizons)
         for horizon, moment in zip(horizons, moments, strict=True):
             rows = slice(valid.start, valid.stop - horizon)
-            labels = targets(own, rows, horizon)[..., 0]
-            models[horizon].append(RidgePath(moment).choose(design(channel, rows), labels, alphas))
+            x, labels = design(channel, rows), targets(own, rows, horizon)[..., 0]
+            models[horizon].append(choose_scaled_ridge(moment, x, labels, scales, alphas))
 
     def forecast(horizon: int, starts: np.ndarray) -> np.ndarray:
         ahead = [model.predict(design(c, starts)) for c, model in enumerate(models[horizon])]
