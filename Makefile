@@ -1,5 +1,7 @@
 # `make demo` and `make test` start from git, Python >= 3.10 and make alone.
 PYTHON ?= python3
+# Threads that spin while they wait make a busy machine twenty times slower.
+export OMP_WAIT_POLICY ?= passive
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
