@@ -30,8 +30,8 @@ OFF = 1e-3
 """Scale of a block of columns that a setting leaves out: its penalty is a million times larger."""
 FREE = 10.0
 """Scale of a few columns that the penalty should hardly touch."""
-FAINT = 0.01
-"""Scale of columns that count where the penalty is small."""
+FAINT = 0.1
+"""Scale of columns that count little."""
 SHARPNESS = 0.05
 """A setting whose validation error is 5 % above the best has 1/e of its weight."""
 SEASONAL = 0.95
