@@ -126,7 +126,10 @@ def hard_negative_weight(
 def diagnostics(
     first: Tensor, second: Tensor, temperature: float, labels: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Every scalar of this page for two views ``(B, D)``, of all ranks together."""
+    """All of this page for two views ``(B, D)``, of all ranks together.
+
+    Scalars, and the counts ``positive_scores``, ``negative_scores`` of :func:`score_histograms`.
+    """
     first, second = gather(first.detach()), gather(second.detach())
     both = torch.cat([first, second])
     found = {
@@ -138,8 +141,9 @@ def diagnostics(
     if labels is not None:
         found["tolerance"] = tolerance(first, gather(labels))
     histograms = score_histograms(first, second)
+    counts = {f"{name}_scores": histograms[name] for name in ("positive", "negative")}
     scalars = {f"{name}_score": x for name, x in histograms.items() if x.ndim == 0}
-    return found | {n.replace("_mean_score", "_score"): x for n, x in scalars.items()}
+    return found | counts | {n.replace("_mean_score", "_score"): x for n, x in scalars.items()}
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Method(Protocol):
     def phases(self) -> list[Phase]: ...
 
     def loss(self, batch: Any, phase: str) -> dict[str, Tensor]:
-        """``"loss"`` is minimised, every other scalar is logged."""
+        """``"loss"`` is minimised, every other scalar or vector is logged."""
         ...
 
     def after_step(self) -> None:
@@ -178,7 +178,7 @@ class _Loop:
         self.checkpoint, self.metrics = folder / "checkpoint.pt", folder / "metrics.jsonl"
         self.step = 0
         self.metrics_size = 0  # bytes of metrics.jsonl that the checkpoint knows of
-        self.epoch_values: dict[str, list[float]] = {}
+        self.epoch_values: dict[str, list] = {}
 
     def run(self) -> None:
         if self.fabric.is_global_zero:
@@ -246,7 +246,7 @@ class _Loop:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         for name, value in losses.items():
-            self.epoch_values.setdefault(f"{phase.name}/{name}", []).append(float(value.detach()))
+            self.epoch_values.setdefault(f"{phase.name}/{name}", []).append(value.detach().tolist())
 
     def _schedule(self) -> float:
         if self.training.schedule == "constant":
@@ -255,7 +255,7 @@ class _Loop:
 
     def _end_epoch(self, epoch: int, seconds: float, bar: tqdm) -> None:
         """Write the epoch's means as one line of ``metrics.jsonl``."""
-        means = {name: sum(values) / len(values) for name, values in self.epoch_values.items()}
+        means = {name: np.mean(v, axis=0).tolist() for name, v in self.epoch_values.items()}
         self.epoch_values.clear()
         if not self.fabric.is_global_zero:
             return

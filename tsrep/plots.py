@@ -81,6 +81,22 @@ def losses(curves: dict[str, dict[int, tuple[list[int], list[float]]]]) -> tuple
     return themed(draw)
 
 
+def score_histograms(counts: dict[str, Sequence[float]]) -> tuple[bytes, bytes]:
+    """``{name: counts in equal bins over -1 to 1}``, each as shares of its own sum."""
+
+    def draw(theme: dict) -> Figure:
+        figure, (ax,) = _axes(1, 1, 2.2)
+        for (name, values), colour in zip(counts.items(), theme["colours"], strict=False):
+            shares = np.asarray(values) / max(np.sum(values), 1e-12)
+            edges = np.linspace(-1, 1, len(shares) + 1)
+            ax.stairs(shares, edges, color=colour, fill=True, alpha=0.6, label=name)
+        ax.set_xlabel("cosine")
+        ax.legend(frameon=False, fontsize=8)
+        return figure
+
+    return themed(draw)
+
+
 def augmentation(
     series: np.ndarray, keep: np.ndarray, gain: np.ndarray, view: np.ndarray
 ) -> tuple[bytes, bytes]:

@@ -162,18 +162,25 @@ def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) ->
 
 
 def _losses(folder: Path, seeds: list[int]) -> list[str]:
-    """One curve for each phase and part that ``metrics.jsonl`` holds."""
+    """A curve for each phase and part that ``metrics.jsonl`` holds, and the last histograms."""
     curves: dict[str, dict[int, tuple[list[int], list[float]]]] = {}
+    counts: dict[str, list[float]] = {}
     for seed in seeds:
         lines = (folder / f"seed-{seed}" / "metrics.jsonl").read_text().splitlines()
         for line in map(json.loads, lines):
             for name, value in line.items():
-                if "/" in name:
+                if isinstance(value, list):
+                    counts[name] = value
+                elif "/" in name:
                     steps, values = curves.setdefault(name, {}).setdefault(seed, ([], []))
                     steps.append(line["step"])
                     values.append(value)
     told = "Means over an epoch, by phase and part, against the step"
-    return ["<h2>Losses</h2>", _figure(plots.losses(curves), told)]
+    drawn = ["<h2>Losses</h2>", _figure(plots.losses(curves), told)]
+    if counts:
+        told = "Cosines of positive and of negative pairs in the last epoch, as shares"
+        drawn += ["<h2>Scores</h2>", _figure(plots.score_histograms(counts), told)]
+    return drawn
 
 
 def _augmentation(

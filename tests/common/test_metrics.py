@@ -77,12 +77,15 @@ def test_hard_negative_weight_between_its_limits():
     assert float(metrics.hard_negative_weight(x, y, 0.5)) == pytest.approx(np.mean(expected))
 
 
-def test_diagnostics_are_finite_scalars():
+def test_diagnostics_are_finite_scalars_and_counts():
     found = metrics.diagnostics(rows(16, 5), rows(16, 5, seed=1), 0.1, torch.arange(16) % 3)
     assert set(found) == {
         "alignment", "uniformity", "effective_rank", "hard_negative_weight", "tolerance",
         "positive_score", "negative_score", "positive_var_score", "negative_var_score",
+        "positive_scores", "negative_scores",
     }  # fmt: skip
+    assert found.pop("positive_scores").sum() == 16
+    assert found.pop("negative_scores").sum() == 16 * 15
     assert all(x.ndim == 0 and x.isfinite() for x in found.values())
 
 

@@ -86,7 +86,7 @@ def test_report_needs_no_network_and_no_script(finished):
     links = Links()
     links.feed(page)
     assert "script" not in links.tags and "link" not in links.tags
-    assert len(links.sources) == 6  # three figures, light and dark
+    assert len(links.sources) == 8  # three figures, light and dark
     assert all(source.startswith("data:image/png;base64,") for source in links.sources)
     assert "prefers-color-scheme: dark" in page and 'name="viewport"' in page
     for name in ("product", "probe", "random encoder, product", *FIXED, "no_representation"):
