@@ -86,7 +86,7 @@ def test_report_needs_no_network_and_no_script(finished):
     links = Links()
     links.feed(page)
     assert "script" not in links.tags and "link" not in links.tags
-    assert len(links.sources) == 8  # three figures, light and dark
+    assert len(links.sources) == 8  # four figures, light and dark
     assert all(source.startswith("data:image/png;base64,") for source in links.sources)
     assert "prefers-color-scheme: dark" in page and 'name="viewport"' in page
     for name in ("product", "probe", "random encoder, product", *FIXED, "no_representation"):
@@ -198,7 +198,7 @@ def test_classification_pretrained_and_evaluated(tool, tmp_path):
         assert scores.keys() == {"svm", "linear", "svm_std", "linear_std"}
         assert all(0.5 < scores[probe] <= 1 for probe in ("svm", "linear"))
     assert evaluation.table(result) in stdout
-    assert (folder / "report.html").read_text().count("<figure>") == 2
+    assert (folder / "report.html").read_text().count("<figure>") == 3
     again = tmp_path / "again"
     status, _, stderr = tool(
         "evaluate", "--encoder", folder, "--data", "ItalyPowerDemand", "--output", again
