@@ -24,7 +24,7 @@ def run(tool, *arguments):
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=120,
+        timeout=600,  # a guard against a tool that hangs, on a machine that may be busy
         check=False,
     )
 
