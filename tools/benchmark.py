@@ -1,9 +1,11 @@
 """Measure what the README claims, and write it to results/.
 
-python tools/benchmark.py series
-python tools/benchmark.py series --cases ETTh1/univariate --seeds 0 1 2
-python tools/benchmark.py augmentations
-python tools/benchmark.py all
+    python tools/benchmark.py series
+    python tools/benchmark.py series --cases ETTh1/univariate --seeds 0 1 2
+    python tools/benchmark.py augmentations
+    python tools/benchmark.py all
+
+Peers that are not installed are left out (`pip install -e '.[bench]'` brings them).
 """
 
 import sys
