@@ -65,13 +65,18 @@ def readout_inputs(
 def forecasts(
     inputs: readout.Inputs, series: Series, horizons: Sequence[int]
 ) -> dict[str, dict[int, Forecast]]:
-    """The fitted forecasts of both readouts, and of the product without its representation."""
-    look_back = linear_look_back(series)
+    """The fitted forecasts of both readouts."""
     return {
-        "product": readout.product(inputs, horizons, look_back),
+        "product": readout.product(inputs, horizons, linear_look_back(series)),
         "probe": readout.probe(inputs, horizons),
-        "no_representation": readout.product(inputs, horizons, look_back, (readout.OFF,)),
     }
+
+
+def linear_path(
+    inputs: readout.Inputs, series: Series, horizons: Sequence[int]
+) -> dict[int, Forecast]:
+    """The fitted product without its representation."""
+    return readout.product(inputs, horizons, linear_look_back(series), (readout.OFF,))
 
 
 def linear_look_back(series: Series) -> int:
@@ -110,10 +115,10 @@ def forecasting(
         for name, by_horizon in fitted.items():
             into[name] = score(by_horizon, series)
         if encoder is trained:
+            into["no_representation"] = score(linear_path(inputs, series, horizons), series)
             on_validation = score(fitted["product"], series, series.split.valid)
             found["validation"] = on_validation["average"]["mse"]
             timing = {"encode_s": encode_s, "probe_s": time.perf_counter() - started}
-    del found["untrained"]["no_representation"]
     return {**found, "timing": timing}
 
 

@@ -145,8 +145,7 @@ def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) ->
     """The forecast of one control, at least of the first channel, the one that is drawn."""
     values, split = series.values[0, : series.split.test.stop], series.split
     if name == "no_representation":
-        look_back = evaluation.linear_look_back(series)
-        return readout.product(inputs, (horizon,), look_back, (readout.OFF,))[horizon]
+        return evaluation.linear_path(inputs, series, (horizon,))[horizon]
     if name == "persistence":
         return baselines.persistence(values, horizon)
     if name == "seasonal_naive":

@@ -22,6 +22,7 @@ def test_errors_by_a_loop_over_origins():
     found = evaluation.forecasting(encoder, encoder_of(seed=1), series, (4,))
     inputs, _ = evaluation.readout_inputs(encoder, series)
     fitted = evaluation.forecasts(inputs, series, (4,))
+    fitted["no_representation"] = evaluation.linear_path(inputs, series, (4,))
     values = series.values[0].astype(np.float64)
 
     def mse(forecast, rows):
