@@ -6,8 +6,11 @@ Each sampler is a ``batch_sampler`` of :class:`torch.utils.data.DataLoader`. The
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+Batch = TypeVar("Batch")
 
 
 class EpochSampler:
@@ -162,3 +165,8 @@ class GroupedSampler(EpochSampler):
             again = rng.choice(members, -len(members) % self.per_group)
             runs.append(np.concatenate([rows, again]).reshape(-1, self.per_group))
         return rng.permutation(np.concatenate(runs)).ravel()
+
+
+def as_batch(batch: Batch) -> Batch:
+    """``collate_fn`` for a dataset that hands out whole batches by ``__getitems__``."""
+    return batch

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.runs import write_atomically
-from common.samplers import EpochSampler
+from common.samplers import EpochSampler, as_batch
 from common.weights import load_into
 
 
@@ -171,7 +171,7 @@ class _Loop:
         self.sampler = EpochSampler(
             len(data), training.batch_size, seed, fabric.global_rank, fabric.world_size
         )
-        self.loader = DataLoader(data, batch_sampler=self.sampler, collate_fn=_as_is)
+        self.loader = DataLoader(data, batch_sampler=self.sampler, collate_fn=as_batch)
         self.total = training.epochs * len(self.sampler)
         if training.max_steps is not None:
             self.total = min(self.total, training.max_steps)
@@ -300,7 +300,3 @@ class _Loop:
             optimizer.load_state_dict(optimizers[name])
         self.fabric.strategy.precision.load_state_dict(precision)
         self.step, self.metrics_size, self.epoch_values = position
-
-
-def _as_is(batch: Any) -> Any:
-    return batch

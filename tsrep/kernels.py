@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.threads import torchs_threads
+
 GRAIN = 1 << 16  # values that a further thread is worth, some 50 microseconds of work
 
 _COMPILED = (torch.float32, torch.float64)
@@ -183,13 +185,5 @@ def _run(kernel, *tensors: Tensor) -> None:
 
     So the limits of torchrun and of a DataLoader's workers hold here too.
     """
-    torchs, numbas = torch.get_num_threads(), numba.get_num_threads()
-    most = min(torchs, numba.config.NUMBA_NUM_THREADS)
-    numba.set_num_threads(min(most, 1 + tensors[-1].numel() // GRAIN))
-    try:
+    with torchs_threads(1 + tensors[-1].numel() // GRAIN):
         kernel(*(tensor.numpy() for tensor in tensors))
-    finally:
-        numba.set_num_threads(numbas)
-        # They may share one OpenMP library, and numba's start sets its number of threads for both.
-        if torch.get_num_threads() != torchs:
-            torch.set_num_threads(torchs)

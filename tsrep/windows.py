@@ -92,7 +92,7 @@ class WindowDataset(Dataset):
     """Windows of length L from (N, T, C), each known by its index among them.
 
     A window without a single number is left out; a partly missing one is kept, NaN and all. A batch
-    is gathered in one copy: hand ``as_batch`` to a DataLoader as ``collate_fn``.
+    is gathered in one copy: hand ``common.samplers.as_batch`` to a DataLoader as ``collate_fn``.
 
     values: float32 (N, T, C). length: steps L. stride: steps between starts, default 1. rows: the
     part of the time axis to stay within, default all. calendar: float32 (T, K), appended to every
@@ -166,11 +166,6 @@ class WindowDataset(Dataset):
                 f"rows {first} to {stop} hold no number, expected at least one: choose other rows"
             )
         return instance * steps + starts[window]
-
-
-def as_batch(batch: Windows) -> Windows:
-    """For DataLoader's ``collate_fn``: the batch that a WindowDataset gathers is whole already."""
-    return batch
 
 
 def _gather(table: np.ndarray, starts: np.ndarray, length: int) -> torch.Tensor:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from common.errors import UserError
-from tsrep.windows import WindowDataset, Windows, as_batch, origins, targets, windows
+from common.samplers import as_batch
+from tsrep.windows import WindowDataset, Windows, origins, targets, windows
 
 
 def ramp(*shape):

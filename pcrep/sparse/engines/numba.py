@@ -4,25 +4,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numba import config, njit, prange, set_num_threads
+from numba import njit, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
+from common.threads import torchs_threads
 from pcrep.sparse.engines import gemm, hashing
 from pcrep.sparse.engines.base import Engine, Geometry, Reduce
 from pcrep.sparse.engines.torch import key_differences
-
-
-def _follow_torch() -> None:
-    """Use as many threads as torch does, and leave torch its number.
-
-    Where both run on OpenMP they share it, and numba sets the number to all cores as it starts.
-    """
-    threads = torch.get_num_threads()
-    set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -75,8 +65,8 @@ class Numba(Engine):
         cells = torch.from_numpy(hashing.floor_rows(coordinates.numpy(), out_stride))
         return cells[self.insert(cells, out_stride)[0]]
 
+    @torchs_threads()
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> PairMap:
-        _follow_torch()
         deltas = key_differences(geometry.offsets()).numpy()
         known = self._tables[geometry.inputs]
         if geometry.mirrored:
@@ -105,9 +95,9 @@ class Numba(Engine):
         return _SumPool.apply(features, kernel_map) / counts[:, None]
 
 
+@torchs_threads()
 def _product(x: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
     """``out[o] = sum_k x[i_k(o)] @ weight[k]``, (N_in, C), (K, C, D) -> (N_out, D)."""
-    _follow_torch()
     weight = pairs.weight(weight)
     width, vector = weight.shape[2], gemm.lanes(x.numpy().dtype)
     weight = _fill_vectors(weight, vector)
@@ -125,9 +115,9 @@ def _fill_vectors(x: Tensor, vector: int) -> Tensor:
     return pad(x, (0, missing)) if missing else x
 
 
+@torchs_threads()
 def _outer(x: Tensor, g: Tensor, pairs: Pairs) -> Tensor:
     """``sum x[i]^T g[o]`` over the pairs of each tap, (N_in, C), (N_out, D) -> (K, C, D)."""
-    _follow_torch()
     width, vector = g.shape[1], gemm.lanes(g.numpy().dtype)
     g = _fill_vectors(g, vector).contiguous()
     taps = pairs.start.shape[1] - 1
@@ -173,8 +163,8 @@ class _SumPool(torch.autograd.Function):
 
 class _MaxPool(torch.autograd.Function):
     @staticmethod
+    @torchs_threads()
     def forward(ctx, features: Tensor, kernel_map: PairMap) -> Tensor:
-        _follow_torch()
         pairs = kernel_map.forward
         out = features.new_zeros(pairs.outputs, features.shape[1])
         source = np.full(out.shape, -1, np.int32)
@@ -184,8 +174,8 @@ class _MaxPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @torchs_threads()
     def backward(ctx, grad: Tensor):
-        _follow_torch()
         total = grad.new_zeros(ctx.reverse.outputs, grad.shape[1])
         _max_gradient(grad.contiguous().numpy(), ctx.source, *_walk(ctx.reverse), total.numpy())
         return total, None
@@ -195,8 +185,8 @@ def _walk(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pairs.ins, pairs.outs, pairs.start
 
 
+@torchs_threads()
 def _sum(x: Tensor, pairs: Pairs) -> Tensor:
-    _follow_torch()
     out = x.new_zeros(pairs.outputs, x.shape[1])
     _add_rows(x.contiguous().numpy(), *_walk(pairs), out.numpy())
     return out
