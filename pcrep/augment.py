@@ -1,0 +1,291 @@
+"""Random views of a point cloud, in one pass over its points.
+
+Which points stay (crop, drop) is decided first, so that all other work is on these alone. Then each
+of them is changed in one fused, parallel pass:
+
+    x' = M (x + e(x)) + o + j,    M = scale * flip * tilt * rotation about z
+
+with a smooth displacement ``e`` (elastic distortion) and noise ``j``; M turns about the mean of
+the points that stay, and the offset ``o`` holds that and the translation. All that is drawn for the
+whole cloud is returned as :class:`Parameters`. What is drawn for a point is a hash of the seed and
+of the point's row in the input: it depends neither on threads nor on which other points stay.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numba import njit, prange, uint64
+from scipy.special import ndtri
+
+from common.errors import UserError
+from common.threads import torchs_threads
+
+NORMALS = ndtri((np.arange(4096) + 0.5) / 4096).astype(np.float32)
+"""A standard normal as 4,096 equally likely values: a draw is a look-up, and none is beyond 3.7."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What changes and how much; ``AugmentConfig.off()`` changes nothing.
+
+    Rotation, tilt, flip, jitter and the sphere that keeps 60 % are those of the published
+    configuration of Masked Scene Contrast (Wu et al., CVPR 2023); the other defaults are ours, mild
+    enough that a table stays a table.
+    """
+
+    rotation: float = 180.0
+    """Largest angle about z, degrees either way."""
+    tilt: float = 2.8
+    """Largest angle about x and about y, degrees either way."""
+    flip: float = 0.5
+    """Probability that x is mirrored; the same for y."""
+    scale: tuple[float, float] = (0.9, 1.1)
+    """Smallest and largest factor."""
+    translation: float = 0.2
+    """Largest shift along each axis, metres."""
+    jitter: float = 0.005
+    """Standard deviation of each coordinate's noise, metres."""
+    elastic: float = 0.0
+    """Standard deviation of the elastic displacement at the nodes of its lattice, metres."""
+    elastic_cell: float = 0.5
+    """Edge of a cell of that lattice, metres."""
+    crop: Literal["none", "sphere", "cuboid"] = "sphere"
+    """Keep the points nearest to one of them, by distance or within a box of random proportions."""
+    crop_keep: tuple[float, float] = (0.6, 1.0)
+    """Smallest and largest share of the points that a crop keeps."""
+    drop: float = 0.0
+    """Share of the points that are dropped at random."""
+    colour_jitter: float = 0.2
+    """Each channel's contrast changes by up to this factor, its brightness by up to half of it."""
+    colour_noise: float = 0.02
+    """Standard deviation of the noise of each point's colour, of a range of 1."""
+    colour_drop: float = 0.2
+    """Probability that a view is grey all over."""
+    shuffle: bool = False
+    """Put the points in random order."""
+
+    def __post_init__(self) -> None:
+        for name in ("rotation", "tilt", "translation", "jitter", "elastic", "colour_noise"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise UserError(f"{name}: found {getattr(self, name)}, expected at least 0")
+        for name in ("flip", "colour_jitter", "colour_drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name}: found {getattr(self, name)}, expected 0 .. 1")
+        if not 0 <= self.drop < 1:
+            raise UserError(f"drop: found {self.drop}, expected at least 0 and less than 1")
+        if not 0 < self.elastic_cell < np.inf:
+            raise UserError(f"elastic_cell: found {self.elastic_cell}, expected more than 0")
+        for name, most in (("scale", np.inf), ("crop_keep", 1)):
+            low, high = getattr(self, name)
+            if not (0 < low <= high <= most and low < np.inf):
+                raise UserError(
+                    f"{name}: found {low} {high}, expected two numbers in order, above 0"
+                    + (f", at most {most}" if most < np.inf else "")
+                )
+
+    @classmethod
+    def off(cls, **changes) -> "AugmentConfig":
+        """The configuration that changes nothing, but for ``changes``."""
+        nothing = dict.fromkeys(
+            ("rotation", "tilt", "flip", "translation", "jitter", "colour_jitter"), 0.0
+        )
+        nothing |= {"colour_noise": 0.0, "colour_drop": 0.0, "crop": "none", "scale": (1.0, 1.0)}
+        return cls(**(nothing | changes))
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What was drawn for a whole view.
+
+    matrix : (3, 3) float64 and offset : (3,) float64, metres, of ``x' = matrix x + offset``.
+    elastic, cell : standard deviation at the nodes and edge of the lattice of the displacement,
+        metres; phase : (3,) float64 in 0 .. 1, where in a cell the origin lies.
+    jitter : standard deviation, metres.
+    gain, shift : (3,) float64 of ``colour' = gain (colour - 0.5) + 0.5 + shift + noise``.
+    noise : standard deviation of the colour's noise.
+    key : of the hash that gives each point its noise.
+    """
+
+    matrix: np.ndarray
+    offset: np.ndarray
+    elastic: float
+    cell: float
+    phase: np.ndarray
+    jitter: float
+    gain: np.ndarray
+    shift: np.ndarray
+    noise: float
+    key: int
+
+
+@dataclass(frozen=True, eq=False)
+class Augmented:
+    """A view: M of the N points.
+
+    coords : (M, 3) float32, metres. colour : (M, 3) float32 in 0 .. 1, or None as it came.
+    rows : (M,) int64, the row in the input of each point. parameters : what was drawn.
+    """
+
+    coords: np.ndarray
+    colour: np.ndarray | None
+    rows: np.ndarray
+    parameters: Parameters
+
+
+def augment(
+    coords: np.ndarray,
+    colour: np.ndarray | None,
+    config: AugmentConfig,
+    seed: int | Sequence[int],
+) -> Augmented:
+    """One random view of a cloud.
+
+    coords : (N, 3) float32, metres, N > 0. colour : (N, 3) float32 in 0 .. 1, or None.
+    seed : numbers of at least 0, such as (seed, step, view); the same give the same view.
+
+    A view whose colour is dropped is grey, 0.5, which :meth:`pcrep.cloud.Cloud.inputs` shows the
+    network as zeros, like a cloud without colour.
+    """
+    random = np.random.default_rng(seed)
+    rows = _kept(coords, config, random)
+    parameters = _draw(config, coords[rows].mean(0, dtype=np.float64), random)
+    p = parameters
+    moved = np.empty((len(rows), 3), np.float32)
+    tinted = np.empty((0 if colour is None else len(rows), 3), np.float32)
+    with torchs_threads():
+        _change(
+            *(coords, tinted if colour is None else colour, rows, p.matrix, p.offset),
+            *(p.elastic, p.cell, p.phase, p.jitter, p.gain, p.shift, p.noise, uint64(p.key)),
+            *(moved, tinted),
+        )
+    return Augmented(moved, None if colour is None else tinted, rows, parameters)
+
+
+def _kept(coords: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
+    """The rows (M,) int64 that a view keeps, at least one, in the view's order."""
+    centre = coords[random.integers(len(coords))].astype(np.float64)
+    proportions = np.exp(random.uniform(-0.5, 0.5, 3))
+    share, key = random.uniform(*config.crop_keep), random.integers(2**63)
+    rows = np.arange(len(coords))
+    if config.crop != "none" and share < 1:
+        distance = _distances(coords, centre, proportions, config.crop == "cuboid")
+        last = max(int(share * len(coords)) - 1, 0)
+        rows = np.flatnonzero(distance <= np.partition(distance, last)[last])
+    if config.drop:
+        rows = rows[_stays(rows, config.drop, uint64(key))] if len(rows) > 1 else rows
+    return random.permutation(rows) if config.shuffle else rows
+
+
+def _draw(config: AugmentConfig, centre: np.ndarray, random: np.random.Generator) -> Parameters:
+    angles = np.radians([config.tilt, config.tilt, config.rotation]) * random.uniform(-1, 1, 3)
+    mirror = np.where(random.random(2) < config.flip, -1.0, 1.0)
+    matrix = random.uniform(*config.scale) * np.diag([*mirror, 1.0])
+    for axis, angle in enumerate(angles):
+        matrix = matrix @ _rotation(axis, angle)
+    offset = centre - matrix @ centre + config.translation * random.uniform(-1, 1, 3)
+    gain = 1 + config.colour_jitter * random.uniform(-1, 1, 3)
+    shift = config.colour_jitter * random.uniform(-0.5, 0.5, 3)
+    noise, phase, key = config.colour_noise, random.random(3), int(random.integers(2**63))
+    if random.random() < config.colour_drop:
+        gain, shift, noise = np.zeros(3), np.zeros(3), 0.0
+    return Parameters(
+        *(matrix, offset, config.elastic, config.elastic_cell, phase, config.jitter),
+        *(gain, shift, noise, key),
+    )
+
+
+def _rotation(axis: int, angle: float) -> np.ndarray:
+    """The right-handed rotation (3, 3) about an axis."""
+    matrix, (i, j) = np.eye(3), [(1, 2), (2, 0), (0, 1)][axis]
+    matrix[i, i] = matrix[j, j] = np.cos(angle)
+    matrix[i, j], matrix[j, i] = -np.sin(angle), np.sin(angle)
+    return matrix
+
+
+@njit(inline="always")
+def _hash(key, counter):
+    """64 random bits of a counter: the output function of SplitMix64 (Steele et al., 2014)."""
+    z = key + counter * uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
+    return z ^ (z >> uint64(31))
+
+
+@njit(inline="always")
+def _normal(bits, axis):
+    """The standard normal of an axis, from its 12 bits of a hash."""
+    return NORMALS[(bits >> uint64(12 * axis)) & uint64(4095)]
+
+
+@njit(cache=True)
+def _distances(coords, centre, proportions, cuboid):
+    """(N,) float32: squared distance to the centre, or the longest side of a box around it."""
+    far = np.empty(len(coords), np.float32)
+    for i in range(len(coords)):
+        total, longest = 0.0, 0.0
+        for axis in range(3):
+            side = abs(coords[i, axis] - centre[axis])
+            total += side * side
+            longest = max(longest, side / proportions[axis])
+        far[i] = longest if cuboid else total
+    return far
+
+
+@njit(cache=True)
+def _stays(rows, drop, key):
+    """Whether each row stays, (N,) bool; the first one where none would."""
+    stays = np.empty(len(rows), np.bool_)
+    least = uint64(drop * 2.0**53)
+    for i in range(len(rows)):
+        stays[i] = (_hash(key, uint64(rows[i])) >> uint64(11)) >= least
+    if not stays.any():
+        stays[0] = True
+    return stays
+
+
+@njit(cache=True)
+def _displacement(x, y, z, cell, phase, key):
+    """Normals at the nodes of a lattice, interpolated linearly along each axis: three numbers.
+
+    A node's normals are a hash of its indices, so a lattice of any extent takes no memory.
+    """
+    x, y, z = x / cell + phase[0], y / cell + phase[1], z / cell + phase[2]
+    i, j, k = np.floor(x), np.floor(y), np.floor(z)
+    u, v, w = x - i, y - j, z - k
+    dx, dy, dz = 0.0, 0.0, 0.0
+    for corner in range(8):
+        a, b, c = corner & 1, (corner >> 1) & 1, corner >> 2
+        weight = (u if a else 1 - u) * (v if b else 1 - v) * (w if c else 1 - w)
+        node = uint64(np.int64(i) + a) * uint64(0x8DA6B343D8163841)
+        node ^= uint64(np.int64(j) + b) * uint64(0xCB1AB31FD8163843)
+        node ^= uint64(np.int64(k) + c) * uint64(0xD8163841FD7046C5)
+        bits = _hash(key, node)
+        dx += weight * _normal(bits, 0)
+        dy += weight * _normal(bits, 1)
+        dz += weight * _normal(bits, 2)
+    return dx, dy, dz
+
+
+@njit(parallel=True, cache=True)
+def _change(
+    coords, colour, rows, matrix, offset, elastic, cell, phase, jitter, gain, shift, noise, key,
+    moved, tinted,
+):  # fmt: skip
+    """Fill ``moved`` (M, 3), and ``tinted`` (M, 3) unless it is empty."""
+    for n in prange(len(rows)):
+        row = rows[n]
+        x, y, z = float(coords[row, 0]), float(coords[row, 1]), float(coords[row, 2])
+        if elastic > 0:
+            dx, dy, dz = _displacement(x, y, z, cell, phase, ~key)
+            x, y, z = x + elastic * dx, y + elastic * dy, z + elastic * dz
+        bits = _hash(key, uint64(2 * row))
+        for axis in range(3):
+            place = matrix[axis, 0] * x + matrix[axis, 1] * y + matrix[axis, 2] * z + offset[axis]
+            moved[n, axis] = place + jitter * _normal(bits, axis)
+        if len(tinted):
+            bits = _hash(key, uint64(2 * row + 1))
+            for c in range(3):
+                value = gain[c] * (colour[row, c] - 0.5) + 0.5 + shift[c]
+                tinted[n, c] = min(max(value + noise * _normal(bits, c), 0.0), 1.0)
