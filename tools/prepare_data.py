@@ -20,8 +20,9 @@ import pooch
 import requests
 
 from common.config import run_tool
+from common.datafiles import cache_folder
 from common.errors import UserError
-from tsrep.named import NAMED, NamedSet, cache_folder
+from tsrep.named import NAMED, NamedSet
 
 FETCHED = {name: named for name, named in NAMED.items() if named.url}
 

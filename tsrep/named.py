@@ -1,12 +1,10 @@
 """The series that have a name: where they come from, how the literature splits them."""
 
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-
+from common import datafiles
 from common.errors import UserError
 
 HOURLY_HORIZONS = (24, 48, 168, 336, 720)
@@ -104,11 +102,6 @@ NAMED = {
 }
 
 
-def cache_folder() -> Path:
-    """Folder of the user cache that ``tools/prepare_data.py`` fills."""
-    return Path(pooch.os_cache("tspcrep"))
-
-
 def find(name: str, root: str | Path | None = None) -> Path:
     """Path of a named set's file.
 
@@ -118,18 +111,8 @@ def find(name: str, root: str | Path | None = None) -> Path:
     named = NAMED[name]
     if not named.url:
         return _shipped_with_sktime(name)
-    environment = os.environ.get("TSPCREP_DATA") or None
-    for folder in (root, environment, cache_folder()):
-        if folder is None:
-            continue
-        for path in (Path(folder) / named.file, Path(folder) / "series" / named.file):
-            if path.is_file():
-                return path
-    raise UserError(
-        f"{name} was not found: no {named.file} in --data-root ({root or 'not given'}), "
-        f"$TSPCREP_DATA ({environment or 'not set'}) or the cache {cache_folder()}, directly or "
-        f"under series/; download it with: python tools/prepare_data.py --names {name}"
-    )
+    remedy = f"download it with: python tools/prepare_data.py --names {name}"
+    return datafiles.find(name, named.file, "series", root, remedy)
 
 
 def _shipped_with_sktime(name: str) -> Path:

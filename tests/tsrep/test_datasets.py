@@ -23,7 +23,7 @@ needs_data = [
 def no_data_of_this_machine(monkeypatch, tmp_path):
     """No test finds a named set by accident."""
     monkeypatch.delenv("TSPCREP_DATA", raising=False)
-    monkeypatch.setattr("tsrep.named.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("common.datafiles.cache_folder", lambda: tmp_path / "cache")
 
 
 def write(path, rows=10, start="2020-01-01", freq="h", **columns):
