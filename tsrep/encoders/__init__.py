@@ -11,11 +11,23 @@ from common import weights
 from common.errors import UserError
 from tsrep.encoders.centred import Centred
 from tsrep.encoders.dilated_conv import DilatedConv
+from tsrep.encoders.lstm import LSTM
+from tsrep.encoders.tcn import TCN
+from tsrep.encoders.transformer import Transformer
 from tsrep.series import Scaler
 
-__all__ = ["Centred", "DilatedConv", "load_encoder", "save_encoder", "untrained"]
+__all__ = [
+    "LSTM",
+    "TCN",
+    "Centred",
+    "DilatedConv",
+    "Transformer",
+    "load_encoder",
+    "save_encoder",
+    "untrained",
+]
 
-_KINDS = {"tsrep.DilatedConv": DilatedConv}
+_KINDS = {f"tsrep.{kind.__name__}": kind for kind in (DilatedConv, LSTM, TCN, Transformer)}
 
 
 def save_encoder(

@@ -1,0 +1,87 @@
+"""A temporal convolutional network: dilated causal convolutions with residual connections."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.errors import UserError
+from tsrep.encoders.dilated_conv import Memory, with_past
+
+
+class TCN(nn.Module):
+    """The network of Bai, Kolter & Koltun (2018, sec. 3), causal, padded on the left.
+
+    ``x (B, T, C) -> embed (B, T, D) -> blocks (B, T, D)``
+
+    Block ``i`` is ``relu(y + relu(conv(relu(conv(y)))))`` with dilation ``2**i``. Weight norm and
+    dropout are left out. "TCN" in Zhang et al. (2023) is another network, that of TS2Vec:
+    ``DilatedConv(C, dim=320, hidden=64, depth=10)`` has the 637K parameters that they state.
+
+    Parameters
+    ----------
+    in_channels : channels C of the input, read together.
+    dim : channels D of every block and of the representation.
+    depth : blocks; 6 reach back 253 steps, 10 reach back 4093.
+    kernel : taps of a convolution.
+
+    A step with a missing value (NaN) is read as 0 after the first layer. ``forward(x, memory)``
+    continues a series as :class:`DilatedConv` does.
+    """
+
+    causal = True
+
+    def __init__(self, in_channels: int, dim: int = 64, depth: int = 6, kernel: int = 3):
+        super().__init__()
+        if min(in_channels, dim, kernel) < 1 or depth < 0:
+            raise UserError(
+                f"in_channels {in_channels}, dim {dim}, depth {depth}, kernel {kernel}: expected "
+                "at least 1 each, and depth >= 0"
+            )
+        self.in_channels, self.dim, self.depth, self.kernel = in_channels, dim, depth, kernel
+        self.input = nn.Linear(in_channels, dim)
+        self.blocks = nn.ModuleList(Block(dim, kernel, 2**i) for i in range(depth))
+
+    @property
+    def config(self) -> dict:
+        """Keyword arguments that build this encoder again."""
+        names = ("in_channels", "dim", "depth", "kernel")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def receptive_field(self) -> int:
+        """Steps of the input, the present one included, on which an output depends."""
+        return 1 + 2 * (self.kernel - 1) * (2**self.depth - 1)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The first hidden layer, (B, T, C) -> (B, T, D), where AutoTCL masks time steps."""
+        missing = x.isnan().any(-1, keepdim=True)
+        return self.input(x.nan_to_num()).masked_fill(missing, 0.0)
+
+    def body(self, hidden: Tensor, memory: Memory | None = None) -> Tensor:
+        """The blocks, (B, T, D) -> (B, T, D)."""
+        y = hidden.transpose(1, 2)  # (B, D, T)
+        for block in self.blocks:
+            y = block(y, memory)
+        return y.transpose(1, 2)
+
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        return self.body(self.embed(x), memory)
+
+    def last(self, x: Tensor) -> Tensor:
+        """The representation of the last step alone: (B, T, C) -> (B, D)."""
+        return self(x)[:, -1]
+
+
+class Block(nn.Module):
+    """``relu(y + relu(conv(relu(conv(y)))))`` on (B, D, T)."""
+
+    def __init__(self, dim: int, kernel: int, dilation: int):
+        super().__init__()
+        self.reach = (kernel - 1) * dilation
+        self.convs = nn.ModuleList(nn.Conv1d(dim, dim, kernel, dilation=dilation) for _ in range(2))
+
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        y = x
+        for conv in self.convs:
+            y = F.relu(conv(with_past(y, self.reach, conv, memory)))
+        return torch.relu(x + y)

@@ -1,0 +1,212 @@
+"""A Transformer over time: fused attention, rotary positions, tokens of one step or of patches."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.errors import UserError
+from tsrep.encoders.dilated_conv import Memory, with_past
+
+
+class Transformer(nn.Module):
+    """Self-attention over the steps of a series, or over patches of them.
+
+    ``x (B, T, C) -> patches (B, N, D) -> layers (B, N, D) -> one vector a step (B, T, D)``
+
+    Pre-norm layers (Vaswani et al. 2017, sec. 3; Xiong et al. 2020), rotary positions (Su et al.
+    2021, eq. 34), and patches as in PatchTST (Nie et al., ICLR 2023, sec. 3.1). The encoder of
+    Zhang et al. (2023, sec. 3) is of width 128 with 8 heads and 5 layers; with the feed-forward
+    width of ``2 * dim`` taken here that is 664K parameters, theirs 655K. Their code has no
+    positions and draws keys at random, at evaluation too; here attention is exact, so a forecast is
+    the same each time, and the order of steps counts.
+
+    Parameters
+    ----------
+    in_channels : channels C of the input, read together.
+    dim : channels D of the representation; a multiple of ``2 * heads``.
+    depth : layers.
+    heads : attention heads.
+    patch : steps of a token.
+    stride : steps between the ends of patches, from 1 to ``patch``; by default ``patch``, so that
+        patches do not overlap, and 1 where causal. The last patch ends with the series. A step has
+        the vector of the patch that ends with it or next after it: ``T`` vectors are
+        ``N = ceil(T / stride)`` ones, each repeated ``stride`` times.
+    dropout : share of each branch dropped in training. Attention weights are never dropped, so that
+        the kernel stays a fused one.
+    causal : step t depends on steps up to t. Needs ``stride=1``: a step cannot wait for the end of
+        its patch.
+    positions : without them a series is a set of tokens; for ablations.
+
+    A step with a missing value (NaN) adds nothing to its patch, and a patch without any value is
+    attended by none: missing steps behind a shorter series do not change its vectors.
+
+    ``forward(x, memory)`` continues a series as :class:`DilatedConv` does; the memory grows with
+    the series, and so does the cost of a step. ``receptive_field`` is infinite. On a series much
+    longer than the training windows, see each step through such a window (``encode(.., window=)``).
+    """
+
+    receptive_field = math.inf
+
+    def __init__(
+        self,
+        in_channels: int,
+        dim: int = 64,
+        depth: int = 2,
+        heads: int = 4,
+        patch: int = 1,
+        stride: int | None = None,
+        dropout: float = 0.1,
+        causal: bool = True,
+        positions: bool = True,
+    ):
+        super().__init__()
+        if stride is None:
+            stride = 1 if causal else patch
+        if in_channels < 1 or depth < 0 or heads < 1 or dim < 1 or dim % (2 * heads):
+            raise UserError(
+                f"in_channels {in_channels}, dim {dim}, depth {depth}, heads {heads}: expected "
+                "at least one channel and head, depth >= 0, and dim a multiple of 2 heads"
+            )
+        if not 1 <= stride <= patch:
+            raise UserError(f"patch {patch}, stride {stride}: expected 1 <= stride <= patch")
+        if causal and stride > 1:
+            raise UserError(
+                f"stride {stride}: a causal Transformer has a token for each step; "
+                "set stride 1, or causal off"
+            )
+        if not 0 <= dropout < 1:
+            raise UserError(f"dropout: found {dropout}, expected a share from 0 to below 1")
+        self.in_channels, self.dim, self.depth, self.heads = in_channels, dim, depth, heads
+        self.patch, self.stride, self.dropout = patch, stride, dropout
+        self.causal, self.positions = causal, positions
+        # One channel more says which steps are known; without a bias, a missing step adds nothing.
+        self.input = nn.Linear((in_channels + 1) * patch, dim, bias=False)
+        self.layers = nn.ModuleList(Layer(dim, heads, dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+
+    @property
+    def config(self) -> dict:
+        """Keyword arguments that build this encoder again."""
+        names = ("in_channels", "dim", "depth", "heads", "patch", "stride", "dropout", "causal")
+        return {name: getattr(self, name) for name in (*names, "positions")}
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Values and a one for each step, (B, T, C) -> (B, T, C + 1); zeros where it is missing.
+
+        The layer that follows is linear without a bias, so hiding a step here is hiding what it
+        adds to the first hidden layer, which is what AutoTCL masks.
+        """
+        known = ~x.isnan().any(-1, keepdim=True)
+        return torch.cat([torch.where(known, x, 0.0), known.to(x.dtype)], -1)
+
+    def body(self, seen: Tensor, memory: Memory | None = None) -> Tensor:
+        """The layers after ``embed``, (B, T, C + 1) -> (B, T, D)."""
+        steps = seen.shape[1]
+        y, known = self.tokens(seen, memory)
+        past = None if memory is None else memory.get(self)
+        first = 0 if past is None else past.shape[1]
+        if past is not None:
+            known = torch.cat([past, known], 1)
+        if memory is not None:
+            memory[self] = known
+        turn = rotation(first, y.shape[1], self.dim // self.heads, y) if self.positions else None
+        mask = self.visible(y.shape[1], known)
+        for layer in self.layers:
+            y = layer(y, turn, mask, self.causal and mask is None, memory)
+        y = self.norm(y)
+        return y.repeat_interleave(self.stride, 1)[:, -steps:] if self.stride > 1 else y
+
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        return self.body(self.embed(x), memory)
+
+    def last(self, x: Tensor) -> Tensor:
+        """The representation of the last step alone: (B, T, C) -> (B, D)."""
+        return self(x)[:, -1]
+
+    def tokens(self, seen: Tensor, memory: Memory | None = None) -> tuple[Tensor, Tensor]:
+        """Patches (B, N, D), and which of them hold a value (B, N)."""
+        values = seen.transpose(1, 2)  # (B, C + 1, T)
+        if self.causal:
+            values = with_past(values, self.patch - 1, self.input, memory)
+        elif memory is not None:
+            raise ValueError("an encoder that is not causal cannot continue a stream")
+        else:  # the last patch ends with the series
+            count = -(-values.shape[-1] // self.stride)
+            values = F.pad(values, ((count - 1) * self.stride + self.patch - values.shape[-1], 0))
+        patches = values.unfold(-1, self.patch, self.stride)  # (B, C + 1, N, patch)
+        known = patches[:, -1].amax(-1) > 0
+        return self.input(patches.transpose(1, 2).flatten(2)), known
+
+    def visible(self, queries: int, known: Tensor) -> Tensor | None:
+        """(B or 1, 1, queries, N): which tokens a token attends to; None where all, or all before.
+
+        The queries are the last of the N tokens. A token always sees itself.
+        """
+        count, device = known.shape[1], known.device
+        complete = bool(known.all())
+        if complete and (not self.causal or queries == count):
+            return None
+        own = torch.ones(queries, count, dtype=torch.bool, device=device).tril(count - queries)
+        itself = own & ~own.tril(count - queries - 1)
+        before = own if self.causal else torch.ones_like(own)
+        return ((before & known[:, None]) | itself)[:, None]
+
+
+class Layer(nn.Module):
+    """``y = x + attention(norm(x))``, then ``y + feed_forward(norm(y))``, on (B, N, D)."""
+
+    def __init__(self, dim: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.up, self.down = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        causal: bool,
+        memory: Memory | None,
+    ) -> Tensor:
+        x = x + self.drop(self.attend(self.norm1(x), turn, mask, causal, memory))
+        return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)))))
+
+    def attend(
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        causal: bool,
+        memory: Memory | None,
+    ) -> Tensor:
+        heads = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, N, 3, heads, D / heads)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)
+        if turn is not None:
+            q, k = rotated(q, turn), rotated(k, turn)
+        if memory is not None:
+            pair = torch.stack([k, v])
+            pair = torch.cat([memory[self], pair], -2) if self in memory else pair
+            memory[self] = pair
+            k, v = pair
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+def rotation(first: int, count: int, dim: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (count, dim / 2) of positions ``first`` on (Su et al. 2021, eq. 15)."""
+    steps = torch.arange(first, first + count, device=like.device, dtype=torch.float64)
+    speeds = 1e4 ** -(torch.arange(0, dim, 2, device=like.device, dtype=torch.float64) / dim)
+    angles = steps[:, None] * speeds
+    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+
+def rotated(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """(.., N, dim), each pair (i, i + dim / 2) turned by its position's angle."""
+    cos, sin = turn
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
