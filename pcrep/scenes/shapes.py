@@ -1,0 +1,199 @@
+"""Solids that a room is made of, and the first one that each ray of a camera meets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+CLASSES = (
+    *("floor", "wall", "ceiling"),
+    *("table", "chair", "sofa", "bookcase", "board", "lamp", "box", "cylinder"),
+)
+
+BOX, FRUSTUM, ELLIPSOID = range(3)
+"""Kinds of a solid, and what its three sizes are:
+half edges; radius at the bottom, radius at the top, half height; half axes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solids:
+    """P solids in a common frame, z up, metres.
+
+    kind : (P,) int64, of BOX, FRUSTUM, ELLIPSOID.
+    size : (P, 3) float64, see the kinds.
+    centre : (P, 3) float64.
+    axes : (P, 3, 3) float64, the solid's own axes as columns: x = centre + axes @ own.
+    label : (P,) int64 into CLASSES.
+    instance : (P,) int64, the object that a solid is part of.
+    colour : (P, 3) float64 in 0 .. 1.
+    wave : (P, 3) float64, radians a metre, of a ripple in the colour.
+    """
+
+    kind: np.ndarray
+    size: np.ndarray
+    centre: np.ndarray
+    axes: np.ndarray
+    label: np.ndarray
+    instance: np.ndarray
+    colour: np.ndarray
+    wave: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+@njit(cache=True, error_model="numpy")
+def cast(origin, view, focal, width, height, shift, kind, size, centre, axes):
+    """The first solid that each pixel's ray meets: a z-buffer of exact intersections.
+
+    origin (3,): of the camera, outside every solid. view (3, 3): its right, down and forward axes
+    as rows. focal: in pixels. shift (2,): of the pixels' centres, in pixels. Then Solids.
+
+    Returns depth (height, width) along the forward axis, inf where nothing is met; the solid met,
+    -1 for none; the unit normal (height, width, 3) there, outwards.
+    """
+    depth = np.full((height, width), np.inf)
+    which = np.full((height, width), -1, np.int64)
+    normal = np.zeros((height, width, 3))
+    ray, n = np.empty(3), np.empty(3)
+    for p in range(len(kind)):
+        own = axes[p].T @ (origin - centre[p])
+        turn = axes[p].T @ view.T  # camera to own
+        top, bottom, left, right = _window(
+            view @ (centre[p] - origin), _radius(kind[p], size[p]), focal, width, height
+        )
+        for i in range(top, bottom):
+            y = (i + 0.5 + shift[1] - 0.5 * height) / focal
+            for j in range(left, right):
+                x = (j + 0.5 + shift[0] - 0.5 * width) / focal
+                for k in range(3):  # the forward part is 1, so that t is the depth
+                    ray[k] = turn[k, 0] * x + turn[k, 1] * y + turn[k, 2]
+                t = _meet(kind[p], size[p], own, ray, n)
+                if 0 < t < depth[i, j]:
+                    depth[i, j] = t
+                    which[i, j] = p
+                    normal[i, j] = n
+    for i in range(height):
+        for j in range(width):
+            if which[i, j] >= 0:
+                normal[i, j] = axes[which[i, j]] @ normal[i, j]
+    return depth, which, normal
+
+
+@njit(cache=True, error_model="numpy")
+def _radius(kind, size):
+    """Of a ball around the centre that holds the solid."""
+    if kind == BOX:
+        return np.sqrt(size[0] ** 2 + size[1] ** 2 + size[2] ** 2)
+    if kind == FRUSTUM:
+        return np.sqrt(max(size[0], size[1]) ** 2 + size[2] ** 2)
+    return max(size[0], size[1], size[2])
+
+
+@njit(cache=True, error_model="numpy")
+def _window(centre, radius, focal, width, height):
+    """Rows and columns (top, bottom, left, right) that a ball can cover, rather too many."""
+    near, far = centre[2] - radius, centre[2] + radius
+    if far <= 0:
+        return 0, 0, 0, 0
+    if near <= 1e-3:
+        return 0, height, 0, width
+    bounds = np.empty(4)
+    for k in range(2):
+        low, high = centre[k] - radius, centre[k] + radius
+        bounds[2 * k] = focal * min(low / near, low / far)
+        bounds[2 * k + 1] = focal * max(high / near, high / far)
+    left = max(0, int(np.floor(bounds[0] + 0.5 * width)) - 1)
+    right = min(width, int(np.ceil(bounds[1] + 0.5 * width)) + 1)
+    top = max(0, int(np.floor(bounds[2] + 0.5 * height)) - 1)
+    bottom = min(height, int(np.ceil(bounds[3] + 0.5 * height)) + 1)
+    return top, bottom, left, right
+
+
+@njit(cache=True, error_model="numpy")
+def _meet(kind, size, o, d, n):
+    """The least t with o + t d on the solid, in its own frame, from outside; inf for none.
+
+    Writes the normal there to n.
+    """
+    if kind == BOX:
+        return _meet_box(size, o, d, n)
+    if kind == FRUSTUM:
+        return _meet_frustum(size, o, d, n)
+    return _meet_ellipsoid(size, o, d, n)
+
+
+@njit(cache=True, error_model="numpy")
+def _meet_box(size, o, d, n):
+    enter, leave, side = -np.inf, np.inf, 0
+    for k in range(3):
+        if d[k] == 0:
+            if abs(o[k]) > size[k]:
+                return np.inf
+            continue
+        a, b = (-size[k] - o[k]) / d[k], (size[k] - o[k]) / d[k]
+        if a > b:
+            a, b = b, a
+        if a > enter:
+            enter, side = a, k
+        leave = min(leave, b)
+    if enter > leave or enter <= 0:
+        return np.inf
+    n[:] = 0
+    n[side] = -1.0 if d[side] > 0 else 1.0
+    return enter
+
+
+@njit(cache=True, error_model="numpy")
+def _meet_frustum(size, o, d, n):
+    """A cone's slice about z: radius r(z) = middle + slope z for |z| <= size[2], with its lids."""
+    slope = (size[1] - size[0]) / (2 * size[2])
+    middle = 0.5 * (size[0] + size[1])
+    best = np.inf
+    if d[2] != 0:  # the lid that faces the ray
+        z = -size[2] if d[2] > 0 else size[2]
+        t = (z - o[2]) / d[2]
+        x, y, r = o[0] + t * d[0], o[1] + t * d[1], middle + slope * z
+        if t > 0 and x * x + y * y <= r * r:
+            best = t
+            n[0], n[1], n[2] = 0.0, 0.0, np.sign(z)
+    r, dr = middle + slope * o[2], slope * d[2]
+    a = d[0] * d[0] + d[1] * d[1] - dr * dr
+    b = o[0] * d[0] + o[1] * d[1] - r * dr
+    c = o[0] * o[0] + o[1] * o[1] - r * r
+    inside = b * b - a * c
+    if inside < 0 or a == 0:
+        return best
+    root = np.sqrt(inside)
+    for sign in (-1.0, 1.0):
+        t = (-b + sign * root) / a
+        z = o[2] + t * d[2]
+        # Beyond its tip a cone has a mirror image, where the radius is below 0.
+        if 0 < t < best and abs(z) <= size[2] and middle + slope * z >= 0:
+            best = t
+            scale = 1 / ((middle + slope * z) * np.sqrt(1 + slope * slope) + 1e-300)
+            n[0], n[1] = (o[0] + t * d[0]) * scale, (o[1] + t * d[1]) * scale
+            n[2] = -slope / np.sqrt(1 + slope * slope)
+    return best
+
+
+@njit(cache=True, error_model="numpy")
+def _meet_ellipsoid(size, o, d, n):
+    a = b = c = 0.0
+    for k in range(3):
+        p, q = o[k] / size[k], d[k] / size[k]
+        a += q * q
+        b += p * q
+        c += p * p
+    inside = b * b - a * (c - 1)
+    if inside < 0:
+        return np.inf
+    t = (-b - np.sqrt(inside)) / a
+    if t <= 0:
+        return np.inf
+    length = 0.0
+    for k in range(3):
+        n[k] = (o[k] + t * d[k]) / size[k] ** 2
+        length += n[k] * n[k]
+    n /= np.sqrt(length)
+    return t
