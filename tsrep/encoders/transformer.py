@@ -40,7 +40,8 @@ class Transformer(nn.Module):
     positions : without them a series is a set of tokens; for ablations.
 
     A step with a missing value (NaN) adds nothing to its patch, and a patch without any value is
-    attended by none: missing steps behind a shorter series do not change its vectors.
+    attended by none: whole patches of missing steps behind a shorter series change none of its
+    vectors, where patches do not overlap.
 
     ``forward(x, memory)`` continues a series as :class:`DilatedConv` does; the memory grows with
     the series, and so does the cost of a step. ``receptive_field`` is infinite. On a series much
