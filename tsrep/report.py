@@ -1,15 +1,13 @@
-"""``report.html`` of a run: one file that needs no network and no script."""
+"""``report.html`` of a run on series: one file that needs no network and no script."""
 
-import base64
 import html
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from common.config import to_toml
+from common import pages
 from common.errors import UserError
 from common.runs import write_text
 from common.weights import FILE
@@ -22,25 +20,6 @@ from tsrep.series import Panel, Series
 LONGEST = 192
 """Steps of the forecast that is drawn; of the horizons, the longest up to this."""
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --faint: #646c75; --line: #d8dce0; --back: #fff;
-  --mark: #e6f0fb }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --faint: #9aa2aa; --line: #3a4048;
-  --back: #15181b; --mark: #17324d } }
-body { margin: 0 auto; max-width: 46rem; padding: 1rem; background: var(--back); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-p, figcaption, summary { color: var(--faint) }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
-  white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
-td.best { background: var(--mark); font-weight: 600 }
-figure { margin: 0 } img { width: 100%; max-width: 40rem; height: auto }
-pre { overflow-x: auto; font-size: .8rem }
-"""
-
 
 def write(folder: Path, data: Series | Panel, config: Any) -> Path:
     """Write ``report.html`` into the finished run ``folder`` and return its path.
@@ -49,27 +28,18 @@ def write(folder: Path, data: Series | Panel, config: Any) -> Path:
     where the folder holds no finished run.
     """
     folder = Path(folder)
-    result = _json(folder / "result.json")
+    result = pages.read_json(folder / "result.json")
     encoder = load_encoder(folder / FILE)
     where = f"{result['data']}, {result.get('mode', 'classification')}"
     parts = [f"<h1>AutoTCL on {html.escape(where)}</h1>", *_results(result)]
     if isinstance(data, Series):
         parts += _forecasts(result, encoder, data)
-    parts += _losses(folder, result["seeds"])
+    parts += pages.losses(folder, result["seeds"])
     parts += _augmentation(folder, result["seeds"], encoder, data, config)
-    parts += _details(folder, config)
+    parts += pages.details(folder, config)
     path = folder / "report.html"
-    write_text(path, _page(where, parts))
+    write_text(path, pages.page(where, parts))
     return path
-
-
-def _page(title: str, parts: list[str]) -> str:
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
-    )
-    return "\n".join([head, "<body>", *parts, "</body></html>", ""])
 
 
 def _results(result: dict[str, Any]) -> list[str]:
@@ -138,7 +108,7 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
     ]
     column = series.columns[0]
     told = f"{horizon} steps of {column} at three moments of the test rows, in the data's units"
-    return ["<h2>Forecasts</h2>", _figure(plots.forecasts(examples, column), told)]
+    return ["<h2>Forecasts</h2>", pages.figure(plots.forecasts(examples, column), told)]
 
 
 def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) -> baselines.Forecast:
@@ -160,28 +130,6 @@ def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) ->
     return ridge.forecast(values, calendar)
 
 
-def _losses(folder: Path, seeds: list[int]) -> list[str]:
-    """A curve for each phase and part that ``metrics.jsonl`` holds, and the last histograms."""
-    curves: dict[str, dict[int, tuple[list[int], list[float]]]] = {}
-    counts: dict[str, list[float]] = {}
-    for seed in seeds:
-        lines = (folder / f"seed-{seed}" / "metrics.jsonl").read_text().splitlines()
-        for line in map(json.loads, lines):
-            for name, value in line.items():
-                if isinstance(value, list):
-                    counts[name] = value
-                elif "/" in name:
-                    steps, values = curves.setdefault(name, {}).setdefault(seed, ([], []))
-                    steps.append(line["step"])
-                    values.append(value)
-    told = "Means over an epoch, by phase and part, against the step"
-    drawn = ["<h2>Losses</h2>", _figure(plots.losses(curves), told)]
-    if counts:
-        told = "Cosines of positive and of negative pairs in the last epoch, as shares"
-        drawn += ["<h2>Scores</h2>", _figure(plots.score_histograms(counts), told)]
-    return drawn
-
-
 def _augmentation(
     folder: Path, seeds: list[int], encoder: torch.nn.Module, data: Series | Panel, config: Any
 ) -> list[str]:
@@ -194,7 +142,7 @@ def _augmentation(
     drawn = (x, view.keep, view.gain, view.values)
     told = "A training window as the augmentation network sees it, and the view that it makes"
     figure = plots.augmentation(*(part[0, :, 0].numpy() for part in drawn))
-    return ["<h2>Learned augmentation</h2>", _figure(figure, told)]
+    return ["<h2>Learned augmentation</h2>", pages.figure(figure, told)]
 
 
 def learned_view(checkpoint: Path, x: torch.Tensor, method: Any) -> View | None:
@@ -212,44 +160,3 @@ def learned_view(checkpoint: Path, x: torch.Tensor, method: Any) -> View | None:
     uniform = torch.rand(1, x.shape[1], 1, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         return network(x, uniform.clamp(1e-6, 1 - 1e-6))
-
-
-def _details(folder: Path, config: Any) -> list[str]:
-    known = _json(folder / "env.json")
-    packages = known.pop("packages", {})
-    used = ("torch", "numpy", "scikit-learn", "lightning-fabric", "tspcrep")
-    rows = {**known, **{name: packages[name] for name in used if name in packages}}
-    table = "".join(
-        f"<tr><td>{html.escape(str(n))}</td><td>{html.escape(str(v))}</td></tr>"
-        for n, v in rows.items()
-    )
-    configured = f"<pre>{html.escape(to_toml(config))}</pre>"
-    environment = f'<div class="wide"><table>{table}</table></div>'
-    return [
-        "<h2>Configuration</h2>",
-        f"<details><summary>config.toml</summary>{configured}</details>",
-        "<h2>Environment</h2>",
-        f"<details><summary>env.json</summary>{environment}</details>",
-    ]
-
-
-def _figure(pair: tuple[bytes, bytes], told: str) -> str:
-    light, dark = (base64.b64encode(png).decode() for png in pair)
-    told = html.escape(told)
-    return (
-        "<figure><picture>"
-        f'<source media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,{dark}">'
-        f'<img alt="{told}" src="data:image/png;base64,{light}"></picture>'
-        f"<figcaption>{told}.</figcaption></figure>"
-    )
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror}; expected the folder of a finished run"
-        ) from None
-    except ValueError:
-        raise UserError(f"{path}: not JSON; expected the folder of a finished run") from None

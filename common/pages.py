@@ -1,0 +1,107 @@
+"""``report.html`` of a run: one file that needs no network. What every report is made of."""
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common import figures
+from common.config import to_toml
+from common.errors import UserError
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2328; --faint: #646c75; --line: #d8dce0; --back: #fff;
+  --mark: #e6f0fb }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --faint: #9aa2aa; --line: #3a4048;
+  --back: #15181b; --mark: #17324d } }
+body { margin: 0 auto; max-width: 46rem; padding: 1rem; background: var(--back); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+p, figcaption, summary { color: var(--faint) }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
+  white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+td.best { background: var(--mark); font-weight: 600 }
+figure { margin: 0 } img { width: 100%; max-width: 40rem; height: auto }
+pre { overflow-x: auto; font-size: .8rem }
+"""
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """The whole page: ``parts`` of HTML below each other."""
+    head = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
+    )
+    return "\n".join([head, "<body>", *parts, "</body></html>", ""])
+
+
+def losses(folder: Path, seeds: Sequence[int]) -> list[str]:
+    """A curve for each phase and part that ``metrics.jsonl`` holds, and the last histograms."""
+    curves: dict[str, dict[int, tuple[list[int], list[float]]]] = {}
+    counts: dict[str, list[float]] = {}
+    for seed in seeds:
+        lines = (folder / f"seed-{seed}" / "metrics.jsonl").read_text().splitlines()
+        for line in map(json.loads, lines):
+            for name, value in line.items():
+                if isinstance(value, list):
+                    counts[name] = value
+                elif "/" in name:
+                    steps, values = curves.setdefault(name, {}).setdefault(seed, ([], []))
+                    steps.append(line["step"])
+                    values.append(value)
+    told = "Means over an epoch, by phase and part, against the step"
+    drawn = ["<h2>Losses</h2>", figure(figures.losses(curves), told)]
+    if counts:
+        told = "Cosines of positive and of negative pairs in the last epoch, as shares"
+        drawn += ["<h2>Scores</h2>", figure(figures.score_histograms(counts), told)]
+    return drawn
+
+
+def details(folder: Path, config: Any) -> list[str]:
+    """The configuration and the environment of the run, folded."""
+    known = read_json(folder / "env.json")
+    packages = known.pop("packages", {})
+    used = ("torch", "numpy", "scikit-learn", "lightning-fabric", "tspcrep")
+    rows = {**known, **{name: packages[name] for name in used if name in packages}}
+    table = "".join(
+        f"<tr><td>{html.escape(str(n))}</td><td>{html.escape(str(v))}</td></tr>"
+        for n, v in rows.items()
+    )
+    configured = f"<pre>{html.escape(to_toml(config))}</pre>"
+    environment = f'<div class="wide"><table>{table}</table></div>'
+    return [
+        "<h2>Configuration</h2>",
+        f"<details><summary>config.toml</summary>{configured}</details>",
+        "<h2>Environment</h2>",
+        f"<details><summary>env.json</summary>{environment}</details>",
+    ]
+
+
+def figure(pair: tuple[bytes, bytes], told: str) -> str:
+    """A picture, light and dark, with a line below it; a page shows the one that suits it."""
+    light, dark = (base64.b64encode(png).decode() for png in pair)
+    told = html.escape(told)
+    return (
+        "<figure><picture>"
+        f'<source media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,{dark}">'
+        f'<img alt="{told}" src="data:image/png;base64,{light}"></picture>'
+        f"<figcaption>{told}.</figcaption></figure>"
+    )
+
+
+def read_json(path: Path) -> Any:
+    """A file of a run's; UserError where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}; expected the folder of a finished run"
+        ) from None
+    except ValueError:
+        raise UserError(f"{path}: not JSON; expected the folder of a finished run") from None
