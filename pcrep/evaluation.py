@@ -1,0 +1,145 @@
+"""What per-point predictions are worth, and what frozen features are.
+
+Labels are (N,) integers 0 .. C - 1; points of label -1 count nowhere. What a network says of a
+voxel counts for every input point in it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+from typing import Any, Literal
+
+import numpy as np
+from torch import nn
+from tqdm import tqdm
+
+from common.classifiers import Classifier, knn_probe, linear_probe
+from common.errors import UserError
+from pcrep.cloud import Cloud, Scenes
+from pcrep.encoding import encode
+
+ProbeName = Literal["linear", "knn"]
+PROBES: dict[str, Callable[..., Classifier]] = {"linear": linear_probe, "knn": knn_probe}
+
+
+def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """(C, C) int64, points of true class i that were called j. Both arguments are (N,)."""
+    known = truth >= 0
+    truth, predicted = truth[known], predicted[known]
+    for name, labels in (("truth", truth), ("predicted", predicted)):
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(
+                f"{name} holds {labels.min()} .. {labels.max()}, expected 0 .. {classes - 1}"
+            )
+    cells = truth.astype(np.int64) * classes + predicted
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def iou(matrix: np.ndarray) -> np.ndarray:
+    """Intersection over union (C,) of each class; NaN where neither truth nor prediction has it."""
+    hits = np.diag(matrix).astype(np.float64)
+    union = matrix.sum(0) + matrix.sum(1) - hits
+    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+
+
+def precision_recall(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
+    """Precision and recall of a mask (N,), such as foreground; NaN where nothing is counted."""
+    hits, called, there = (truth & predicted).sum(), predicted.sum(), truth.sum()
+    return (
+        float(hits / called) if called else float("nan"),
+        float(hits / there) if there else float("nan"),
+    )
+
+
+def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, Any]:
+    """``{"miou": .., "iou": {class: ..}}`` of predictions over the points of all scenes together.
+
+    predict : cloud of N points -> classes (N,). A class that no scene has and nobody predicted is
+    left out of both.
+    """
+    classes = len(scenes.classes)
+    matrix = np.zeros((classes, classes), np.int64)
+    for cloud in tqdm(scenes, desc=f"predict {scenes.name}", unit="scene", delay=2, leave=False):
+        matrix += confusion(cloud.label, predict(cloud), classes)
+    found = dict(zip(scenes.classes, iou(matrix).tolist(), strict=True))
+    found = {name: value for name, value in found.items() if value == value}
+    if not found:
+        raise UserError(f"{scenes.name}: found no labelled point, expected labels to score with")
+    return {"miou": fmean(found.values()), "iou": found}
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """A classifier of frozen per-point features."""
+
+    points: int = 1000
+    """Labelled points to learn from in each scene, at most."""
+    most: int = 10_000
+    """Labelled points to learn from in all."""
+
+    def __post_init__(self) -> None:
+        if self.points < 1 or self.most < 1:
+            raise UserError(f"points {self.points}, most {self.most}: expected at least 1")
+
+
+def probe(
+    encoder: nn.Module,
+    learn: Scenes,
+    test: Scenes,
+    voxel: float,
+    name: ProbeName = "linear",
+    config: ProbeConfig | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """:func:`score` on ``test`` of a classifier fitted on the frozen features of ``learn``.
+
+    name : ``linear``, a logistic regression on standardised features, or ``knn``, both of
+    :mod:`common.classifiers`, their parameter chosen on the points of ``learn``. The same points of
+    a scene are drawn for every encoder with the same seed. ``voxel``: metres.
+    """
+    config = config or ProbeConfig()
+    rows = _labelled_features(encoder, learn, voxel, config, seed)
+    x, y = (np.concatenate(parts) for parts in rows)
+    if len(x) > config.most:
+        kept = np.sort(np.random.default_rng(seed).choice(len(x), config.most, replace=False))
+        x, y = x[kept], y[kept]
+    present = np.unique(y)
+    if len(present) < 2:
+        raise UserError(
+            f"{learn.name}: the labelled points are all of one class, expected at least 2 classes"
+        )
+    classifier = PROBES[name](x, y)
+
+    def predict(cloud: Cloud) -> np.ndarray:
+        features, point_to_voxel = encode(encoder, cloud, voxel)
+        return classifier.predict(features)[point_to_voxel]
+
+    return score(test, predict)
+
+
+def _labelled_features(
+    encoder: nn.Module, scenes: Scenes, voxel: float, config: ProbeConfig, seed: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    features, labels = [], []
+    for index, cloud in enumerate(tqdm(scenes, desc="encode", unit="scene", delay=2, leave=False)):
+        known = np.flatnonzero(cloud.label >= 0)
+        if len(known) > config.points:
+            random = np.random.default_rng((seed, index))
+            known = np.sort(random.choice(known, config.points, replace=False))
+        voxels, point_to_voxel = encode(encoder, cloud, voxel)
+        features.append(voxels[point_to_voxel[known]])
+        labels.append(cloud.label[known])
+    return features, labels
+
+
+def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means of :func:`score` over seeds, with the standard deviation of mIoU as ``miou_std``."""
+    classes = {name: None for result in results for name in result["iou"]}
+    mious = [result["miou"] for result in results]
+    return {
+        "miou": fmean(mious),
+        "miou_std": pstdev(mious),
+        "iou": {
+            name: fmean(result["iou"].get(name, 0.0) for result in results) for name in classes
+        },
+    }
