@@ -122,10 +122,12 @@ def fit(
     data: Batches,
     training: Training,
     seed: int,
-    folder: str | Path,
+    folder: str | Path | None,
     resume: bool = False,
 ) -> None:
     """Train ``method`` in place; leave ``checkpoint.pt`` and ``metrics.jsonl`` in ``folder``.
+
+    With ``folder=None`` nothing is written.
 
     A run that is killed at any moment and started again with ``resume`` ends with the same bits as
     one that never was: the checkpoint holds the method (moving averages and queues are part of its
@@ -140,8 +142,8 @@ def fit(
         A loss or a gradient is not finite; names step and phase.
     """
     fabric = make_fabric(training)
-    loop = _Loop(method, data, training, seed, Path(folder), fabric)
-    if resume and loop.checkpoint.exists():
+    loop = _Loop(method, data, training, seed, folder, fabric)
+    if resume and loop.checkpoint and loop.checkpoint.exists():
         loop.load()
     loop.run()
 
@@ -155,7 +157,7 @@ class _Loop:
         data: Batches,
         training: Training,
         seed: int,
-        folder: Path,
+        folder: str | Path | None,
         fabric: Fabric,
     ):
         self.method, self.training, self.seed, self.fabric = method, training, seed, fabric
@@ -175,13 +177,14 @@ class _Loop:
         self.total = training.epochs * len(self.sampler)
         if training.max_steps is not None:
             self.total = min(self.total, training.max_steps)
-        self.checkpoint, self.metrics = folder / "checkpoint.pt", folder / "metrics.jsonl"
+        self.checkpoint = Path(folder) / "checkpoint.pt" if folder is not None else None
+        self.metrics = Path(folder) / "metrics.jsonl" if folder is not None else None
         self.step = 0
         self.metrics_size = 0  # bytes of metrics.jsonl that the checkpoint knows of
         self.epoch_values: dict[str, list] = {}
 
     def run(self) -> None:
-        if self.fabric.is_global_zero:
+        if self.metrics and self.fabric.is_global_zero:
             self.metrics.parent.mkdir(parents=True, exist_ok=True)
             with self.metrics.open("ab") as file:  # forget the lines written after the checkpoint
                 file.truncate(min(self.metrics_size, file.tell()))
@@ -257,16 +260,18 @@ class _Loop:
         """Write the epoch's means as one line of ``metrics.jsonl``."""
         means = {name: np.mean(v, axis=0).tolist() for name, v in self.epoch_values.items()}
         self.epoch_values.clear()
-        if not self.fabric.is_global_zero:
-            return
         shown = {name.removesuffix("/loss"): v for name, v in means.items() if "/loss" in name}
         bar.set_postfix(shown, refresh=False)  # a refresh would not wait for the delay
+        if not (self.metrics and self.fabric.is_global_zero):
+            return
         line = {"seed": self.seed, "epoch": epoch, "step": self.step, "seconds": seconds, **means}
         with self.metrics.open("a") as file:
             file.write(json.dumps(line) + "\n")
         self.metrics_size = self.metrics.stat().st_size
 
     def save(self) -> None:
+        if self.checkpoint is None:
+            return
         state = {
             "method": self.method.state_dict(),
             "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},

@@ -124,6 +124,14 @@ def assert_same_run(folder, method, unbroken):
     assert_equal_bits(method.state_dict(), weights)
 
 
+def test_without_a_folder_the_same_weights_and_no_file(tmp_path, monkeypatch, unbroken):
+    monkeypatch.chdir(tmp_path)
+    method = Toy()
+    fit(method, Rows(), settings_of(), seed=5, folder=None, resume=True)
+    assert_equal_bits(method.state_dict(), unbroken[2])
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- a killed run -------------------------------------------------------------------------------
 
 
