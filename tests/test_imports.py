@@ -25,7 +25,7 @@ MAY_IMPORT = {
 # another one, or moves one, writes the file's name here.
 WRAPPED_IN = {
     "open3d": "pcrep/datasets/open3d_files.py",
-    "laspy": None,
+    "laspy": "pcrep/datasets/las.py",
     "plotly": None,
     "sktime": "tsrep/datasets.py",
     "MinkowskiEngine": "pcrep/sparse/engines/minkowski.py",

@@ -1,22 +1,88 @@
-"""Headerless float32 records."""
+"""Records of float32 without a header: LiDAR frames, and coloured points.
+
+How long a record is, the file does not say. Of the lengths that divide its size, the first of
+these counts whose columns fit:
+
+    5  x y z intensity ring      ring a whole number in 0 .. 127 (nuScenes)
+    6  x y z red green blue      all colours in 0 .. 1, or all whole numbers in 0 .. 255
+    4  x y z intensity           intensity not negative (KITTI)
+
+LiDAR frames, metres across and with fractions of intensity, fit none of the longer ones. A
+cloud whose points all lie in the unit cube is taken for coloured points if its size allows it.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
-from pcrep.datasets.columns import Columns
+from common.errors import UserError
+from pcrep.datasets.columns import Columns, judge_count
+
+FIELDS = {5: ("intensity",), 6: ("colour",), 4: ("intensity",)}
 
 
 def read(path: Path, max_points: int) -> Columns:
-    values = np.fromfile(path, np.float32)
-    if values.size % 6 == 0 and values.reshape(-1, 6)[:, 3:].min() >= 0:
-        rows = values.reshape(-1, 6)
-        return {"coords": rows[:, :3], "colour": rows[:, 3:]}
-    rows = values.reshape(-1, 4)
-    columns = {"coords": rows[:, :3], "intensity": rows[:, 3]}
+    """Columns of a ``.bin``, and of the ``.label`` that goes with it.
+
+    The labels of SemanticKITTI lie beside the frame or in ``../labels``, a word of 32 bits a point:
+    ``label`` is its lower half. ``instance`` is the whole word where the upper half is not 0, and
+    -1 elsewhere: the upper half alone numbers the objects of each class anew.
+    """
+    size = path.stat().st_size
+    judge_count(size // 24, path, max_points)  # at least so many
+    lengths = [n for n in FIELDS if size % (4 * n) == 0]
+    if path.name.endswith(".pcd.bin"):  # nuScenes' own suffix
+        lengths = [n for n in lengths if n == 5]
+    if not lengths:
+        raise UserError(
+            f"{path}: {size} bytes are no whole number of records, expected a multiple of 16 "
+            "(x y z intensity), 20 (and ring) or 24 (x y z r g b); the file is cut off or another"
+        )
+    values = np.memmap(path, np.float32, mode="r")
+    length = next((n for n in lengths if _fits(values.reshape(-1, n), n)), None)
+    if length is None:
+        raise UserError(
+            f"{path}: not float32 records of x y z and intensity (and ring) or r g b: the columns "
+            "hold negative or huge numbers where those are expected"
+        )
+    records = values.reshape(-1, length)
+    judge_count(len(records), path, max_points)
+    columns = {"coords": np.array(records[:, :3])}
+    columns[FIELDS[length][0]] = np.array(records[:, 3:] if length == 6 else records[:, 3])
+    return columns | _labels(path, len(records))
+
+
+def _fits(records: np.ndarray, length: int) -> bool:
+    beside = records[:, 3:]
+    if not (beside >= 0).all():  # NaN too
+        return False
+    if length == 5:
+        return _whole(beside[:, 1], 127)
+    if length == 6:
+        return bool((beside <= 1).all()) or _whole(beside, 255)
+    return bool((beside < 1e6).all())
+
+
+def _whole(values: np.ndarray, most: int) -> bool:
+    return bool(((values <= most) & (values == np.floor(values))).all())
+
+
+def label_file(path: Path) -> Path | None:
+    """The ``.label`` of a frame, where there is one."""
     beside = path.with_suffix(".label")
-    if beside.is_file():
-        words = np.fromfile(beside, np.uint32)
-        columns["label"] = words & 0xFFFF
-        columns["instance"] = np.where(words >> 16, words.astype(np.int64), -1)
-    return columns
+    apart = path.parent.parent / "labels" / beside.name
+    return next((place for place in (beside, apart) if place.is_file()), None)
+
+
+def _labels(path: Path, count: int) -> Columns:
+    place = label_file(path)
+    if place is None:
+        return {}
+    size = place.stat().st_size
+    if size != 4 * count:
+        raise UserError(
+            f"{place}: {size} bytes, expected {4 * count}, 4 for each of the {count} points of "
+            f"{path.name}; the two do not belong together or one is cut off"
+        )
+    words = np.fromfile(place, "<u4").astype(np.int64)
+    return {"label": words & 0xFFFF, "instance": np.where(words >> 16, words, -1)}

@@ -1,4 +1,7 @@
-"""What every reader ends with: raw columns of a file made a ``Cloud``, or an error in one line."""
+"""From the columns of a file to a ``Cloud``, or to an error in one line: the same for all formats.
+
+Columns go by the names of ``Cloud``'s fields; coordinates are of any float type.
+"""
 
 import warnings
 from pathlib import Path
@@ -8,43 +11,97 @@ import numpy as np
 from common.errors import UserError
 from pcrep.cloud import Cloud
 
-# float32 counts in steps of 1 mm here, and in half a metre at a northing of 5 million metres.
-FAR = 10_000.0
-MAX_POINTS = 20_000_000
+Columns = dict[str, np.ndarray]
 
-Columns = dict[str, np.ndarray]  # by the names of Cloud's fields; coords in any float type
+MAX_POINTS = 20_000_000  # about 1 GB with colours and labels, read one scene at a time
+FAR = 10_000.0  # metres; float32 counts in steps of 1 mm here, of 0.5 m at 5,000 km
+NEAR = 0.05  # metres
+
+# What files call a field, in lower case; the first that is there counts.
+NAMES = {
+    "coords": ("coords", "coord", "xyz", "points", "positions", "pos"),
+    "colour": ("colour", "color", "colours", "colors", "rgb"),
+    "intensity": ("intensity", "reflectance"),
+    "normal": ("normal", "normals"),
+    "label": ("label", "labels", "semantic", "semantic_label", "classification", "class"),
+    "instance": ("instance", "instances", "instance_label", "objectid", "treeid"),
+}
+# The same, where each component has its own column.
+COMPONENTS = {
+    "coords": (("x", "y", "z"),),
+    "colour": (("red", "green", "blue"), ("r", "g", "b")),
+    "normal": (("nx", "ny", "nz"),),
+}
+
+
+def select(arrays: dict[str, np.ndarray], path: Path) -> Columns:
+    """The fields among the named arrays of a file; what has a name of no field is left out.
+
+    Capitals do not count, nor does CloudCompare's prefix ``scalar_``. Raises UserError where
+    coordinates are missing or an array has another shape than its field.
+    """
+    arrays = {name.lower().removeprefix("scalar_"): values for name, values in arrays.items()}
+    columns = {}
+    for field, names in NAMES.items():
+        if found := [arrays[name] for name in names if name in arrays]:
+            columns[field] = found[0]
+        for parts in COMPONENTS.get(field, ()):
+            if field not in columns and all(part in arrays for part in parts):
+                columns[field] = np.column_stack([arrays[part] for part in parts])
+    if "coords" not in columns:
+        raise UserError(
+            f"{path}: holds {', '.join(arrays) or 'nothing'}, expected coordinates called "
+            f"x, y, z or {', '.join(NAMES['coords'])}"
+        )
+    count = len(columns["coords"])
+    return {name: _shaped(name, values, count, path) for name, values in columns.items()}
+
+
+def _shaped(field: str, values: np.ndarray, count: int, path: Path) -> np.ndarray:
+    width = 3 if field in COMPONENTS else 1
+    if field == "colour" and values.shape == (count, 4):
+        values = values[:, :3]  # without opacity
+    if values.dtype.kind not in "fiub" or values.shape not in ((count, width), (count,) * width):
+        raise UserError(
+            f"{path}: {field} has shape {values.shape} and type {values.dtype}, expected "
+            f"({count}, {width}) numbers, one row a point"
+        )
+    return values if width == 3 else values.reshape(count)
 
 
 def to_cloud(columns: Columns, path: Path) -> Cloud:
-    """A cloud of the points of a file whose coordinates are finite.
+    """The points whose coordinates are finite.
 
-    Coordinates beyond 10 km, as in a national grid, lose their whole metres before they become
-    float32: the minimum, rounded down, is subtracted in float64. Colours are brought to 0 .. 1
-    (``unit_colour``). Points with NaN or infinite coordinates are dropped, with a count as a
-    warning.
+    Coordinates beyond 10 km, as those of a national grid, would lose their centimetres in float32:
+    their minimum, rounded down to a whole metre, is subtracted in float64 first. Colours are
+    brought to 0 .. 1 (``unit_colour``), normals to length 1. An intensity or a normal that is not
+    finite throughout is left out.
 
-    Raises UserError where there are no points, or most are not finite.
+    Warns, with a count, that points with NaN or infinite coordinates are dropped, and of an extent
+    that is hardly one in metres. Raises UserError where there are no points or most are dropped.
     """
     coords = columns["coords"]
     if not len(coords):
         raise UserError(f"{path}: holds no points, expected at least one; write the file again")
     finite = np.isfinite(coords).all(axis=1)
-    if (dropped := int((~finite).sum())) > 0:
-        _judge_dropped(dropped, len(finite), path)
+    if not finite.all():
+        _judge_dropped(int((~finite).sum()), len(finite), path)
         columns = {name: values[finite] for name, values in columns.items()}
         coords = columns["coords"]
-    if np.abs(coords).max() > FAR:
-        coords = coords.astype(np.float64)
-        coords = coords - np.floor(coords.min(axis=0))
-    given = {name: _typed(name, values, path) for name, values in columns.items()}
-    return Cloud(**given | {"coords": coords.astype(np.float32)}, name=str(path))
+    low, high = coords.min(axis=0).astype(np.float64), coords.max(axis=0).astype(np.float64)
+    _judge_extent(float((high - low).max()), path)
+    if max(np.abs(low).max(), np.abs(high).max()) > FAR:
+        coords = coords - np.floor(low)
+    fields = {name: _typed(name, values, path) for name, values in columns.items()}
+    fields = {name: values for name, values in fields.items() if values is not None}
+    return Cloud(**fields | {"coords": coords.astype(np.float32)}, name=str(path))
 
 
 def _judge_dropped(dropped: int, total: int, path: Path) -> None:
     if 2 * dropped > total:
         raise UserError(
             f"{path}: {dropped} of {total} points have NaN or infinite coordinates, expected less "
-            "than half; check the unit, the sensor's export or the columns of the file"
+            "than half; check the sensor's export and the columns of the file"
         )
     warnings.warn(
         f"{path}: dropped {dropped} of {total} points, whose coordinates are not finite",
@@ -52,21 +109,34 @@ def _judge_dropped(dropped: int, total: int, path: Path) -> None:
     )
 
 
-def _typed(name: str, values: np.ndarray, path: Path) -> np.ndarray:
+def _judge_extent(extent: float, path: Path) -> None:
+    if extent > FAR or 0 < extent < NEAR:
+        warnings.warn(
+            f"{path}: is {extent:g} m across if its unit is the metre, as expected; if it is not, "
+            "scale the coordinates or the voxel size",
+            stacklevel=4,
+        )
+
+
+def _typed(name: str, values: np.ndarray, path: Path) -> np.ndarray | None:
     if name == "colour":
         return unit_colour(values, path)
     if name in ("label", "instance", "segment"):
         if values.dtype.kind == "f" and not (values == np.floor(values)).all():
-            raise UserError(f"{path}: {name} holds fractions, expected whole numbers")
+            raise UserError(f"{path}: {name} holds fractions or NaN, expected whole numbers")
         return values.astype(np.int64)
-    return values.astype(np.float32)
+    values = values.astype(np.float32)
+    if name == "normal":
+        lengths = np.linalg.norm(values, axis=1, keepdims=True)
+        values = np.divide(values, lengths, out=np.full_like(values, np.nan), where=lengths > 0)
+    return values if name == "coords" or np.isfinite(values).all() else None
 
 
 def unit_colour(colour: np.ndarray, path: Path) -> np.ndarray:
     """Colours as float32 in 0 .. 1. What white is follows from the largest value in the file.
 
-    Up to 1 it is 1, if the numbers are floats; up to 255 it is 255, also where they are stored in
-    16 bits, as some LAS files have it; up to 65,535 it is 65,535.
+    It is 1 up to 1, for floats; 255 up to 255, also where 16 bits hold them, as in some LAS files;
+    and 65535 up to 65535. Raises UserError beyond.
     """
     low, high = colour.min(), colour.max()
     if not 0 <= low <= high <= 65535:  # NaN too
@@ -77,10 +147,24 @@ def unit_colour(colour: np.ndarray, path: Path) -> np.ndarray:
     return (colour / np.float32(white)).astype(np.float32)
 
 
-def judge_count(count: int, path: Path, max_points: int) -> None:
-    """Raise UserError for a file too large to be held in memory, before it is read."""
-    if count > max_points:
+def judge_count(count: int, path: Path, most: int) -> None:
+    """Raise UserError for a file too large to be one scene, before it is read."""
+    if count > most:
         raise UserError(
-            f"{path}: holds {count:,} points, expected at most {max_points:,} in one scene; crop "
-            "it, cut it into tiles, or thin it to the voxel size"
+            f"{path}: holds {count:,} points, expected at most {most:,} in a scene; crop it, cut "
+            "it into tiles, one file each, or thin it to the voxel size"
         )
+
+
+def judge_labels(cloud: Cloud, classes: tuple[str, ...]) -> Cloud:
+    """The cloud itself. Raises UserError where a label is the index of no class."""
+    if cloud.label is not None and classes:
+        outside = (cloud.label < -1) | (cloud.label >= len(classes))
+        if outside.any():
+            found = np.unique(cloud.label[outside])
+            raise UserError(
+                f"{cloud.name}: label {', '.join(map(str, found[:5]))} at {int(outside.sum())} "
+                f"points, expected 0 .. {len(classes) - 1} for the {len(classes)} classes, or -1 "
+                "where there is none"
+            )
+    return cloud

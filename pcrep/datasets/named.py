@@ -1,25 +1,34 @@
-"""Scenes by name or path, and the splits that a labelled set is compared on."""
+"""Scenes by name or path, and the split that a labelled set is compared on."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common import datafiles
+from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
-from pcrep.datasets import mosd
-from pcrep.datasets.points import load_points
+from pcrep.datasets import mosd, s3dis, scannet, semantickitti
+from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, own
+from pcrep.datasets.points import SUFFIXES
 
-FOLDERS = {
-    "mosd": "mosd",
-    "s3dis_room": "s3dis_room",
-    "semantickitti": "semantickitti",
-    "indoor": "indoor_unlabelled",
-}
+LAYOUTS = (mosd.LAYOUT, scannet.LAYOUT, s3dis.LAYOUT, semantickitti.LAYOUT)
+
+# The folder of each named set, and where it comes from.
+FOLDERS = {"mosd": "mosd", "s3dis_room": "s3dis_room", "semantickitti": "semantickitti"}
+FOLDERS |= {"indoor": "indoor_unlabelled"}
+
+PROCEDURAL = "procedural"
+_COUNTS = {LEARN: 8, TEST: 8, UNLABELLED: 32}  # of procedural scenes
 
 
 @dataclass(frozen=True)
 class Split:
-    """learn: scenes whose labels may be used. test: scenes to report on. unlabelled: scenes to
-    pretrain on, without ``label`` and ``instance``, none of which is in ``test``."""
+    """What a labelled set is for.
+
+    learn : scenes whose labels may be used.
+    test : scenes to report on, once.
+    unlabelled : scenes to pretrain on, without ``label`` and ``instance``: those of ``learn``, and
+        others that have no place in the task. None is in ``test``.
+    """
 
     learn: Scenes
     test: Scenes
@@ -27,33 +36,88 @@ class Split:
 
 
 def load_scenes(name_or_path: str | Path, root: str | Path | None = None) -> Scenes:
-    """Scenes of a named set, a folder or a file, each read when it is asked for."""
-    if name_or_path == "procedural":
-        from pcrep.scenes import procedural
+    """Scenes of a named set, a folder or a file, each read when it is asked for.
 
-        return procedural(count=16, seed=0)
-    folder = _folder(name_or_path, root)
-    if name_or_path == "mosd":
-        return mosd.scenes(folder)
-    paths = sorted(p for p in folder.iterdir() if p.suffix in (".npz", ".bin", ".pcd"))
-    return Scenes(
-        str(name_or_path), tuple(p.stem for p in paths), lambda index: load_points(paths[index])
+    name_or_path : ``procedural`` (made, not read), ``mosd``, ``s3dis_room``, ``semantickitti`` or
+        ``indoor``; or a folder in the layout of mOSD, ScanNet, S3DIS or SemanticKITTI; or a folder
+        of files that ``load_points`` reads (``layouts.own``); or one such file.
+    root : folder to search for named sets, before ``$TSPCREP_DATA`` and the user cache.
+
+    Raises UserError where there is nothing to read.
+    """
+    if str(name_or_path) == PROCEDURAL:
+        return _procedural(UNLABELLED)
+    folder = _place(name_or_path, root)
+    if folder.is_file():
+        return own(folder.parent).scenes(str(name_or_path), [folder])
+    layout, paths = _layout(folder)
+    return layout.scenes(str(name_or_path), paths)
+
+
+def labelled_split(name_or_path: str | Path, root: str | Path | None = None) -> Split:
+    """The split of a labelled set, by name or folder.
+
+    ``procedural``: 8 scenes to learn from, 8 to test on, 32 to pretrain on. ``mosd``: the task
+    mOSD-3 (``mosd``). ScanNet: as its lists say. S3DIS: Area 5 to test on. SemanticKITTI: sequence
+    08. A user's own folder: its subfolders ``learn``, ``test`` and ``unlabelled``.
+
+    Raises UserError where there is nothing to learn from or nothing to test on.
+    """
+    name = str(name_or_path)
+    if name == PROCEDURAL:
+        unlabelled = _procedural(UNLABELLED).map(without_labels)
+        return Split(_procedural(LEARN), _procedural(TEST), unlabelled)
+    folder = _place(name_or_path, root)
+    if folder.is_file():
+        raise UserError(f"{folder}: one file, expected a folder with scenes to learn and to test")
+    layout, paths = _layout(folder)
+    parts = {path: layout.part(path, folder) for path in paths}
+    learn = [path for path in paths if parts[path] == LEARN]
+    test = [path for path in paths if parts[path] == TEST]
+    if not (learn and test):
+        raise UserError(
+            f"{folder}: {len(learn)} scenes to learn from and {len(test)} to test on, expected "
+            "some of each, as its publishers split it or in subfolders learn/ and test/"
+        )
+    unlabelled = [path for path in paths if parts[path] in (LEARN, UNLABELLED)]
+    return Split(
+        layout.scenes(f"{name} learn", learn),
+        layout.scenes(f"{name} test", test),
+        layout.scenes(f"{name} unlabelled", unlabelled).map(without_labels),
     )
 
 
-def labelled_split(name: str, root: str | Path | None = None) -> Split:
-    """The labelled sets: ``mosd``."""
-    folder = _folder(name, root)
-    scenes = mosd.scenes(folder)
-    learn, test, unlabelled = (scenes.subset(part) for part in mosd.parts(folder))
-    return Split(learn, test, unlabelled.map(without_labels))
-
-
 def without_labels(cloud: Cloud) -> Cloud:
+    """The cloud as a method may see it that learns without labels."""
     return replace(cloud, label=None, instance=None)
 
 
-def _folder(name: str | Path, root: str | Path | None) -> Path:
+def _procedural(part: str) -> Scenes:
+    from pcrep.scenes import procedural
+
+    return procedural(_COUNTS[part], seed=list(_COUNTS).index(part))
+
+
+def _place(name_or_path: str | Path, root: str | Path | None) -> Path:
+    name, path = str(name_or_path), Path(name_or_path).expanduser()
     if name in FOLDERS:
-        return datafiles.find(str(name), FOLDERS[str(name)], "points", root, "give its path")
-    return Path(name)
+        return datafiles.find(
+            name, FOLDERS[name], "points", root, f"or give a path in place of the name {name}"
+        )
+    if not path.exists():
+        raise UserError(
+            f"{name}: no such file or folder, and no named set; expected a path or one of "
+            f"{', '.join([PROCEDURAL, *FOLDERS])}"
+        )
+    return path
+
+
+def _layout(folder: Path) -> tuple[Layout, list[Path]]:
+    """The layout that has files in the folder, and those."""
+    for layout in (*LAYOUTS, own(folder)):
+        if paths := layout.files(folder):
+            return layout, paths
+    raise UserError(
+        f"{folder}: holds no point clouds, expected files that end in {', '.join(SUFFIXES)}, or "
+        "the layout of mOSD, ScanNet, S3DIS or SemanticKITTI"
+    )

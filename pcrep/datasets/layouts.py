@@ -1,0 +1,88 @@
+"""How a set lies in a folder, and the layout of a user's own folder."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UserError
+from pcrep.cloud import Cloud, Scenes
+from pcrep.datasets import arrays
+from pcrep.datasets.columns import judge_labels
+from pcrep.datasets.points import SUFFIXES, load_points
+
+LEARN, TEST, UNLABELLED = "learn", "test", "unlabelled"
+# Folders of a user's set, and the part that the files in them belong to.
+PART_OF = {"learn": LEARN, "train": LEARN, "test": TEST, "val": TEST, "unlabelled": UNLABELLED}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which scenes lie on disk.
+
+    files : the scenes below a folder, one path each, in order; none if it has another layout.
+    read : the cloud of such a path.
+    title : its name.
+    part : LEARN, TEST, UNLABELLED, or None, of a path in a folder.
+    classes : what labels mean.
+    """
+
+    name: str
+    files: Callable[[Path], list[Path]]
+    read: Callable[[Path], Cloud]
+    title: Callable[[Path], str]
+    part: Callable[[Path, Path], str | None]
+    classes: tuple[str, ...] = ()
+
+    def scenes(self, name: str, paths: list[Path]) -> Scenes:
+        """Scenes of these paths; a label outside the classes is a UserError when it is read."""
+        return Scenes(
+            name,
+            tuple(self.title(path) for path in paths),
+            lambda index: judge_labels(self.read(paths[index]), self.classes),
+            self.classes,
+        )
+
+
+def own(folder: Path) -> Layout:
+    """A user's folder of files of any format, or of subfolders of them.
+
+    Labels are class indices. Their names come from a file ``classes.txt`` in the folder, one a
+    line, or from an array ``class_names`` in its first NPZ. Subfolders ``learn`` (or ``train``),
+    ``test`` (or ``val``) and ``unlabelled`` say what a scene is for.
+    """
+    return Layout("files", _files, load_points, lambda path: path.stem, _part, _classes(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    here = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+    return natural(p for p in here if p.is_file() and p.name not in ("classes.txt", "README.txt"))
+
+
+def natural(paths) -> list[Path]:
+    """Sorted by name, numbers by value: scene2 before scene10."""
+
+    def key(path: Path):
+        words = re.split(r"(\d+)", str(path))
+        return [(int(word), "") if word.isdigit() else (-1, word) for word in words]
+
+    return sorted(paths, key=key)
+
+
+def _part(path: Path, folder: Path) -> str | None:
+    inside = path.relative_to(folder).parts[:-1]
+    return next((PART_OF[name] for name in inside if name in PART_OF), None)
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    listed = folder / "classes.txt"
+    if listed.is_file():
+        try:
+            lines = listed.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{listed}: cannot be read ({error}), expected a class a line"
+            ) from None
+        return tuple(line.strip() for line in lines if line.strip())
+    first = next((path for path in _files(folder) if path.suffix.lower() == ".npz"), None)
+    return arrays.class_names(first) if first else ()

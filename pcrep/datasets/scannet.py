@@ -1,0 +1,128 @@
+"""ScanNet v2: reconstructed indoor scans (A. Dai et al., CVPR 2017).
+
+    scans/scene0000_00/scene0000_00_vh_clean_2.ply                    vertices and colours
+                       scene0000_00_vh_clean_2.labels.ply             a class number a vertex
+                       scene0000_00_vh_clean_2.0.010000.segs.json     a segment a vertex
+                       scene0000_00.aggregation.json                  the segments of an object
+
+The last three are absent in the test set. ``scannetv2_train.txt`` and ``scannetv2_val.txt``, in the
+folder or above the scans, say which scans are to learn from and to test on.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from pcrep.cloud import Cloud
+from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
+from pcrep.datasets.points import load_points
+
+# The 20 classes of the benchmark, and the number of each among the 40 of NYU.
+NYU40 = {
+    "wall": 1,
+    "floor": 2,
+    "cabinet": 3,
+    "bed": 4,
+    "chair": 5,
+    "sofa": 6,
+    "table": 7,
+    "door": 8,
+    "window": 9,
+    "bookshelf": 10,
+    "picture": 11,
+    "counter": 12,
+    "desk": 14,
+    "curtain": 16,
+    "refrigerator": 24,
+    "shower curtain": 28,
+    "toilet": 33,
+    "sink": 34,
+    "bathtub": 36,
+    "other furniture": 39,
+}
+CLASSES = tuple(NYU40)
+_MESH = "_vh_clean_2.ply"
+
+
+def files(folder: Path) -> list[Path]:
+    """The meshes in ``folder``, in its subfolders or in those of ``scans`` and ``scans_test``."""
+    patterns = ("", "*/", "scans/*/", "scans_test/*/")
+    return natural({path for p in patterns for path in folder.glob(f"{p}*{_MESH}")})
+
+
+def title(path: Path) -> str:
+    return path.name.removesuffix(_MESH)
+
+
+def scan(path: Path) -> Cloud:
+    """The vertices of a scan, z up, metres.
+
+    ``segment`` is ScanNet's own over-segmentation, ``instance`` the annotated object, ``label`` an
+    index of ``CLASSES``, -1 for other of NYU's classes: each where its file is there.
+    """
+    cloud, stem = load_points(path), path.name.removesuffix(".ply")
+    labels = path.with_name(f"{stem}.labels.ply")
+    if labels.is_file():
+        cloud = replace(cloud, label=_labels(labels, len(cloud)))
+    segments = next(iter(sorted(path.parent.glob(f"{stem}.*.segs.json"))), None)
+    if segments is None:
+        return cloud
+    numbers = _segments(segments, len(cloud))
+    objects = next(iter(sorted(path.parent.glob(f"{title(path)}*.aggregation.json"))), None)
+    if objects is not None:
+        cloud = replace(cloud, instance=_instances(objects, numbers))
+    return replace(cloud, segment=np.unique(numbers, return_inverse=True)[1].astype(np.int64))
+
+
+def _labels(path: Path, count: int) -> np.ndarray:
+    numbers = load_points(path).label
+    if numbers is None or len(numbers) != count:
+        found = "no label" if numbers is None else f"{len(numbers)} points"
+        raise UserError(f"{path}: has {found}, expected a label for each of {count} vertices")
+    table = np.full(max(41, numbers.max() + 1), -1)
+    table[list(NYU40.values())] = np.arange(len(NYU40))
+    return table[numbers]
+
+
+def _segments(path: Path, count: int) -> np.ndarray:
+    numbers = np.asarray(_json(path, "segIndices"), np.int64)
+    if len(numbers) != count:
+        raise UserError(
+            f"{path}: holds {len(numbers)} segment numbers, expected {count}, one a vertex"
+        )
+    return numbers
+
+
+def _instances(path: Path, segments: np.ndarray) -> np.ndarray:
+    instance = np.full(len(segments), -1, np.int64)
+    for group in _json(path, "segGroups"):
+        instance[np.isin(segments, group["segments"])] = group["objectId"]
+    return instance
+
+
+def _json(path: Path, key: str) -> list:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error!r}), expected JSON with {key}; get it again"
+        ) from None
+
+
+def part(path: Path, folder: Path) -> str | None:
+    """As the lists beside the scans say; what is in neither is to pretrain on."""
+    for name, part_of in (("scannetv2_train.txt", LEARN), ("scannetv2_val.txt", TEST)):
+        if title(path) in _listed(name, folder):
+            return part_of
+    return UNLABELLED
+
+
+def _listed(name: str, folder: Path) -> frozenset[str]:
+    place = next((p / name for p in (folder, folder.parent) if (p / name).is_file()), None)
+    return frozenset(place.read_text(encoding="utf-8").split()) if place else frozenset()
+
+
+LAYOUT = Layout("scannet", files, scan, title, part, CLASSES)

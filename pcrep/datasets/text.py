@@ -1,0 +1,114 @@
+"""Points as lines of numbers: XYZ, PTS, the rooms of S3DIS, CSV."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from pcrep.datasets.columns import Columns, judge_count, select
+
+CHUNK = 1_000_000  # lines read at once
+# What columns are where no first line names them. Seven are in the order of PTS.
+USUAL = {
+    3: ("x", "y", "z"),
+    4: ("x", "y", "z", "intensity"),
+    6: ("x", "y", "z", "r", "g", "b"),
+    7: ("x", "y", "z", "intensity", "r", "g", "b"),
+}
+
+
+def read(path: Path, max_points: int) -> Columns:
+    """Columns of a text file, separated by spaces, tabs, commas or semicolons.
+
+    A first line may name them (``x y z r g b label``, also after ``#`` or ``//``) or hold the
+    number of points, as in PTS.
+    """
+    skip, names, declared, first = _start(path)
+    separator = next((mark for mark in ",;" if mark in first), r"\s+")
+    width = len(_numbers(first))
+    names = names or USUAL.get(width)
+    if names is None or len(names) != width:
+        raise UserError(
+            f"{path}: {width} columns, expected 3 (x y z), 4 (and intensity), 6 (x y z r g b) or 7 "
+            "(x y z intensity r g b); name others in a first line, such as: x y z r g b label"
+        )
+    if declared is not None:
+        judge_count(declared, path, max_points)
+    values = _values(path, skip, separator, width, max_points)
+    if declared not in (None, len(values)):
+        raise UserError(
+            f"{path}: holds {len(values)} points, expected {declared} from its first line; it is "
+            "cut off or of several parts"
+        )
+    arrays = {name: values[:, column] for column, name in enumerate(names)}
+    return select(arrays, path)
+
+
+def _start(path: Path) -> tuple[int, tuple[str, ...] | None, int | None, str]:
+    """Lines to skip, names of columns, number of points, and the first line of numbers."""
+    names, declared = None, None
+    with path.open("rb") as file:
+        for skip in range(100):
+            raw = file.readline(1 << 16)
+            if not raw:
+                raise UserError(f"{path}: holds no points, expected lines of numbers")
+            if b"\0" in raw:
+                raise UserError(
+                    f"{path}: holds binary data, expected lines of numbers; give it the suffix of "
+                    "its format"
+                )
+            line = raw.decode("utf-8", "replace").strip()
+            try:
+                numbers = _numbers(line)
+            except ValueError:
+                names = tuple(word.strip('"').lower() for word in _words(line.lstrip("#/")))
+                continue
+            if len(numbers) == 1 and numbers[0].is_integer():
+                declared = int(numbers[0])
+            elif numbers:
+                return skip, names, declared, line
+    raise UserError(f"{path}: no line of numbers among the first 100, expected x y z ...")
+
+
+def _words(line: str) -> list[str]:
+    return [word for word in re.split(r"[\s,;]+", line) if word]
+
+
+def _numbers(line: str) -> list[float]:
+    return [float(word) for word in _words(line)]
+
+
+def _values(path: Path, skip: int, separator: str, width: int, max_points: int) -> np.ndarray:
+    parts, count = [], 0
+    try:
+        lines = pd.read_csv(
+            path,
+            sep=separator,
+            header=None,
+            names=range(width),
+            index_col=False,
+            skiprows=skip,
+            dtype=np.float64,
+            chunksize=CHUNK,
+            on_bad_lines="error",
+        )
+        for chunk in lines:
+            count += len(chunk)
+            judge_count(count, path, max_points)
+            parts.append(chunk.to_numpy())
+    except UserError:
+        raise
+    except ValueError as error:  # pandas' ParserError is one
+        raise UserError(
+            f"{path}: {' '.join(str(error).split())}; expected {width} numbers a line"
+        ) from None
+    values = np.concatenate(parts)
+    short = np.isnan(values[:, -1]) & (width > 3)  # x y z may be NaN, what follows may not
+    if short.any():
+        raise UserError(
+            f"{path}: point {int(short.argmax())} has no number in column {width}, expected "
+            f"{width} numbers a line; the file is cut off or has another column there"
+        )
+    return values
