@@ -63,7 +63,7 @@ class SceneBatches:
     """
 
     def __init__(self, scenes: Scenes, voxel: float):
-        thinned = keep(scenes.map(lambda cloud: thin(cloud, voxel / 2)))
+        thinned = keep(scenes.map(lambda cloud: thin(cloud, voxel)))
         bar = tqdm(thinned, desc="read scenes", unit="scene", delay=2, leave=False)
         shows = [bool(foreground(cloud).any()) for cloud in bar]
         if not any(shows):

@@ -67,7 +67,7 @@ class ContrastiveSceneContexts(Objective):
 
     Departures: a pair at the same height belongs to the upper half, where the released code drops
     it; the mean is over the anchors that have negatives in a part (A_p), where there an empty part
-    counts as a loss of zero; and 1,024 pairs a scene instead of 4,096, for scenes of a few thousand
+    counts as a loss of zero; and 512 pairs a scene instead of 4,096, for scenes of a few thousand
     voxels and a loss that holds all pairs.
 
     Parameters
@@ -82,7 +82,7 @@ class ContrastiveSceneContexts(Objective):
         self,
         encoder: SparseUNet,
         config: PretrainingConfig | None = None,
-        pairs: int = 1024,
+        pairs: int = 512,
         radii: tuple[float, float] = (2.0, 20.0),
         temperature: float = 0.4,
     ):

@@ -114,14 +114,15 @@ def correspond(a: View, b: View, points: int) -> Tensor:
     return place[a.first]
 
 
-def thin(cloud: Cloud, size: float) -> Cloud:
-    """The first point of each cube of edge ``size`` metres, with all that is known of it.
+def thin(cloud: Cloud, voxel: float) -> Cloud:
+    """The first point of each cube of half a voxel, with all that is known of it.
 
-    For views with voxels of twice the size. Segments keep their numbers, also those that lost all points.
+    So a voxel averages over about four points of a surface. Segments keep their numbers, also those
+    that lost all points.
     """
-    check_extent(cloud, 2 * size)
+    check_extent(cloud, voxel)
     points = torch.from_numpy(cloud.coords - cloud.coords.min(0))
-    return cloud.take(np.sort(voxelize(points, size).first.numpy()))
+    return cloud.take(np.sort(voxelize(points, voxel / 2).first.numpy()))
 
 
 def check_extent(cloud: Cloud, voxel: float) -> None:
