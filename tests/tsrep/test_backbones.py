@@ -233,11 +233,13 @@ def norm(x, weight, bias):
 
 
 def turned(x, position):
-    """Pairs (i, i + n / 2) as complex numbers, turned by ``position`` radians at falling speeds."""
-    half = len(x) // 2
-    pairs = x[:half] + 1j * x[half:]
-    pairs = pairs * np.exp(1j * position * 10000.0 ** (-np.arange(half) / half))
-    return np.concatenate([pairs.real, pairs.imag])
+    """Pairs of neighbours turned by ``position`` radians, at falling speeds, as 2 x 2 matrices."""
+    y = np.zeros_like(x)
+    for i in range(0, len(x), 2):
+        angle = position * 10000.0 ** (-i / len(x))
+        cos, sin = np.cos(angle), np.sin(angle)
+        y[i : i + 2] = np.array([[cos, -sin], [sin, cos]]) @ x[i : i + 2]
+    return y
 
 
 def transformer(encoder, x):
@@ -348,6 +350,16 @@ def test_missing_steps_behind_the_end_change_nothing(name):
     longer = torch.cat([x, torch.full((2, 12, 3), torch.nan)], 1)  # 12: whole patches
     with torch.no_grad():
         torch.testing.assert_close(encoder(longer)[:, :24], encoder(x))
+
+
+@pytest.mark.parametrize("steps", [3, 23, 24])
+@pytest.mark.parametrize("name", ["transformer, patches", "transformer, overlapping"])
+def test_patches_are_the_vectors_of_their_last_steps(name, steps):
+    encoder = backbone(name)
+    x = series(2, steps, 3)
+    with torch.no_grad():
+        z, patches = encoder(x), encoder.of_patches(x)
+    assert torch.equal(patches, z[:, (steps - 1) % encoder.stride :: encoder.stride])
 
 
 def test_dropout_only_in_training():

@@ -104,7 +104,15 @@ class Transformer(nn.Module):
 
     def body(self, seen: Tensor, memory: Memory | None = None) -> Tensor:
         """The layers after ``embed``, (B, T, C + 1) -> (B, T, D)."""
-        steps = seen.shape[1]
+        y = self.attended(seen, memory)
+        return y.repeat_interleave(self.stride, 1)[:, -seen.shape[1] :] if self.stride > 1 else y
+
+    def of_patches(self, x: Tensor) -> Tensor:
+        """One vector a patch, (B, T, C) -> (B, N, D): ``forward`` without the repetition."""
+        return self.attended(self.embed(x))
+
+    def attended(self, seen: Tensor, memory: Memory | None = None) -> Tensor:
+        """(B, T, C + 1) -> (B, N, D)."""
         y, known = self.tokens(seen, memory)
         past = None if memory is None else memory.get(self)
         first = 0 if past is None else past.shape[1]
@@ -116,8 +124,7 @@ class Transformer(nn.Module):
         mask = self.visible(y.shape[1], known)
         for layer in self.layers:
             y = layer(y, turn, mask, self.causal and mask is None, memory)
-        y = self.norm(y)
-        return y.repeat_interleave(self.stride, 1)[:, -steps:] if self.stride > 1 else y
+        return self.norm(y)
 
     def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
         return self.body(self.embed(x), memory)
@@ -169,7 +176,7 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        turn: tuple[Tensor, Tensor] | None,
+        turn: Tensor | None,
         mask: Tensor | None,
         causal: bool,
         memory: Memory | None,
@@ -180,15 +187,15 @@ class Layer(nn.Module):
     def attend(
         self,
         x: Tensor,
-        turn: tuple[Tensor, Tensor] | None,
+        turn: Tensor | None,
         mask: Tensor | None,
         causal: bool,
         memory: Memory | None,
     ) -> Tensor:
-        heads = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, N, 3, heads, D / heads)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)
-        if turn is not None:
-            q, k = rotated(q, turn), rotated(k, turn)
+        # (B, N, 3, heads, D / heads)
+        heads = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        qk, v = heads[:, :, :2], heads[:, :, 2].transpose(1, 2)
+        q, k = (qk if turn is None else rotated(qk, turn)).permute(2, 0, 3, 1, 4)
         if memory is not None:
             pair = torch.stack([k, v])
             pair = torch.cat([memory[self], pair], -2) if self in memory else pair
@@ -198,16 +205,16 @@ class Layer(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
 
-def rotation(first: int, count: int, dim: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (count, dim / 2) of positions ``first`` on (Su et al. 2021, eq. 15)."""
+def rotation(first: int, count: int, dim: int, like: Tensor) -> Tensor:
+    """``exp(i t w_d)`` (count, 1, 1, dim / 2) of positions t from ``first`` (Su et al., eq. 15)."""
     steps = torch.arange(first, first + count, device=like.device, dtype=torch.float64)
     speeds = 1e4 ** -(torch.arange(0, dim, 2, device=like.device, dtype=torch.float64) / dim)
-    angles = steps[:, None] * speeds
-    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+    angles = (steps[:, None] * speeds)[:, None, None]
+    turn = torch.polar(torch.ones_like(angles), angles)
+    return turn if like.dtype == torch.float64 else turn.to(torch.complex64)
 
 
-def rotated(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """(.., N, dim), each pair (i, i + dim / 2) turned by its position's angle."""
-    cos, sin = turn
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+def rotated(x: Tensor, turn: Tensor) -> Tensor:
+    """(B, N, .., dim), each pair of neighbours a complex number, turned by its position's angle."""
+    pairs = x.to(turn.real.dtype).unflatten(-1, (-1, 2))  # half precision has no complex numbers
+    return torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2).to(x.dtype)
