@@ -31,11 +31,11 @@ class FACConfig:
 
     sampler: Literal["random", "size-balanced", "plane-removed", "objectness"] = "objectness"
     """How anchors' segments are drawn; "random" takes any point, foreground or not (ablation)."""
-    segments: int = 16
+    anchor_segments: int = 16
     """Draws of a segment in each scene."""
-    points: int = 8
+    anchor_points: int = 8
     """Voxels of each drawn segment, in either view."""
-    least: int = 4
+    least_voxels: int = 4
     """A segment with fewer voxels in either view is dropped."""
     regional_weight: float = 1.0
     """Weight of the regional grouping contrast [alpha]."""
@@ -43,7 +43,7 @@ class FACConfig:
     """Weight of the feature contrast [beta]."""
     temperature: float = 0.1
     """Of both contrasts."""
-    neighbours: int = 16
+    top_k: int = 16
     """Most similar foreground voxels that are an anchor's positives in the feature contrast [k]."""
     softness: float = 0.0
     """Above 0, these are chosen softly, with gradient, over so wide a band of cosines."""
@@ -53,7 +53,7 @@ class FACConfig:
     """Of the key's moving average; 0 makes the key the query without gradient (ablation)."""
 
     def __post_init__(self) -> None:
-        for name in ("segments", "points", "least", "neighbours"):
+        for name in ("anchor_segments", "anchor_points", "least_voxels", "top_k"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: found {getattr(self, name)}, expected at least 1")
         for name in ("regional_weight", "feature_weight", "softness"):
@@ -152,7 +152,7 @@ class FAC(Objective):
             torch.cat([anchors, keys]),
             (row, torch.cat([row, torch.full_like(row, -1)])),
             background,
-            self.fac.neighbours,
+            self.fac.top_k,
             self.fac.temperature,
             self.fac.softness,
         )
@@ -183,8 +183,8 @@ def draw(views: Views, fac: FACConfig) -> Sample:
     )
     is_foreground = torch.cat([torch.from_numpy(foreground(c)) for c in views.clouds])
     is_foreground = is_foreground.to(views.segment.device)
-    drawn = draw_anchors(views, weights, fac.segments, fac.points, fac.least)
-    numbers = torch.bincount(drawn.scene, minlength=len(views.clouds)) * fac.points
+    drawn = draw_anchors(views, weights, fac.anchor_segments, fac.anchor_points, fac.least_voxels)
+    numbers = torch.bincount(drawn.scene, minlength=len(views.clouds)) * fac.anchor_points
     behind = ~is_foreground & (views.segment >= 0)
     background = []
     for view in (views.a, views.b):
@@ -194,7 +194,7 @@ def draw(views: Views, fac: FACConfig) -> Sample:
     return Sample(
         anchors,
         drawn.b.flatten(),
-        drawn.segment.repeat_interleave(fac.points),
+        drawn.segment.repeat_interleave(fac.anchor_points),
         is_foreground[views.a.first[anchors]],
         *background,
         views.segment[views.b.first[background[1]]],

@@ -31,7 +31,7 @@ SMALL = UNetConfig(
     decoder_blocks=(1, 1),
 )
 CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05, points=400))
-OWN = FACConfig(segments=4, points=3, least=2, neighbours=5, momentum=0.9)
+OWN = FACConfig(anchor_segments=4, anchor_points=3, least_voxels=2, top_k=5, momentum=0.9)
 CLOUDS = tuple(segmented(seed) for seed in range(4))
 
 
@@ -166,7 +166,7 @@ def test_what_a_step_contrasts():
     """Anchors on objects; as much background as anchors, none of it on objects or unsegmented."""
     views = draw_views(CLOUDS, CONFIG.views, seed=0)
     sample = draw(views, OWN)
-    assert len(sample.anchors) == len(sample.keys) == 4 * OWN.segments * OWN.points
+    assert len(sample.anchors) == len(sample.keys) == 4 * OWN.anchor_segments * OWN.anchor_points
     assert len(sample.background_a) == len(sample.background_b) == len(sample.anchors)
     label = torch.from_numpy(np.concatenate([cloud.label for cloud in views.clouds]))
     assert (label[views.a.first[sample.anchors]] > 0).all()
@@ -176,7 +176,7 @@ def test_what_a_step_contrasts():
         points = view.first[voxels]
         assert (label[points] == 0).all() and (views.segment[points] >= 0).all()
     assert sample.foreground.all()
-    everywhere = draw(views, replace(OWN, sampler="random", segments=100))
+    everywhere = draw(views, replace(OWN, sampler="random", anchor_segments=100))
     share = (label[views.a.first[everywhere.anchors]] > 0).double().mean()
     assert share.item() == pytest.approx((label > 0).double().mean().item(), abs=0.12)
     assert torch.equal(everywhere.foreground, label[views.a.first[everywhere.anchors]] > 0)
@@ -201,7 +201,7 @@ def expected_loss(method, views, sample):
         other = sample.anchors[sample.anchors != sample.anchors[i]]
         pool = torch.cat([f[0][other], f[1][sample.keys]])
         negative = torch.cat([f[0][sample.background_a], f[1][sample.background_b]])
-        p = torch.exp((pool @ me).topk(fac.neighbours).values / fac.temperature)
+        p = torch.exp((pool @ me).topk(fac.top_k).values / fac.temperature)
         n = torch.exp(negative @ me / fac.temperature).sum()
         feature += -torch.log(p / (p + n)).mean() / count
     return regional, feature
@@ -275,7 +275,7 @@ def test_ablations_train(changes, losses):
 def test_the_order_of_scenes_and_of_points_does_not_matter():
     """With views that change nothing and every voxel drawn often, only the draws differ."""
     config = replace(CONFIG, views=replace(CONFIG.views, augment=AugmentConfig.off()))
-    method = made(replace(OWN, segments=60, points=20, neighbours=200), config).eval()
+    method = made(replace(OWN, anchor_segments=60, anchor_points=20, top_k=200), config).eval()
     order = np.random.default_rng(0).permutation(len(CLOUDS[0]))
     shuffled = CLOUDS[0].take(np.concatenate([[0], order[order > 0]]))  # the origin stays
     found = []
@@ -323,7 +323,7 @@ def test_scenes_without_foreground_are_left_out_with_a_warning():
 
 
 def test_crops_without_a_common_segment_are_a_step_of_no_loss():
-    method = made(replace(OWN, least=10_000))
+    method = made(replace(OWN, least_voxels=10_000))
     found = method.loss(Batch(CLOUDS[:2]), "encoder")["loss"]
     assert found == 0
     found.backward()
@@ -332,8 +332,8 @@ def test_crops_without_a_common_segment_are_a_step_of_no_loss():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"segments": 0},
-        {"neighbours": 0},
+        {"anchor_segments": 0},
+        {"top_k": 0},
         {"temperature": 0.0},
         {"momentum": 1.5},
         {"softness": -1.0},

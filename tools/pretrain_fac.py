@@ -1,0 +1,176 @@
+"""Pretrain FAC, or one of its rivals, on point clouds without labels.
+
+    python tools/pretrain_fac.py --data mosd --output runs/fac
+    python tools/pretrain_fac.py --data my_scans/ --output runs/mine --seeds 0 --voxel 0.03
+    python tools/pretrain_fac.py --data mosd --method segcontrast --output runs/segcontrast
+    python tools/pretrain_fac.py --data mosd --output runs/fac --resume
+    torchrun --nproc-per-node 2 tools/pretrain_fac.py --data mosd --output runs/two
+
+Scenes are turned upright, cut into segments and searched for foreground once; the results stay in
+the user cache. The run folder ends with result.json and with encoder.safetensors of the first seed,
+for tools/finetune_segmentation.py and tools/embed.py. Where the data has labels and a split, a
+linear probe on the frozen encoder stands in result.json beside that of the untrained encoder.
+"""
+
+import copy
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from common.config import run_tool
+from common.distributed import launched_rank
+from common.errors import UserError
+from common.runs import Run, write_atomically, write_json
+from common.training import Training, fit
+from common.weights import FILE
+from pcrep import evaluation
+from pcrep.batches import keep
+from pcrep.cache import preprocessed
+from pcrep.cloud import Scenes
+from pcrep.datasets import Split, labelled_split, load_scenes
+from pcrep.evaluation import ProbeConfig
+from pcrep.fac import FAC, FACConfig
+from pcrep.planes import upright
+from pcrep.preparation import PrepareConfig, prepare
+from pcrep.pretraining import Objective, PretrainingConfig, SceneBatches
+from pcrep.rivals import ContrastiveSceneContexts, PointContrast, SegContrast
+from pcrep.unet import SparseUNet, UNetConfig, res16unet, save_encoder
+
+RIVALS = {
+    "pointcontrast": PointContrast,
+    "csc": ContrastiveSceneContexts,
+    "segcontrast": SegContrast,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str
+    """A named set, a folder of point clouds or a file; see pcrep.datasets.load_scenes."""
+    output: Path
+    """Folder of the run."""
+    method: Literal["fac", "pointcontrast", "csc", "segcontrast"] = "fac"
+    """What to minimise; a rival has the same network, views, optimiser and steps."""
+    network: str = "small"
+    """small, or a Res16UNet such as 34C."""
+    data_root: Path | None = None
+    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One encoder is trained for each."""
+    resume: bool = False
+    """Continue the run that the output folder holds."""
+    pretraining: PretrainingConfig = PretrainingConfig()
+    fac: FACConfig = FACConfig()
+    probe: ProbeConfig = ProbeConfig()
+    training: Training = field(
+        default_factory=lambda: Training(epochs=1_000_000, max_steps=150, batch_size=4)
+    )
+
+
+def main(config: Config) -> None:
+    scenes, split = load(config)
+    run = Run(config.output, config, config.resume)
+    unfinished = run.unfinished(config.seeds)
+    if unfinished:
+        data = batches(config, scenes)
+    for seed in unfinished:
+        encoder, untrained, seconds = train(config, data, seed, run.seed_folder(seed))
+        if launched_rank() == 0:  # a follower under torchrun trains along and writes nothing
+            save_encoder(run.seed_folder(seed) / FILE, encoder)
+            result = {} if split is None else probes(config, split, encoder, untrained, seed)
+            run.add(seed, {**result, "timing": {"train_s": seconds}})
+    if launched_rank():
+        return
+    first = run.seed_folder(config.seeds[0]) / FILE
+    write_atomically(run.output / FILE, lambda file: file.write(first.read_bytes()))
+    result = summary(config, split, run.results(config.seeds))
+    write_json(run.output / "result.json", result)
+    if split is not None:
+        print(evaluation.table(result))
+    print(run.output / "result.json")
+
+
+def load(config: Config) -> tuple[Scenes, Split | None]:
+    """The scenes to learn from, and the split with labels where there is one.
+
+    UserError, before anything is written, where the data or an option is amiss.
+    """
+    if not config.seeds:
+        raise UserError("seeds: found none, expected at least one")
+    network(config)
+    scenes = load_scenes(config.data, config.data_root)
+    try:
+        split = labelled_split(config.data, config.data_root)
+    except UserError:  # nothing to test on: all of it is to learn from
+        return scenes, None
+    learn, test = (keep(part.map(upright)) for part in (split.learn, split.test))
+    return split.unlabelled, Split(learn, test, split.unlabelled)
+
+
+def network(config: Config) -> SparseUNet:
+    """An encoder with weights drawn from torch's random numbers."""
+    if config.network == "small":
+        return SparseUNet(UNetConfig(in_channels=4))
+    return SparseUNet(res16unet(config.network, in_channels=4))
+
+
+def batches(config: Config, scenes: Scenes) -> SceneBatches:
+    prepared = preprocessed(scenes, prepare, PrepareConfig())
+    return SceneBatches(prepared, config.pretraining.views.voxel)
+
+
+def train(
+    config: Config, data: SceneBatches, seed: int, folder: Path
+) -> tuple[SparseUNet, SparseUNet, float]:
+    """The trained encoder, the same before training, and the seconds."""
+    torch.manual_seed(seed)
+    encoder = network(config)
+    encoder.voxel = config.pretraining.views.voxel
+    untrained = copy.deepcopy(encoder)
+    method: Objective
+    if config.method == "fac":
+        method = FAC(encoder, config.pretraining, config.fac)
+    else:
+        method = RIVALS[config.method](encoder, config.pretraining)
+    started = time.perf_counter()
+    fit(method, data, config.training, seed, folder, config.resume)
+    return method.encoder, untrained, time.perf_counter() - started
+
+
+def probes(
+    config: Config, split: Split, encoder: SparseUNet, untrained: SparseUNet, seed: int
+) -> dict[str, Any]:
+    """A linear probe of the encoder, and of the same before training."""
+
+    def probe(frozen: SparseUNet) -> dict[str, Any]:
+        voxel = config.pretraining.views.voxel
+        return evaluation.probe(
+            frozen.cpu(), split.learn, split.test, voxel, "linear", config.probe, seed
+        )
+
+    return {**probe(encoder), "controls": {"random_encoder_probe": probe(untrained)}}
+
+
+def summary(config: Config, split: Split | None, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """``result.json``: means over seeds, beside the untrained encoder where there are labels."""
+    found: dict[str, Any] = {
+        "task": "pretraining",
+        "data": config.data,
+        "method": config.method,
+        "seeds": list(config.seeds),
+    }
+    if split is not None:
+        untrained = [result["controls"]["random_encoder_probe"] for result in results]
+        found |= {
+            "mode": "linear",
+            **evaluation.over_seeds(results),
+            "controls": {"random_encoder_probe": evaluation.over_seeds(untrained)},
+        }
+    return found | {"timing": {"train_s": sum(r["timing"]["train_s"] for r in results)}}
+
+
+if __name__ == "__main__":
+    run_tool(main, Config)
