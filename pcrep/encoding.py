@@ -36,6 +36,14 @@ def network_input(
     return x, voxels.point_to_voxel.to(device)
 
 
+def voxel_size(encoder: nn.Module, wanted: float | None = None) -> float:
+    """Edge of a voxel, metres: what is wanted, or the encoder was trained on, or else 1.5 cm."""
+    size = wanted if wanted is not None else getattr(encoder, "voxel", None) or 0.015
+    if not 0 < size < float("inf"):
+        raise UserError(f"voxel: found {size}, expected metres above 0")
+    return size
+
+
 def check_encoder(encoder: nn.Module, where: str = "the encoder") -> None:
     """Raise a UserError where an encoder does not read :meth:`pcrep.cloud.Cloud.inputs`."""
     if encoder.in_channels != 4:

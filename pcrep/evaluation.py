@@ -16,7 +16,7 @@ from tqdm import tqdm
 from common.classifiers import Classifier, knn_probe, linear_probe
 from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
-from pcrep.encoding import encode
+from pcrep.encoding import encode, voxel_size
 
 ProbeName = Literal["linear", "knn"]
 PROBES: dict[str, Callable[..., Classifier]] = {"linear": linear_probe, "knn": knn_probe}
@@ -70,23 +70,26 @@ def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, A
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """A classifier of frozen per-point features."""
+    """How many labelled points a probe of frozen features learns from."""
 
-    points: int = 1000
-    """Labelled points to learn from in each scene, at most."""
-    most: int = 10_000
-    """Labelled points to learn from in all."""
+    probe_points: int = 1000
+    """In each scene, at most."""
+    probe_most: int = 10_000
+    """In all, at most."""
 
     def __post_init__(self) -> None:
-        if self.points < 1 or self.most < 1:
-            raise UserError(f"points {self.points}, most {self.most}: expected at least 1")
+        if self.probe_points < 1 or self.probe_most < 1:
+            raise UserError(
+                f"probe_points {self.probe_points}, probe_most {self.probe_most}: expected at "
+                "least 1"
+            )
 
 
 def probe(
     encoder: nn.Module,
     learn: Scenes,
     test: Scenes,
-    voxel: float,
+    voxel: float | None = None,
     name: ProbeName = "linear",
     config: ProbeConfig | None = None,
     seed: int = 0,
@@ -95,13 +98,14 @@ def probe(
 
     name : ``linear``, a logistic regression on standardised features, or ``knn``, both of
     :mod:`common.classifiers`, their parameter chosen on the points of ``learn``. The same points of
-    a scene are drawn for every encoder with the same seed. ``voxel``: metres.
+    a scene are drawn for every encoder with the same seed.
+    voxel : metres; what the encoder was trained on, or else 0.015.
     """
-    config = config or ProbeConfig()
+    config, voxel = config or ProbeConfig(), voxel_size(encoder, voxel)
     rows = _labelled_features(encoder, learn, voxel, config, seed)
     x, y = (np.concatenate(parts) for parts in rows)
-    if len(x) > config.most:
-        kept = np.sort(np.random.default_rng(seed).choice(len(x), config.most, replace=False))
+    if len(x) > config.probe_most:
+        kept = np.sort(np.random.default_rng(seed).choice(len(x), config.probe_most, replace=False))
         x, y = x[kept], y[kept]
     present = np.unique(y)
     if len(present) < 2:
@@ -123,9 +127,9 @@ def _labelled_features(
     features, labels = [], []
     for index, cloud in enumerate(tqdm(scenes, desc="encode", unit="scene", delay=2, leave=False)):
         known = np.flatnonzero(cloud.label >= 0)
-        if len(known) > config.points:
+        if len(known) > config.probe_points:
             random = np.random.default_rng((seed, index))
-            known = np.sort(random.choice(known, config.points, replace=False))
+            known = np.sort(random.choice(known, config.probe_points, replace=False))
         voxels, point_to_voxel = encode(encoder, cloud, voxel)
         features.append(voxels[point_to_voxel[known]])
         labels.append(cloud.label[known])
@@ -143,3 +147,16 @@ def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             name: fmean(result["iou"].get(name, 0.0) for result in results) for name in classes
         },
     }
+
+
+def table(result: dict[str, Any]) -> str:
+    """``result.json`` of a segmentation as text: a row a system, IoU in per cent."""
+    systems = {result["mode"]: result, **result["controls"]}
+    classes = list(result["iou"])
+    width = max(len(name) for name in (*classes, "mIoU")) + 2
+    lines = [f"{'IoU, %':<24}" + "".join(f"{name:>{width}}" for name in (*classes, "mIoU"))]
+    for name, found in systems.items():
+        numbers = [*(found["iou"].get(c, float("nan")) for c in classes), found["miou"]]
+        cells = "".join(f"{100 * value:>{width}.1f}" for value in numbers)
+        lines.append(f"{name:<24}{cells}  +- {100 * found['miou_std']:.1f}")
+    return "\n".join(lines)

@@ -7,7 +7,8 @@ which ones are labelled is drawn anew for each seed, see :func:`choose_scenes`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from common import weights
 from common.errors import UserError
 from common.training import Phase
 from pcrep.augment import AugmentConfig, augment
 from pcrep.batches import Batch
 from pcrep.cloud import Cloud, Scenes
-from pcrep.encoding import check_encoder, encode, network_input
-from pcrep.unet import SparseUNet
+from pcrep.encoding import check_encoder, encode, network_input, voxel_size
+from pcrep.unet import SparseUNet, UNetConfig
 
 
 def light() -> AugmentConfig:
@@ -33,8 +35,8 @@ def light() -> AugmentConfig:
 class SegmentationConfig:
     """How a segmenter is trained."""
 
-    voxel: float = 0.015
-    """Edge of a voxel, metres."""
+    voxel: float | None = None
+    """Edge of a voxel, metres; what the encoder was trained on, or else 0.015."""
     points: int = 20_000
     """Most points of a scene that a step looks at, drawn anew each step."""
     lr: float = 3e-3
@@ -44,10 +46,10 @@ class SegmentationConfig:
     augment: AugmentConfig = field(default_factory=light)
 
     def __post_init__(self) -> None:
-        if not 0 < self.voxel < float("inf") or self.points < 1 or not self.lr > 0:
+        if self.points < 1 or not self.lr > 0 or self.weight_decay < 0:
             raise UserError(
-                f"voxel {self.voxel}, points {self.points}, lr {self.lr}: expected metres above 0, "
-                "at least 1 point, more than 0"
+                f"points {self.points}, lr {self.lr}, weight_decay {self.weight_decay}: expected "
+                "at least 1, above 0, at least 0"
             )
 
 
@@ -81,6 +83,7 @@ class Segmenter(nn.Module):
         super().__init__()
         check_encoder(encoder)
         self.config = config or SegmentationConfig()
+        self.voxel = voxel_size(encoder, self.config.voxel)
         self.encoder, self.head = encoder, nn.Linear(encoder.dim, classes)
 
     def phases(self) -> list[Phase]:
@@ -93,7 +96,7 @@ class Segmenter(nn.Module):
         seed = int(torch.randint(1 << 31, ()))  # fit sets torch's state by (seed, step) alone
         clouds = [self._view(cloud, (seed, i)) for i, cloud in enumerate(batch.clouds)]
         device = self.head.weight.device
-        x, point_to_voxel = network_input(clouds, self.config.voxel, device)
+        x, point_to_voxel = network_input(clouds, self.voxel, device)
         label = torch.from_numpy(np.concatenate([c.label for c in clouds])).to(device)
         known = label >= 0
         scores = self.head(self.encoder(x).features)[point_to_voxel[known]]
@@ -106,7 +109,7 @@ class Segmenter(nn.Module):
 
     def predict(self, cloud: Cloud) -> np.ndarray:
         """Class (N,) int64 of each point."""
-        features, point_to_voxel = encode(self.encoder, cloud, self.config.voxel)
+        features, point_to_voxel = encode(self.encoder, cloud, self.voxel)
         weight, bias = (p.detach().cpu().numpy() for p in (self.head.weight, self.head.bias))
         return (features @ weight.T + bias).argmax(1)[point_to_voxel]
 
@@ -170,3 +173,34 @@ def with_few_labels(scenes: Scenes, fraction: float, seed: int) -> Scenes:
         return replace(cloud, label=label)
 
     return scenes if fraction == 1 else replace(scenes, read=read)
+
+
+def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str]) -> None:
+    """Write the weights of encoder and head, voxel size and names of classes: safetensors."""
+    config = {
+        "network": asdict(segmenter.encoder.config),
+        "voxel": segmenter.voxel,
+        "classes": list(classes),
+    }
+    weights.save_encoder(path, segmenter, Segmenter.__name__, config)
+
+
+def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
+    """What :func:`save_segmenter` wrote, on the CPU, in evaluation mode; and the classes' names.
+
+    Raises
+    ------
+    UserError
+        Nothing there, a damaged file, or something else than a segmenter.
+    """
+    kind, config, tensors = weights.read_encoder(path)
+    if kind != Segmenter.__name__:
+        raise UserError(f"{path}: holds a {kind}, expected a {Segmenter.__name__}")
+    network = {n: tuple(v) if isinstance(v, list) else v for n, v in config["network"].items()}
+    segmenter = Segmenter(
+        SparseUNet(UNetConfig(**network)),
+        len(config["classes"]),
+        SegmentationConfig(voxel=config["voxel"]),
+    )
+    weights.load_into(segmenter, tensors, path)
+    return segmenter.eval(), tuple(config["classes"])

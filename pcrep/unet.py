@@ -88,7 +88,13 @@ class SparseUNet(nn.Module):
 
     ``forward`` takes a :class:`SparseTensor` (N, in_channels) and returns one (N, dim) on the same
     voxels. The engine is the input's; weights do not depend on it.
+
+    Attributes
+    ----------
+    voxel : edge of the voxels that it was trained on, metres, or None; kept with the weights.
     """
+
+    voxel: float | None = None
 
     def __init__(self, config: UNetConfig | None = None):
         super().__init__()
@@ -160,8 +166,9 @@ def _blocks(in_channels: int, channels: int, count: int) -> nn.Sequential:
 
 
 def save_encoder(path: str | Path, encoder: SparseUNet) -> None:
-    """Write weights and configuration to a safetensors file."""
-    weights.save_encoder(path, encoder, SparseUNet.__name__, asdict(encoder.config))
+    """Write weights, configuration and voxel size to a safetensors file."""
+    config = {**asdict(encoder.config), "voxel": encoder.voxel}
+    weights.save_encoder(path, encoder, SparseUNet.__name__, config)
 
 
 def load_encoder(path: str | Path) -> SparseUNet:
@@ -175,7 +182,9 @@ def load_encoder(path: str | Path) -> SparseUNet:
     kind, config, tensors = weights.read_encoder(path)
     if kind != SparseUNet.__name__:
         raise UserError(f"{path}: holds an encoder of kind {kind}, expected {SparseUNet.__name__}")
+    voxel = config.pop("voxel", None)
     lists = {name: tuple(value) for name, value in config.items() if isinstance(value, list)}
     encoder = SparseUNet(replace(UNetConfig(**config), **lists))
+    encoder.voxel = voxel
     weights.load_into(encoder, tensors, path)
     return encoder.eval()

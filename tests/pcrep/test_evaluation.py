@@ -141,9 +141,9 @@ def test_a_probe_reads_what_the_features_hold(name):
 
     scenes = made_scenes(((1, 2), (1, 2), (2, 1))).map(coloured)
     learn, test = scenes.subset([0, 1]), scenes.subset([2])
-    found = probe(Inputs(), learn, test, 0.03, name, ProbeConfig(points=200), seed=1)
+    found = probe(Inputs(), learn, test, 0.03, name, ProbeConfig(probe_points=200), seed=1)
     assert found["miou"] > 0.9 and found["iou"].keys() == {"floor", "box", "ball"}
-    assert found == probe(Inputs(), learn, test, 0.03, name, ProbeConfig(points=200), seed=1)
+    assert found == probe(Inputs(), learn, test, 0.03, name, ProbeConfig(probe_points=200), seed=1)
     blind = scenes.map(lambda cloud: replace(cloud, colour=None))
     assert probe(Inputs(), blind, blind, 0.03, name)["miou"] < 0.3
 

@@ -9,7 +9,7 @@ from torch.nn.functional import log_softmax
 
 from common.errors import UserError
 from common.training import Training, fit
-from pcrep import SparseUNet
+from pcrep import SparseUNet, load_encoder, save_encoder
 from pcrep.augment import AugmentConfig
 from pcrep.batches import Batch, keep
 from pcrep.cloud import Scenes
@@ -20,9 +20,11 @@ from pcrep.segmentation import (
     SegmentationConfig,
     Segmenter,
     choose_scenes,
+    load_segmenter,
+    save_segmenter,
     with_few_labels,
 )
-from tests.pcrep.made_scenes import made_scene, made_scenes
+from tests.pcrep.made_scenes import CLASSES, made_scene, made_scenes
 from tests.pcrep.test_evaluation import tiny
 
 CONFIG = SegmentationConfig(voxel=0.04, points=200, lr=0.02)
@@ -41,7 +43,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_labelled_points():
     found = method.loss(Batch(clouds), "segment")["loss"].item()
     terms = []
     for cloud in clouds:
-        features, point_to_voxel = encode(method.encoder, cloud, config.voxel)
+        features, point_to_voxel = encode(method.encoder, cloud, 0.04)
         scores = log_softmax(
             torch.from_numpy(features).double() @ method.head.weight.double().T
             + method.head.bias.double(),
@@ -154,8 +156,28 @@ def test_kept_scenes_are_read_once_while_they_fit():
     assert reads == [0, 1, 2, 2]
 
 
+def test_a_segmenter_and_an_encoder_know_their_voxels(tmp_path):
+    cloud, path = made_scene(0), tmp_path / "segmenter.safetensors"
+    method = Segmenter(tiny(), 3, CONFIG)
+    save_segmenter(path, method, CLASSES)
+    loaded, classes = load_segmenter(path)
+    assert classes == CLASSES and loaded.voxel == 0.04 and not loaded.training
+    assert np.array_equal(loaded.predict(cloud), method.predict(cloud))
+
+    encoder = tiny()
+    encoder.voxel = 0.03
+    save_encoder(tmp_path / "encoder.safetensors", encoder)
+    known = load_encoder(tmp_path)
+    assert known.voxel == 0.03 and Segmenter(known, 3).voxel == 0.03
+    assert Segmenter(known, 3, CONFIG).voxel == 0.04 and Segmenter(tiny(), 3).voxel == 0.015
+    with pytest.raises(UserError, match="holds a SparseUNet, expected a Segmenter"):
+        load_segmenter(tmp_path)
+
+
 def test_what_cannot_be_trained_is_refused():
     with pytest.raises(UserError, match="reads 3 channels"):
         Segmenter(SparseUNet(), 3)
     with pytest.raises(UserError, match="lr 0"):
         SegmentationConfig(lr=0)
+    with pytest.raises(UserError, match="voxel: found -1"):
+        Segmenter(tiny(), 3, SegmentationConfig(voxel=-1.0))

@@ -1,0 +1,196 @@
+"""Segment scenes with few labels: fine-tune an encoder, or probe its frozen features.
+
+    python tools/finetune_segmentation.py --config tools/configs/segmentation.toml \\
+        --data mosd --encoder runs/fac --labelled-scenes 2 --output runs/seg
+    python tools/finetune_segmentation.py --data mosd --encoder runs/fac --mode linear \\
+        --output runs/probe
+    python tools/finetune_segmentation.py --data mosd --labelled-fraction 0.001 --output runs/few
+
+Beside each number stand the same network trained from scratch, on the same labels for as many
+steps, and a linear probe of an untrained one. The run folder ends with result.json and, fine-tuned,
+encoder.safetensors and segmenter.safetensors of the first seed.
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from common.config import run_tool
+from common.distributed import launched_rank
+from common.errors import UserError
+from common.runs import Run, write_atomically, write_json
+from common.training import Training, fit
+from common.weights import FILE
+from pcrep import evaluation, segmentation
+from pcrep.batches import keep
+from pcrep.cloud import Scenes
+from pcrep.datasets import Split, labelled_split
+from pcrep.encoding import check_encoder
+from pcrep.evaluation import ProbeConfig
+from pcrep.planes import upright
+from pcrep.segmentation import LabelledScenes, SegmentationConfig, Segmenter, save_segmenter
+from pcrep.unet import SparseUNet, UNetConfig, load_encoder, res16unet, save_encoder
+
+SEGMENTER = "segmenter.safetensors"
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str
+    """A set with labels: mosd, or another that pcrep.datasets.labelled_split knows."""
+    output: Path
+    """Folder of the run."""
+    encoder: Path | None = None
+    """A run folder, or an encoder.safetensors; without it the network is trained from scratch."""
+    network: str = "small"
+    """Without an encoder: small, or a Res16UNet such as 34C."""
+    mode: Literal["finetune", "linear", "knn"] = "finetune"
+    """Train the whole network, or fit a classifier on frozen features."""
+    labelled_scenes: int | None = None
+    """Scenes with labels, drawn for each seed; all of them by default."""
+    labelled_fraction: float = 1.0
+    """Share of their points whose labels are used."""
+    data_root: Path | None = None
+    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each draws other labels and other weights of the head."""
+    resume: bool = False
+    """Continue the run that the output folder holds."""
+    segmentation: SegmentationConfig = SegmentationConfig()
+    probe: ProbeConfig = ProbeConfig()
+    training: Training = field(
+        default_factory=lambda: Training(epochs=1_000_000, max_steps=200, batch_size=4)
+    )
+
+
+def main(config: Config) -> None:
+    if launched_rank():
+        raise UserError("fine-tuning runs in one process: start it without torchrun")
+    split = load(config)
+    run = Run(config.output, config, config.resume)
+    for seed in run.unfinished(config.seeds):
+        run.add(seed, one_seed(config, split, seed, run.seed_folder(seed)))
+    result = summary(config, split, run.results(config.seeds))
+    for name in (FILE, SEGMENTER):
+        source = run.seed_folder(config.seeds[0]) / name
+        if source.exists():
+            write_atomically(run.output / name, lambda file, s=source: file.write(s.read_bytes()))
+    write_json(run.output / "result.json", result)
+    print(evaluation.table(result))
+    print(run.output / "result.json")
+
+
+def load(config: Config) -> Split:
+    """The scenes, upright; UserError, before anything is written, where an option is amiss."""
+    if not config.seeds:
+        raise UserError("seeds: found none, expected at least one")
+    if config.mode != "finetune" and config.encoder is None:
+        raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
+    build(config)
+    split = labelled_split(config.data, config.data_root)
+    learn, test = (keep(scenes.map(upright)) for scenes in (split.learn, split.test))
+    labelled(config, learn, config.seeds[0])
+    return Split(learn, test, split.unlabelled)
+
+
+def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:
+    """The scenes and points whose labels a seed may use."""
+    if config.labelled_scenes is not None:
+        learn = learn.subset(segmentation.choose_scenes(learn, config.labelled_scenes, seed))
+    return segmentation.with_few_labels(learn, config.labelled_fraction, seed)
+
+
+def build(config: Config) -> SparseUNet:
+    """The pretrained encoder, or one with weights drawn from torch's random numbers."""
+    if config.encoder is not None:
+        encoder = load_encoder(config.encoder)
+        check_encoder(encoder, str(config.encoder))
+        return encoder
+    if config.network == "small":
+        return SparseUNet(UNetConfig(in_channels=4))
+    return SparseUNet(res16unet(config.network, in_channels=4))
+
+
+def untrained(config: Config, seed: int) -> SparseUNet:
+    """A network of the same shape, with random weights."""
+    torch.manual_seed(seed)
+    given = build(config)
+    torch.manual_seed(seed)
+    network = SparseUNet(given.config)
+    network.voxel = given.voxel
+    return network
+
+
+def one_seed(config: Config, split: Split, seed: int, folder: Path) -> dict[str, Any]:
+    learn = labelled(config, split.learn, seed)
+    found: dict[str, Any] = {"labelled": list(learn.names), "controls": {}}
+    started = time.perf_counter()
+
+    def probe(encoder: SparseUNet, mode: str) -> dict[str, Any]:
+        voxel = config.segmentation.voxel
+        return evaluation.probe(encoder, learn, split.test, voxel, mode, config.probe, seed)
+
+    if config.mode != "finetune":
+        found |= probe(build(config), config.mode)
+        found["controls"]["random_encoder_probe"] = probe(untrained(config, seed), config.mode)
+    else:
+        name = "scratch" if config.encoder is None else "finetune"
+        encoder = untrained(config, seed) if config.encoder is None else build(config)
+        found |= train(config, learn, split.test, encoder, seed, folder, name)
+        scratch = {key: found[key] for key in ("miou", "iou")}
+        if config.encoder is not None:
+            network = untrained(config, seed)
+            scratch = train(config, learn, split.test, network, seed, folder, "scratch")
+        found["controls"]["scratch"] = scratch
+        found["controls"]["random_encoder_probe"] = probe(untrained(config, seed), "linear")
+    return {**found, "timing": {"seconds": time.perf_counter() - started}}
+
+
+def train(
+    config: Config,
+    learn: Scenes,
+    test: Scenes,
+    encoder: SparseUNet,
+    seed: int,
+    folder: Path,
+    name: str,
+) -> dict[str, Any]:
+    """Train encoder and head, and score them on every point of the test scenes."""
+    torch.manual_seed(seed)
+    segmenter = Segmenter(encoder, len(learn.classes), config.segmentation)
+    data = LabelledScenes(learn, config.training.batch_size)
+    fit(segmenter, data, config.training, seed, folder / name, config.resume)
+    if name == "finetune" or config.encoder is None:
+        encoder.voxel = segmenter.voxel
+        save_encoder(folder / FILE, encoder)
+        save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
+    return evaluation.score(test, segmenter.predict)
+
+
+def summary(config: Config, split: Split, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """``result.json``: means over seeds, beside the controls."""
+    controls = {
+        name: evaluation.over_seeds([r["controls"][name] for r in results])
+        for name in results[0]["controls"]
+    }
+    return {
+        "task": "segmentation",
+        "data": config.data,
+        "mode": config.mode if config.encoder or config.mode != "finetune" else "scratch",
+        "labelled_scenes": len(results[0]["labelled"]),
+        "labelled_fraction": config.labelled_fraction
+        * len(results[0]["labelled"])
+        / len(split.learn),
+        "seeds": list(config.seeds),
+        **evaluation.over_seeds(results),
+        "labelled": [r["labelled"] for r in results],
+        "controls": controls,
+        "timing": {"seconds": sum(r["timing"]["seconds"] for r in results)},
+    }
+
+
+if __name__ == "__main__":
+    run_tool(main, Config)
