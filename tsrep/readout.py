@@ -67,14 +67,17 @@ class Inputs:
 
 
 class _Columns:
-    """The vectors without their level, standardised on train rows."""
+    """The vectors without their level, standardised on train rows or by ``standard``."""
 
-    def __init__(self, inputs: Inputs):
+    def __init__(self, inputs: Inputs, standard: tuple[np.ndarray, np.ndarray] | None = None):
         self.inputs = inputs
         self.size = inputs.vectors.shape[2] - inputs.level_channels
-        rows = inputs.vectors[:, inputs.train, : self.size].reshape(-1, self.size)
-        self.mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.deviation = rows.std(axis=0, dtype=np.float64).astype(np.float32) + 1e-6
+        self.mean, self.deviation = standard or self._of_train_rows()
+
+    def _of_train_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.concatenate(self.inputs.vectors[:, self.inputs.train, : self.size])
+        mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return mean, rows.std(axis=0, dtype=np.float64).astype(np.float32) + 1e-6
 
     def standardised(self, channel: int, rows: slice | np.ndarray) -> np.ndarray:
         return (self.inputs.of_channel(channel)[rows, : self.size] - self.mean) / self.deviation
@@ -149,25 +152,115 @@ def product(
     ``SEASONAL`` of what it is without. Elsewhere a series may drift, and a mean learned on train
     rows has nothing to say about it, even where it happens to help on the validation rows.
     """
+    fitted = fit_product(inputs, horizons, look_back, representation)
+    return {horizon: found.forecast(inputs) for horizon, found in fitted.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """The product forecaster of one horizon as plain arrays, apart from the rows it was fitted on.
+
+    mean, deviation: (D,), of the vectors without level. maps: weight (d, H) and bias (H,) of each
+    channel, or one pair for all.
+    """
+
+    look_back: int
+    mean: np.ndarray
+    deviation: np.ndarray
+    maps: list[tuple[np.ndarray, np.ndarray]]
+
+    def forecast(self, inputs: Inputs) -> Forecast:
+        """For rows of ``inputs``, of this series or of its continuation."""
+        design = _Design(inputs, self.look_back, (self.mean, self.deviation))
+        return lambda starts: design.forecast(self.maps, starts)
+
+
+def fit_product(
+    inputs: Inputs,
+    horizons: Sequence[int],
+    look_back: int = 336,
+    representation: Sequence[float] = (OFF, 0.3),
+    refit: bool = False,
+) -> dict[int, Product]:
+    """:func:`product` by horizon, to keep and to use on later rows.
+
+    refit: fit the chosen settings once more, on train and validation rows together.
+    """
     design = _Design(inputs, look_back)
+    found = _maps(design, horizons, representation, refit)
+    standard = design.vectors.mean, design.vectors.deviation
+    return {horizon: Product(look_back, *standard, maps) for horizon, maps in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPath:
+    """The product without a representation, as the map that it is.
+
+        y_{t+h} = y_t + w_h' [lags - y_t ; calendar ; y_t] + b_h
+
+    weight: (M, look_back + K, H), bias: (M, H); M is 1 where all channels share one map, else C.
+    """
+
+    look_back: int
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def forecast(self, values: np.ndarray, calendar: np.ndarray) -> Forecast:
+        """values: (T, C), standardised, without NaN. calendar: (T, K)."""
+        nothing = np.zeros((1, len(values), 0), dtype=np.float32)
+        rows = slice(0, len(values))
+        inputs = Inputs(values, nothing, calendar, Split(rows, rows, rows), drop=0)
+        design, maps = (
+            _Design(inputs, self.look_back),
+            list(zip(self.weight, self.bias, strict=True)),
+        )
+        return lambda starts: design.forecast(maps, starts)
+
+
+def linear_paths(
+    values: np.ndarray,
+    calendar: np.ndarray,
+    split: Split,
+    horizons: Sequence[int],
+    look_back: int = 336,
+) -> dict[int, LinearPath]:
+    """:func:`product` without a representation, one map for each horizon.
+
+    values: (T, C), standardised, without NaN. calendar: (T, K), K = 0 where there is none.
+    """
+    nothing = np.zeros((1, len(values), 0), dtype=np.float32)
+    inputs = Inputs(values.astype(np.float32), nothing, calendar, split, drop=0)
+    maps = _maps(_Design(inputs, look_back), horizons, (1.0,))
+    return {
+        h: LinearPath(look_back, *(np.stack(part) for part in zip(*found, strict=True)))
+        for h, found in maps.items()
+    }
+
+
+def _maps(
+    design: "_Design",
+    horizons: Sequence[int],
+    representation: Sequence[float],
+    refit: bool = False,
+) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
+    """For each horizon, one map a channel, or one for all."""
     fits: dict[int, dict[Setting, list[_Fit]]] = {
         horizon: {setting: [] for setting in design.settings()} for horizon in horizons
     }
 
-    def add(pair: list[list[Moments]], by_channel: bool) -> None:
-        for horizon, train, valid in zip(horizons, *pair, strict=True):
+    def add(parts: list[list[Moments]], by_channel: bool) -> None:
+        for horizon, *moments in zip(horizons, *parts, strict=True):
             for setting, found in fits[horizon].items():
                 if setting.by_channel == by_channel:
-                    found.append(_fit(design, setting, train, valid, representation))
+                    found.append(_fit(design, setting, representation, *moments))
 
     total: list[list[Moments]] = []
     for channel in range(design.channels):
-        pair = design.moments(channel, horizons)
-        add(pair, by_channel=True)
-        total = _sum(total, pair) if total else pair
+        parts = design.moments(channel, horizons, refit)
+        add(parts, by_channel=True)
+        total = _sum(total, parts) if total else parts
     add(total, by_channel=False)
-    maps = {horizon: _average(_admitted(found)) for horizon, found in fits.items()}
-    return {h: lambda starts, h=h: design.forecast(maps[h], starts) for h in horizons}
+    return {horizon: _average(_admitted(found)) for horizon, found in fits.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +272,15 @@ class _Fit:
 class _Design:
     """The columns [lags - last | representation | calendar | level] of a channel."""
 
-    def __init__(self, inputs: Inputs, look_back: int):
+    def __init__(
+        self,
+        inputs: Inputs,
+        look_back: int,
+        standard: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
         self.inputs, self.channels = inputs, inputs.values.shape[1]
         self.values = inputs.values.astype(np.float32)
-        self.vectors = _Columns(inputs)
+        self.vectors = _Columns(inputs, standard)
         # Before the first value, the first value: a lag of difference 0.
         first = np.repeat(self.values[:1], look_back - 1, axis=0)
         self.lags = sliding_window_view(np.concatenate([first, self.values]), look_back, axis=0)
@@ -208,14 +306,18 @@ class _Design:
             axis=1,
         )
 
-    def moments(self, channel: int, horizons: Sequence[int]) -> list[list[Moments]]:
-        """Of train rows and of validation rows, by horizon."""
+    def moments(
+        self, channel: int, horizons: Sequence[int], refit: bool = False
+    ) -> list[list[Moments]]:
+        """Of train rows and of validation rows, by horizon; to refit, of both together as well."""
         own = self.values[:, channel : channel + 1]
         split = self.inputs.split
-        whole = slice(split.train.start + self.sizes[0], split.train.stop)  # all lags are there
+        start = split.train.start + self.sizes[0]  # all lags are there
+        parts = [slice(start, split.train.stop), split.valid]
+        if refit:
+            parts.append(slice(start, split.valid.stop))
         return [
-            _moments(self.columns(channel, rows), own[rows], horizons, base=True)
-            for rows in (whole, split.valid)
+            _moments(self.columns(channel, rows), own[rows], horizons, base=True) for rows in parts
         ]
 
     def scales(self, setting: Setting, representation: float) -> np.ndarray:
@@ -239,11 +341,15 @@ class _Design:
 def _fit(
     design: _Design,
     setting: Setting,
+    representation: Sequence[float],
     train: Moments,
     valid: Moments,
-    representation: Sequence[float],
+    whole: Moments | None = None,
 ) -> _Fit:
-    """The scale of the representation and the penalty of least validation error."""
+    """The scale of the representation and the penalty of least validation error.
+
+    whole: rows to fit them on again.
+    """
 
     def candidates() -> Iterator[_Fit]:
         for scale in representation:
@@ -252,7 +358,10 @@ def _fit(
             k = int(errors.argmin())
             yield _Fit(float(errors[k]), path.model(PRODUCT_PENALTIES[k]))
 
-    return min(candidates(), key=lambda fit: fit.error)
+    best = min(candidates(), key=lambda fit: fit.error)
+    if whole is None:
+        return best
+    return _Fit(best.error, RidgePath(whole, best.model.scale).model(best.model.alpha))
 
 
 def _admitted(fits: dict[Setting, list[_Fit]]) -> dict[Setting, list[_Fit]]:
@@ -270,6 +379,7 @@ def _admitted(fits: dict[Setting, list[_Fit]]) -> dict[Setting, list[_Fit]]:
 def _average(fits: dict[Setting, list[_Fit]]) -> list[tuple[np.ndarray, np.ndarray]]:
     """One map (weight (d, H), bias (H,)) a channel, or one for all: the mean over settings."""
     errors = np.array([_error(found) for found in fits.values()])
+    errors = errors + np.finfo(np.float64).tiny  # a series may be foretold without any error
     shares = np.exp(-(errors / errors.min() - 1) / SHARPNESS)
     shares /= shares.sum()
     maps = []
