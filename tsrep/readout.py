@@ -379,7 +379,7 @@ def _admitted(fits: dict[Setting, list[_Fit]]) -> dict[Setting, list[_Fit]]:
 def _average(fits: dict[Setting, list[_Fit]]) -> list[tuple[np.ndarray, np.ndarray]]:
     """One map (weight (d, H), bias (H,)) a channel, or one for all: the mean over settings."""
     errors = np.array([_error(found) for found in fits.values()])
-    errors = errors + np.finfo(np.float64).tiny  # a series may be foretold without any error
+    errors = errors + 1e-12  # a series may be foretold without any error
     shares = np.exp(-(errors / errors.min() - 1) / SHARPNESS)
     shares /= shares.sum()
     maps = []

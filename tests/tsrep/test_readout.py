@@ -135,3 +135,45 @@ def test_the_representation_is_taken_where_it_foretells():
         for scales in ((OFF, 1.0), (OFF,))
     )
     assert np.mean((with_it - truth) ** 2) < 0.05 * np.mean((without - truth) ** 2)
+
+
+def test_refit_is_the_same_ridge_on_train_and_validation_rows(monkeypatch):
+    monkeypatch.setattr(readout, "PRODUCT_PENALTIES", (3.0,))
+    series = made_series(dated=False)
+    inputs = inputs_of(series)
+    look_back, valid = 24, inputs.split.valid
+    values = inputs.values[:, 0].astype(np.float64)
+    lags = np.stack([values[t - look_back + 1 : t] for t in range(look_back - 1, len(values))])
+    lags = np.concatenate([np.zeros((look_back - 1, look_back - 1)), lags]) - values[:, None]
+    rows = np.arange(look_back - 1, valid.stop - HORIZON)
+    ridge = Ridge(alpha=3.0).fit(lags[rows], ahead(values, rows) - values[rows, None])
+    test = rows_of(inputs)[2]
+    fitted = readout.fit_product(inputs, (HORIZON,), look_back, (OFF,), refit=True)[HORIZON]
+    expected = ridge.predict(lags[test]) + values[test, None]
+    np.testing.assert_allclose(fitted.forecast(inputs)(test)[..., 0], expected, atol=1e-3)
+
+
+def test_a_fitted_product_forecasts_from_the_tail_of_a_series():
+    """Kept apart from its rows, it needs the look-back alone."""
+    inputs = inputs_of(made_series(2))
+    fitted = readout.fit_product(inputs, (HORIZON,), 24)[HORIZON]
+    start = inputs.split.test.start
+    tail = slice(start - 23, start + 1)
+    cut = replace(
+        inputs,
+        values=inputs.values[tail],
+        vectors=inputs.vectors[:, tail],
+        calendar=inputs.calendar[tail],
+    )
+    found = fitted.forecast(cut)(np.array([23]))
+    np.testing.assert_array_equal(found, fitted.forecast(inputs)(np.array([start])))
+
+
+def test_a_series_that_follows_a_line_is_foretold():
+    """Errors of zero, and no warning."""
+    series = made_series(dated=True)
+    values = np.arange(len(series.values[0]), dtype=np.float32)[:, None] / 100
+    inputs = replace(inputs_of(series), values=values)
+    rows = rows_of(inputs)[2]
+    found = readout.product(inputs, (HORIZON,), 24)[HORIZON](rows)
+    np.testing.assert_allclose(found[..., 0], ahead(values[:, 0], rows), atol=1e-3)
