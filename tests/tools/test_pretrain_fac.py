@@ -1,0 +1,150 @@
+"""The tool that pretrains on point clouds, run as a user would, on tiny rooms."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from common.weights import FILE, read_encoder
+from pcrep import load_encoder
+from tests.tools.conftest import TOOLS, contents, run
+
+TINY = ("--voxel", "0.08", "--batch-size", "2", "--device", "cpu", "--seeds", "0")
+
+
+def write_room(path, seed):
+    """A floor of 3 m with a box and a ball on it; labels, and names of the classes."""
+    rng = np.random.default_rng(seed)
+    floor = rng.uniform(0, 3, (4000, 3)) * [1, 1, 0.002]
+    box = rng.uniform(-0.3, 0.3, (1500, 3))
+    box[np.arange(1500), rng.integers(3, size=1500)] = 0.3 * rng.choice([-1, 1], 1500)
+    ball = rng.normal(size=(1500, 3))
+    ball *= 0.3 / np.linalg.norm(ball, axis=1, keepdims=True)
+    box += np.array([0.8, rng.uniform(0.5, 2.5), 0.35])
+    ball += np.array([2.2, 1.5, 0.35])
+    label = np.repeat([0, 1, 2], [4000, 1500, 1500])
+    colour = np.repeat(rng.random((3, 3)), [4000, 1500, 1500], axis=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = np.array(["floor", "box", "ball"])
+    np.savez(
+        path, coords=np.concatenate([floor, box, ball]), colour=colour, label=label, classes=names
+    )
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rooms")
+    for index, part in enumerate(("learn", "learn", "learn", "test")):
+        write_room(folder / part / f"room{index}.npz", index)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Prepared scenes lie in a folder of this test."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
+def test_a_labelled_folder_ends_with_a_probe_beside_the_untrained_encoder(rooms, tmp_path, tool):
+    output = tmp_path / "run"
+    options = ("--data", rooms, "--output", output, "--max-steps", 3)
+    status, stdout, stderr = tool("pretrain_fac", *options, *TINY)
+    assert status == 0, stderr
+    result = json.loads((output / "result.json").read_text())
+    assert result["method"] == "fac" and result["mode"] == "linear"
+    for found in (result, result["controls"]["random_encoder_probe"]):
+        assert found["iou"].keys() == {"floor", "box", "ball"}
+        assert 0 < found["miou"] <= 1
+    assert "random_encoder_probe" in stdout and str(output / "result.json") in stdout
+    encoder = load_encoder(output)
+    assert encoder.voxel == 0.08
+    files = {str(p.relative_to(output)) for p in output.rglob("*") if p.is_file()}
+    of_seed = {f"seed-0/{name}" for name in (FILE, "checkpoint.pt", "metrics.jsonl", "result.json")}
+    assert files >= of_seed | {"config.toml", "env.json", "result.json", FILE}
+
+
+@pytest.mark.parametrize("method", ["pointcontrast", "csc", "segcontrast"])
+def test_rivals_on_one_file_without_a_split(method, rooms, tmp_path, tool):
+    output = tmp_path / "run"
+    file = rooms / "learn" / "room0.npz"
+    options = ("--data", file, "--output", output, "--method", method, "--max-steps", 2)
+    status, _, stderr = tool("pretrain_fac", *options, *TINY)
+    assert status == 0, stderr
+    result = json.loads((output / "result.json").read_text())
+    assert result["method"] == method and "miou" not in result
+    assert load_encoder(output).in_channels == 4
+
+
+def test_a_killed_run_ends_with_the_same_weights(rooms, tmp_path):
+    options = ["--data", rooms, *TINY, "--max-steps", 16, "--checkpoint-every", 1]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = run("pretrain_fac", *options, "--output", whole)
+    assert done.returncode == 0, done.stderr
+    command = [sys.executable, str(TOOLS / "pretrain_fac.py"), *map(str, options)]
+    process = subprocess.Popen(
+        [*command, "--output", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    metrics, deadline = killed / "seed-0" / "metrics.jsonl", time.monotonic() + 300
+    while not metrics.exists() or metrics.read_text().count("\n") < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "seed-0" / FILE).exists(), "killed too late to show anything"
+    resumed = run("pretrain_fac", *options, "--output", killed, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    found, expected = (read_encoder(folder)[2] for folder in (killed, whole))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def write_flat(folder):
+    """A wall and nothing before it."""
+    coords = np.random.default_rng(0).uniform(0, 3, (4000, 3)) * [1, 1, 0.002]
+    np.savez(folder / "flat.npz", coords=coords)
+    return folder / "flat.npz"
+
+
+def write_millimetres(folder):
+    write_room(folder / "mm.npz", 0)
+    with np.load(folder / "mm.npz") as archive:
+        arrays = dict(archive)
+    np.savez(folder / "mm.npz", **{**arrays, "coords": 1000 * arrays["coords"]})
+    return folder / "mm.npz"
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda folder: folder / "nothing", "no such file or folder"),
+        (write_flat, "no foreground"),
+        (write_millimetres, "metres"),
+    ],
+    ids=["missing", "flat", "millimetres"],
+)
+def test_bad_data_is_one_line(write, message, tmp_path, tool):
+    output = tmp_path / "run"
+    status, _, stderr = tool("pretrain_fac", "--data", write(tmp_path), "--output", output, *TINY)
+    assert status == 2
+    assert message in stderr and stderr.count("\n") == 1
+
+
+def test_bad_options_write_nothing(rooms, tmp_path, tool):
+    for options in (("--temperature", "0"), ("--network", "99Z"), ("--method", "x"), ("--seeds",)):
+        status, _, stderr = tool(
+            "pretrain_fac", "--data", rooms, "--output", tmp_path / "run", *options
+        )
+        assert status == 2 and stderr.count("\n") == 1
+    assert not contents(tmp_path)
