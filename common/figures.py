@@ -18,6 +18,11 @@ def themed(draw: Callable[[dict], Figure]) -> tuple[bytes, bytes]:
     return _png(draw, LIGHT), _png(draw, DARK)
 
 
+def on_paper(draw: Callable[[dict], Figure]) -> bytes:
+    """The figure that ``draw(theme)`` returns as PNG on white, for a file of its own."""
+    return _png(draw, LIGHT, "white")
+
+
 def axes_grid(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of ``rows`` x ``columns`` plots, each ``height`` inches high."""
     figure = Figure((WIDTH, height * rows + 0.3), layout="constrained")
@@ -63,7 +68,7 @@ def score_histograms(counts: dict[str, Sequence[float]]) -> tuple[bytes, bytes]:
     return themed(draw)
 
 
-def _png(draw: Callable[[dict], Figure], theme: dict) -> bytes:
+def _png(draw: Callable[[dict], Figure], theme: dict, back: str = "none") -> bytes:
     ink = theme["ink"]
     style = {
         "font.size": 9,
@@ -78,5 +83,5 @@ def _png(draw: Callable[[dict], Figure], theme: dict) -> bytes:
     }
     with matplotlib.rc_context(style), io.BytesIO() as file:
         # Figure without pyplot: no window, no global state, the Agg renderer.
-        draw(theme).savefig(file, format="png", dpi=150, transparent=True)
+        draw(theme).savefig(file, format="png", dpi=150, facecolor=back)
         return file.getvalue()

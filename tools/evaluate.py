@@ -3,23 +3,32 @@
     python tools/evaluate.py --encoder runs/etth1 --data ETTh1 --univariate
     python tools/evaluate.py --encoder runs/etth1 --data ETTh2 --univariate --mode probe
     python tools/evaluate.py --encoder runs/basic --data BasicMotions --output runs/basic-again
+    python tools/evaluate.py --encoder runs/e2e --data ETTh1 --receptive-field --output runs/e2e
 
 Nothing is trained but ridges and classifiers on the frozen vectors. Errors are in units of the
-data's own train rows.
+data's own train rows. ``--receptive-field`` measures a run of tools/train_forecaster.py instead:
+which past values its forecasts depend on, in receptive.npz (field (horizon, lags), lag 0 first) and
+receptive.png, and how much of that lies at whole seasons.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 from torch import nn
 
 from common.config import run_tool
 from common.errors import UserError
-from common.runs import write_json
-from tsrep import classification, evaluation
+from common.figures import on_paper
+from common.runs import write_atomically, write_json
+from tsrep import classification, evaluation, plots, receptive
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.encoders import load_encoder, untrained
+from tsrep.product import load_forecaster
+from tsrep.series import Series, check_length
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Config:
     data: str
     """ETTh1, ETTh2, ETTm1, WTH, mitdb, a CSV or Parquet file, or a set of the UEA/UCR archive."""
     output: Path | None = None
-    """Folder to write result.json into."""
+    """Folder to write result.json, or the receptive field, into."""
     target: str | None = None
     """Forecast this column alone."""
     univariate: bool = False
@@ -46,9 +55,14 @@ class Config:
     """Show this readout alone; both by default."""
     window: int | None = None
     """See each step through the window of so many steps that ends there; the whole past if none."""
+    receptive_field: bool = False
+    """Measure the empirical receptive field of a trained forecaster at its longest horizon."""
 
 
 def main(config: Config) -> None:
+    if config.receptive_field:
+        measure_field(config)
+        return
     encoder = load_encoder(config.encoder)
     if is_classification(config.data):
         result = classify(config, encoder)
@@ -72,19 +86,55 @@ def classify(config: Config, encoder: nn.Module) -> dict[str, Any]:
 
 
 def forecast(config: Config, encoder: nn.Module) -> dict[str, Any]:
-    chosen = config.target is not None or config.univariate or config.columns is not None
-    series = load(
-        config.data,
-        target=config.target,
-        univariate=config.univariate,
-        columns=config.columns if chosen else encoder.columns or None,
-        time_column=config.time_column,
-        root=config.data_root,
-    )
+    series = read(config, encoder.columns)
     check_channels(encoder, series.channels, series.name)
     horizons = evaluation.check_horizons(series, config.horizons or series.horizons)
     found = evaluation.forecasting(encoder, untrained(encoder), series, horizons, config.window)
     return evaluation.summary(series, [0], [found], evaluation.control_scores(series, horizons))
+
+
+def measure_field(config: Config) -> None:
+    model = load_forecaster(config.encoder)
+    series = read(config, model.names.columns)
+    if series.columns != model.names.columns:
+        raise UserError(
+            f"{series.name} has the columns {', '.join(series.columns)}, the forecaster was fitted "
+            f"to {', '.join(model.names.columns)}: choose them with --columns"
+        )
+    horizon = max(config.horizons or model.horizons)
+    check_length(series, model.look_back, horizon)
+    field = receptive.measured(model, series, horizon)
+    if series.period:
+        score = receptive.periodicity(field, (series.period,))
+        print(
+            f"periodicity {score:.4f}: 1 all at multiples of {series.period} steps, 0 as by chance"
+        )
+    if config.output is not None:
+        picture = on_paper(plots.receptive_field(field, series.period))
+        with_field = partial(np.savez_compressed, field=field.astype(np.float32))
+        save(config.output / "receptive.npz", with_field)
+        save(config.output / "receptive.png", lambda file: file.write(picture))
+
+
+def read(config: Config, columns: Sequence[str]) -> Series:
+    """The series; ``columns`` of it where the configuration names none."""
+    chosen = config.target is not None or config.univariate or config.columns is not None
+    return load(
+        config.data,
+        target=config.target,
+        univariate=config.univariate,
+        columns=config.columns if chosen else tuple(columns) or None,
+        time_column=config.time_column,
+        root=config.data_root,
+    )
+
+
+def save(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+    print(path)
 
 
 def check_channels(encoder: nn.Module, channels: int, name: str) -> None:

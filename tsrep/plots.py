@@ -1,9 +1,10 @@
 """Figures of a run on series, as PNG bytes for a light and for a dark page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 
 from common.figures import axes_grid, themed
@@ -67,3 +68,39 @@ def augmentation(
         return figure
 
     return themed(draw)
+
+
+def receptive_field(field: np.ndarray, period: int | None = None) -> Callable[[dict], Figure]:
+    """The heat map of a receptive field (H, L), lag 0 on the right, for ``themed`` or ``on_paper``.
+
+    Dotted lines mark what lies whole periods before each forecast step.
+    """
+    horizon, lags = field.shape
+
+    def draw(theme: dict) -> Figure:
+        figure, (ax,) = axes_grid(1, 1, 3.0)
+        clear = (*to_rgb(theme["colours"][0]), 0.0)
+        colours = LinearSegmentedColormap.from_list("field", [clear, theme["colours"][0]])
+        # The last value stands out by far where a forecast starts from it.
+        most = max(float(np.quantile(field, 0.995)), 1e-12)
+        image = ax.imshow(
+            field[:, ::-1],
+            extent=(-lags + 0.5, 0.5, 0.5, horizon + 0.5),
+            norm=PowerNorm(0.5, 0, most),
+            cmap=colours,
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+        )
+        if period:
+            steps = np.array([1, horizon])
+            for distance in range(period, lags + horizon, period):
+                ax.plot(steps - distance, steps, color=theme["faint"], lw=0.6, ls=":")
+        ax.set_xlim(-lags + 0.5, 0.5)
+        ax.set_ylim(0.5, horizon + 0.5)
+        ax.set_xlabel("input step, 0 is the last value seen")
+        ax.set_ylabel("forecast step")
+        figure.colorbar(image, ax=ax, extend="max", label="mean |dy / dx|")
+        return figure
+
+    return draw

@@ -1,6 +1,7 @@
 """Which past values a forecast depends on, measured: the empirical receptive field."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -8,10 +9,22 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from common.errors import UserError
+from tsrep.baselines import filled
+from tsrep.series import Series
+
+if TYPE_CHECKING:  # a field can be measured of any forecaster
+    from tsrep.product import SeriesForecaster
+
+WINDOWS = 32
+"""Validation windows that the field of a fitted forecaster is averaged over, evenly spaced."""
 
 
 def receptive_field(
-    forecaster: Callable[[Tensor], Tensor], past: Tensor, steps: Sequence[int] | None = None
+    forecaster: Callable[[Tensor], Tensor],
+    past: Tensor,
+    steps: Sequence[int] | None = None,
+    *,
+    apart: bool = False,
 ) -> np.ndarray:
     """The mean of ``|d y_j / d x_{t - l}|`` over windows, for output step j and lag l.
 
@@ -20,13 +33,14 @@ def receptive_field(
     forecaster : (N, L, C) -> (N, H, K), differentiable; a module is put into evaluation mode.
     past : (N, L, C), windows that end at the origin t.
     steps : output steps j to measure, from 1; all of them by default.
+    apart : each output channel depends on the input channel of its place alone. Then one backward
+        pass serves all channels; it would be wrong for a forecaster that mixes them.
 
     Returns
     -------
     (len(steps), L) float64. Column l is the value l steps before the origin, so ``past`` backwards.
     Gradients of several input channels are summed, those of output channels averaged: of a linear
-    map of one channel this is exactly its absolute weights. A forecaster that reads each channel by
-    itself is measured K times faster on windows of one channel, (N C, L, 1).
+    map of one channel this is exactly its absolute weights.
 
     Zhang et al. (2023, sec. 4.4, eq. 3) draw the gradient of the squared error of step j for one
     window. Here the error does not weigh the gradient, and windows are averaged, so the field
@@ -51,16 +65,69 @@ def receptive_field(
         rows = []
         for step in tqdm(steps, desc="receptive field", delay=2, leave=False):
             row = x.new_zeros(x.shape[1], dtype=torch.float64)
-            for channel in range(channels):
+            for part in ahead[:, step - 1].split(channels if apart else 1, -1):
                 # Windows do not meet, so the gradient of the sum holds each window's own.
-                total = ahead[:, step - 1, channel].sum()
-                (slope,) = torch.autograd.grad(total, x, retain_graph=True, allow_unused=True)
+                (slope,) = torch.autograd.grad(part.sum(), x, retain_graph=True, allow_unused=True)
                 if slope is not None:
                     row += slope.abs().sum(2).double().mean(0)
             rows.append(row.flip(0) / channels)
     if isinstance(forecaster, nn.Module):
         forecaster.train(training)
     return torch.stack(rows).cpu().numpy()
+
+
+def differentiable(
+    model: "SeriesForecaster", horizon: int | None = None
+) -> Callable[[Tensor], Tensor]:
+    """A fitted forecaster as a map of its past, (N, L, C) -> (N, H, C), standardised.
+
+    L is ``model.look_back``. What the calendar adds is left out: it does not depend on the past.
+
+    Parameters
+    ----------
+    horizon : one of ``model.horizons``; the longest by default.
+
+    Raises
+    ------
+    UserError
+        Another horizon; a forecaster with exogenous inputs, whose field depends on their values.
+    """
+    horizon = max(model.horizons) if horizon is None else horizon
+    if horizon not in model.horizons:
+        raise UserError(f"horizon: found {horizon}, expected one of {model.horizons}")
+    if model.names.known or model.names.past:
+        raise UserError(
+            "the forecaster has exogenous inputs: a receptive field is measured without any"
+        )
+    path = model.linear(horizon)
+    share = 1.0 if path is None else float(model.shares[model.horizons.index(horizon)])
+
+    def forecaster(past: Tensor) -> Tensor:
+        ahead = past.new_zeros(len(past), horizon, past.shape[2])
+        if path is not None:  # see LinearPath
+            weight = torch.from_numpy(path.weight).to(past)  # (M, look-back + K, H)
+            lags, last = past[:, -path.look_back : -1], past[:, -1:]
+            read = torch.cat([lags - last, last], 1)
+            weight = torch.cat([weight[:, : lags.shape[1]], weight[:, -1:]], 1)
+            weight = weight.expand(past.shape[2], -1, -1)
+            ahead = last + torch.einsum("nlc,clh->nhc", read, weight)
+        if model.network is not None and share:
+            look_back = model.network.config.look_back
+            ahead = ahead + share * model.network(past[:, -look_back:])[:, :horizon]
+        return ahead
+
+    return forecaster
+
+
+def measured(model: "SeriesForecaster", series: Series, horizon: int) -> np.ndarray:
+    """The receptive field (H, L) of a fitted forecaster on validation windows of its series."""
+    rows, look_back = series.split.valid, model.look_back
+    values = model.scaler.transform(series.scaler.inverse(series.values[0]))
+    values = filled(values).astype(np.float32)
+    starts = np.linspace(max(rows.start, look_back - 1), rows.stop - 1, WINDOWS).astype(int)
+    past = np.stack([values[t - look_back + 1 : t + 1] for t in starts])  # (N, L, C)
+    apart = model.network is None or model.network.config.channels == "independent"
+    return receptive_field(differentiable(model, horizon), torch.from_numpy(past), apart=apart)
 
 
 def periodicity(

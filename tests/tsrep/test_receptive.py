@@ -1,5 +1,7 @@
 """The empirical receptive field: exact for linear maps, equal to differences for others."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from common.errors import UserError
+from common.training import Training
+from tests.tsrep.made_series import made_series
 from tsrep.encoders import LSTM, Transformer
-from tsrep.receptive import periodicity, receptive_field
+from tsrep.forecaster import ForecasterConfig
+from tsrep.objectives import ContrastConfig
+from tsrep.product import Names, fit_forecaster
+from tsrep.receptive import differentiable, measured, periodicity, receptive_field
+from tsrep.strategies import Settings
 
 
 def windows(*shape, seed=0):
@@ -91,6 +99,18 @@ def test_equals_central_differences(kind):
     assert all(p.grad is None for p in net.parameters())
 
 
+def test_channels_that_are_read_apart_need_one_pass_for_all():
+    torch.manual_seed(0)
+    net = Net(LSTM(1, 8, 1)).double()
+
+    def by_channel(x):
+        return torch.cat([net(one) for one in x.split(1, 2)], 2)
+
+    x = windows(4, 9, 3)
+    together = receptive_field(by_channel, x, apart=True)
+    np.testing.assert_allclose(together, receptive_field(by_channel, x), rtol=1e-9)
+
+
 def test_works_under_no_grad_and_without_a_dependence():
     with torch.no_grad():
         field = receptive_field(Linear(np.ones((2, 3))), windows(2, 3, 1))
@@ -100,6 +120,72 @@ def test_works_under_no_grad_and_without_a_dependence():
         windows(2, 4, 1),
     )
     np.testing.assert_allclose(constant, [[0.25] * 4, [0] * 4])
+
+
+# --- of a fitted forecaster ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["linear path", "network alone", "one map a channel"])
+def fitted(request, tmp_path_factory):
+    """A forecaster of two hourly columns, and its series."""
+    series = made_series(2, rows=700)
+    settings = Settings(
+        ForecasterConfig(look_back=48, dim=8, heads=2, patch=12),
+        ContrastConfig(objective="none"),
+        training=Training(epochs=1, max_steps=3, batch_size=8, device="cpu"),
+    )
+    folder = tmp_path_factory.mktemp("fitted")
+    linear = request.param != "network alone"
+    model, _, _ = fit_forecaster(series, settings, 0, folder, (6, 12), linear=linear)
+    if linear:
+        model.shares[:] = 0.5  # three steps of training would earn none
+    if request.param == "one map a channel":
+        for name, part in model.named_buffers():
+            if name.startswith(("weight_", "bias_")) and len(part) == 1:
+                setattr(model, name, torch.cat([part, 0.5 * part]))
+    return model, series
+
+
+@pytest.mark.parametrize("horizon", [6, 12])
+def test_a_fitted_forecaster_as_a_map_has_the_slopes_of_its_predictions(fitted, horizon):
+    model, series = fitted
+    length = model.look_back
+    values, times = series.values[0, :length].astype(np.float64), series.times[:length]
+    past = torch.tensor(values[None], requires_grad=True)
+    forecaster = differentiable(copy.deepcopy(model).double(), horizon)
+    slopes = torch.autograd.functional.jacobian(forecaster, past)[0, :, :, 0]  # (H, C, L, C)
+    std, mean = model.scaler.std, model.scaler.mean
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        lag, channel = rng.integers(length), rng.integers(2)
+        moved = []
+        for sign in (1, -1):
+            shifted = values.copy()
+            shifted[lag, channel] += sign * 0.05
+            moved.append((model.predict(shifted * std + mean, times, horizon) - mean) / std)
+        expected = (moved[0] - moved[1]) / 0.1  # (H, C); float32 forecasts
+        np.testing.assert_allclose(slopes[:, :, lag, channel], expected, atol=2e-3)
+
+
+def test_the_field_of_a_fitted_forecaster(fitted):
+    model, series = fitted
+    field = measured(model, series, 12)
+    assert field.shape == (12, model.look_back) and np.isfinite(field).all() and field.max() > 0
+    assert not np.array_equal(field[:, :48], measured(model, series, 6)[:6, :48])
+    rows = receptive_field(
+        differentiable(model, 12), torch.from_numpy(series.values[:, : model.look_back]), (5,)
+    )
+    assert rows.shape == (1, model.look_back)
+
+
+def test_a_field_needs_a_horizon_that_was_fitted_and_no_exogenous_inputs(fitted):
+    model, series = fitted
+    with pytest.raises(UserError, match="horizon: found 7"):
+        measured(model, series, 7)
+    other = copy.deepcopy(model)
+    other.names = Names(model.names.columns, past=("wind",))
+    with pytest.raises(UserError, match="exogenous"):
+        differentiable(other)
 
 
 # --- periodicity --------------------------------------------------------------------------------
