@@ -121,6 +121,31 @@ class Segmenter(nn.Module):
         return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)
 
 
+def with_labels(scenes: Scenes) -> Scenes:
+    """The scenes, each sure to have labels; classes without names are called 0, 1, ...
+
+    Raises
+    ------
+    UserError
+        A scene without labels, now or when it is read.
+    """
+
+    def check(cloud: Cloud) -> Cloud:
+        if cloud.label is None:
+            raise UserError(
+                f"{cloud.name}: has no labels, expected a class for each point to learn or to "
+                "score with; see pcrep.datasets.load_points for how a format keeps them"
+            )
+        return cloud
+
+    scenes = scenes.map(check)
+    if scenes.classes:
+        return scenes
+    bar = tqdm(scenes, desc="read labels", unit="scene", delay=2, leave=False)
+    count = max(int(cloud.label.max()) for cloud in bar) + 1
+    return replace(scenes, classes=tuple(map(str, range(count))))
+
+
 def choose_scenes(scenes: Scenes, count: int, seed: int) -> list[int]:
     """Indices of ``count`` scenes to label, drawn for a seed; sorted.
 

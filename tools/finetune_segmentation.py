@@ -12,7 +12,7 @@ encoder.safetensors and segmenter.safetensors of the first seed.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,12 +27,13 @@ from common.weights import FILE
 from pcrep import evaluation, segmentation
 from pcrep.batches import keep
 from pcrep.cloud import Scenes
-from pcrep.datasets import Split, labelled_split
-from pcrep.encoding import check_encoder
+from pcrep.datasets import labelled_split
+from pcrep.encoding import check_encoder, voxel_size
 from pcrep.evaluation import ProbeConfig
 from pcrep.planes import upright
 from pcrep.segmentation import LabelledScenes, SegmentationConfig, Segmenter, save_segmenter
 from pcrep.unet import SparseUNet, UNetConfig, load_encoder, res16unet, save_encoder
+from pcrep.views import check_extent
 
 SEGMENTER = "segmenter.safetensors"
 
@@ -69,11 +70,11 @@ class Config:
 def main(config: Config) -> None:
     if launched_rank():
         raise UserError("fine-tuning runs in one process: start it without torchrun")
-    split = load(config)
+    learn, test = load(config)
     run = Run(config.output, config, config.resume)
     for seed in run.unfinished(config.seeds):
-        run.add(seed, one_seed(config, split, seed, run.seed_folder(seed)))
-    result = summary(config, split, run.results(config.seeds))
+        run.add(seed, one_seed(config, learn, test, seed, run.seed_folder(seed)))
+    result = summary(config, len(learn), run.results(config.seeds))
     for name in (FILE, SEGMENTER):
         source = run.seed_folder(config.seeds[0]) / name
         if source.exists():
@@ -83,17 +84,21 @@ def main(config: Config) -> None:
     print(run.output / "result.json")
 
 
-def load(config: Config) -> Split:
-    """The scenes, upright; UserError, before anything is written, where an option is amiss."""
+def load(config: Config) -> tuple[Scenes, Scenes]:
+    """The scenes to learn from and to test on, upright.
+
+    UserError, before anything is written, where the data or an option is amiss.
+    """
     if not config.seeds:
         raise UserError("seeds: found none, expected at least one")
     if config.mode != "finetune" and config.encoder is None:
         raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
-    build(config)
+    voxel = voxel_size(build(config), config.segmentation.voxel)
     split = labelled_split(config.data, config.data_root)
     learn, test = (keep(scenes.map(upright)) for scenes in (split.learn, split.test))
-    labelled(config, learn, config.seeds[0])
-    return Split(learn, test, split.unlabelled)
+    learn = segmentation.with_labels(learn)
+    check_extent(labelled(config, learn, config.seeds[0])[0], voxel)
+    return learn, replace(segmentation.with_labels(test), classes=learn.classes)
 
 
 def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:
@@ -124,14 +129,17 @@ def untrained(config: Config, seed: int) -> SparseUNet:
     return network
 
 
-def one_seed(config: Config, split: Split, seed: int, folder: Path) -> dict[str, Any]:
-    learn = labelled(config, split.learn, seed)
+def one_seed(
+    config: Config, learn: Scenes, test: Scenes, seed: int, folder: Path
+) -> dict[str, Any]:
+    """Scores of the network and of its controls, all on the same labels."""
+    learn = labelled(config, learn, seed)
     found: dict[str, Any] = {"labelled": list(learn.names), "controls": {}}
     started = time.perf_counter()
 
     def probe(encoder: SparseUNet, mode: str) -> dict[str, Any]:
         voxel = config.segmentation.voxel
-        return evaluation.probe(encoder, learn, split.test, voxel, mode, config.probe, seed)
+        return evaluation.probe(encoder, learn, test, voxel, mode, config.probe, seed)
 
     if config.mode != "finetune":
         found |= probe(build(config), config.mode)
@@ -139,11 +147,11 @@ def one_seed(config: Config, split: Split, seed: int, folder: Path) -> dict[str,
     else:
         name = "scratch" if config.encoder is None else "finetune"
         encoder = untrained(config, seed) if config.encoder is None else build(config)
-        found |= train(config, learn, split.test, encoder, seed, folder, name)
+        found |= train(config, learn, test, encoder, seed, folder, name)
         scratch = {key: found[key] for key in ("miou", "iou")}
         if config.encoder is not None:
             network = untrained(config, seed)
-            scratch = train(config, learn, split.test, network, seed, folder, "scratch")
+            scratch = train(config, learn, test, network, seed, folder, "scratch")
         found["controls"]["scratch"] = scratch
         found["controls"]["random_encoder_probe"] = probe(untrained(config, seed), "linear")
     return {**found, "timing": {"seconds": time.perf_counter() - started}}
@@ -170,8 +178,9 @@ def train(
     return evaluation.score(test, segmenter.predict)
 
 
-def summary(config: Config, split: Split, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """``result.json``: means over seeds, beside the controls."""
+def summary(config: Config, scenes: int, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """``result.json``: means over seeds, beside the controls. scenes : labelled ones there are."""
+    labelled = len(results[0]["labelled"])
     controls = {
         name: evaluation.over_seeds([r["controls"][name] for r in results])
         for name in results[0]["controls"]
@@ -179,11 +188,9 @@ def summary(config: Config, split: Split, results: list[dict[str, Any]]) -> dict
     return {
         "task": "segmentation",
         "data": config.data,
-        "mode": config.mode if config.encoder or config.mode != "finetune" else "scratch",
-        "labelled_scenes": len(results[0]["labelled"]),
-        "labelled_fraction": config.labelled_fraction
-        * len(results[0]["labelled"])
-        / len(split.learn),
+        "mode": "scratch" if config.encoder is None else config.mode,
+        "labelled_scenes": labelled,
+        "labelled_fraction": config.labelled_fraction * labelled / scenes,
         "seeds": list(config.seeds),
         **evaluation.over_seeds(results),
         "labelled": [r["labelled"] for r in results],

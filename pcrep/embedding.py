@@ -1,0 +1,104 @@
+"""Point clouds to vectors of their points, on disk."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from torch import nn
+from tqdm import tqdm
+
+from common.errors import UserError
+from common.runs import write_atomically
+from pcrep.cloud import Cloud
+from pcrep.datasets import load_scenes
+from pcrep.encoding import check_encoder, encode, voxel_size
+from pcrep.planes import upright
+from pcrep.unet import load_encoder
+
+
+def embed(
+    encoder: Path,
+    data: str,
+    output: Path,
+    voxel: float | None = None,
+    data_root: Path | None = None,
+) -> None:
+    """Write the features of every point, as read, in the file's own coordinates.
+
+    encoder : a run folder or an encoder's file. data : name of a set, or a file or folder.
+    output : ``.npz`` (coords (N, 3), features (N, D), float32) or ``.ply`` (coloured by
+        :func:`principal_colours`) for one scene; else a folder for ``<scene>.npz``.
+    voxel : metres, see :func:`pcrep.encoding.voxel_size`.
+
+    Raises
+    ------
+    UserError
+        Encoder or data cannot be used; several scenes for one file; the output cannot be written.
+    """
+    network = load_encoder(encoder)
+    check_encoder(network, str(encoder))
+    size, scenes = voxel_size(network, voxel), load_scenes(data, data_root)
+    one = output.suffix.lower() in (".npz", ".ply")
+    if one and len(scenes) > 1:
+        raise UserError(
+            f"{data}: holds {len(scenes)} scenes, which do not fit into one file {output}: give "
+            "a folder as --output, or one scene as --data"
+        )
+    for index in tqdm(range(len(scenes)), desc="embed", unit="scene", delay=2):
+        path = output if one else output / f"{scenes.names[index]}.npz"
+        cloud = scenes[index]
+        _write(path, cloud, point_features(network, cloud, size))
+
+
+def point_features(encoder: nn.Module, cloud: Cloud, voxel: float) -> np.ndarray:
+    """Features (N, D) float32 of each point; the frame of a depth camera is set upright before."""
+    features, point_to_voxel = encode(encoder, upright(cloud), voxel)
+    return features[point_to_voxel]
+
+
+def principal_colours(features: np.ndarray) -> np.ndarray:
+    """Colours (N, 3) uint8: red, green and blue are the first three principal components.
+
+    Each goes from dark at its 2nd to bright at its 98th percentile. Signs are set so that the
+    largest loading is positive; what has fewer than three components leaves the others at 0.
+    """
+    sample = features[:: -(-len(features) // 100_000)].astype(np.float64)
+    mean = sample.mean(0)
+    _, spread, axes = np.linalg.svd(sample - mean, full_matrices=False)
+    axes = axes[:3][spread[:3] > 1e-6 * max(spread[0], 1e-30)]
+    axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1))
+    colours = np.zeros((len(features), 3), np.uint8)
+    values = (features - mean.astype(np.float32)) @ axes.T.astype(np.float32)
+    for channel, value in enumerate(values.T):
+        low, high = np.percentile(value, (2, 98))
+        shade = (value - low) / max(high - low, 1e-30)
+        colours[:, channel] = np.round(255 * shade.clip(0, 1))
+    return colours
+
+
+def _write(path: Path, cloud: Cloud, features: np.ndarray) -> None:
+    def write(file: BinaryIO) -> None:
+        if path.suffix.lower() == ".ply":
+            _write_ply(file, cloud.coords, principal_colours(features))
+        else:
+            np.savez(file, coords=cloud.coords, features=features)
+
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _write_ply(file: BinaryIO, coords: np.ndarray, colours: np.ndarray) -> None:
+    """A binary PLY of points with colours (N, 3) uint8."""
+    kinds = [(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
+    rows = np.empty(len(coords), kinds)
+    for i in range(3):
+        rows[kinds[i][0]], rows[kinds[3 + i][0]] = coords[:, i], colours[:, i]
+    words = {"<f4": "float", "u1": "uchar"}
+    properties = "".join(f"property {words[kind]} {name}\n" for name, kind in kinds)
+    file.write(
+        f"ply\nformat binary_little_endian 1.0\nelement vertex {len(rows)}\n{properties}"
+        "end_header\n".encode()
+    )
+    file.write(rows.tobytes())

@@ -1,0 +1,260 @@
+"""Few labels and vectors of points with the tools, as a user would, on tiny scenes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from common.weights import FILE, read_encoder
+from pcrep import SparseUNet, load_encoder, save_encoder
+from pcrep.datasets import labelled_split
+from pcrep.embedding import principal_colours
+from pcrep.encoding import encode
+from pcrep.evaluation import ProbeConfig, probe, score
+from pcrep.segmentation import Segmenter, choose_scenes, load_segmenter
+from tests.pcrep.made_scenes import CLASSES, made_scene
+from tests.pcrep.test_evaluation import tiny
+from tests.tools.conftest import contents, run
+from tests.tools.test_bad_input import is_one_line
+
+QUICK = ("--device", "cpu", "--max-steps", 4, "--batch-size", 2, "--probe-points", 50)
+
+
+def write_scene(path, seed, **without):
+    cloud = made_scene(seed)
+    known = {"coords": cloud.coords, "colour": cloud.colour, "label": cloud.label} | without
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **{name: values for name, values in known.items() if values is not None})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three scenes to learn from and one to test on."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed, part in enumerate(("learn", "learn", "learn", "test")):
+        write_scene(folder / part / f"scene{seed}.npz", seed)
+    (folder / "classes.txt").write_text("\n".join(CLASSES))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("encoder") / FILE
+    network = tiny(7)
+    network.voxel = 0.05
+    save_encoder(path, network)
+    return path
+
+
+def finetune(tool, data, output, *options):
+    return tool("finetune_segmentation", "--data", data, "--output", output, *QUICK, *options)
+
+
+def test_a_fine_tuned_run_and_what_it_leaves(tool, data, encoder, tmp_path):
+    output = tmp_path / "run"
+    options = ("--encoder", encoder, "--labelled-scenes", 2, "--seeds", 0, 3)
+    status, stdout, stderr = finetune(tool, data, output, *options)
+    assert status == 0, stderr
+    trained = [f"{name}/{file}" for name in ("finetune", "scratch") for file in
+               ("checkpoint.pt", "metrics.jsonl")]  # fmt: skip
+    left = ["result.json", FILE, "segmenter.safetensors"]
+    expected = {"config.toml", "env.json", *left}
+    expected |= {f"seed-{seed}/{name}" for seed in (0, 3) for name in (*trained, *left)}
+    assert {str(p.relative_to(output)) for p in output.rglob("*") if p.is_file()} == expected
+
+    result = json.loads((output / "result.json").read_text())
+    assert result["task"] == "segmentation" and result["mode"] == "finetune"
+    assert result["seeds"] == [0, 3] and result["labelled_scenes"] == 2
+    assert result["labelled_fraction"] == pytest.approx(2 / 3)
+    assert result["controls"].keys() == {"scratch", "random_encoder_probe"}
+    for scores in (result, *result["controls"].values()):
+        assert scores["iou"].keys() == set(CLASSES) and 0 <= scores["miou"] <= 1
+        assert scores["miou"] == pytest.approx(np.mean(list(scores["iou"].values())))
+        assert f"{100 * scores['miou']:.1f}" in stdout
+    learn = labelled_split(data).learn
+    for names, seed in zip(result["labelled"], (0, 3), strict=True):
+        assert names == [learn.names[i] for i in choose_scenes(learn, 2, seed)]
+
+    test = labelled_split(data).test
+    scores = []
+    for seed in (0, 3):
+        segmenter, classes = load_segmenter(output / f"seed-{seed}" / "segmenter.safetensors")
+        assert classes == CLASSES and segmenter.voxel == 0.05
+        scores.append(score(test, segmenter.predict)["miou"])
+    assert result["miou"] == pytest.approx(np.mean(scores))
+    tuned = load_encoder(output)
+    assert tuned.voxel == 0.05
+    assert torch.equal(tuned.stem.conv.weight, load_encoder(output / "seed-0").stem.conv.weight)
+    assert not torch.equal(tuned.stem.conv.weight, load_encoder(encoder).stem.conv.weight)
+
+
+def test_a_run_that_stops_anywhere_resumes_to_the_same_bits(
+    tool, data, encoder, tmp_path, monkeypatch
+):
+    options = ("--encoder", encoder, "--labelled-fraction", 0.1, "--seeds", 1)
+    options += ("--checkpoint-every", 1)
+    assert finetune(tool, data, tmp_path / "whole", *options)[0] == 0
+    output = tmp_path / "stopped"
+    steps = []
+
+    def stop(self):
+        steps.append(1)
+        if len(steps) in (3, 6):  # amid the first network, then amid the second
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Segmenter, "after_step", stop)
+    for resume in ([], ["--resume"]):
+        with pytest.raises(KeyboardInterrupt):
+            finetune(tool, data, output, *options, *resume)
+        assert not (output / "result.json").exists()
+    status, _, stderr = finetune(tool, data, output, *options, "--resume")
+    # 2 + 2 steps, and 1 + 3: each stopped step is done again, no other.
+    assert status == 0 and len(steps) == 10, stderr
+    for name in (f"seed-1/{FILE}", "seed-1/segmenter.safetensors"):
+        found, expected = (read_encoder(tmp_path / r / name)[2] for r in ("stopped", "whole"))
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+    results = [
+        json.loads((tmp_path / r / "result.json").read_text()) | {"timing": None}
+        for r in ("stopped", "whole")
+    ]
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("mode", ["linear", "knn"])
+def test_probes_of_frozen_features(tool, data, encoder, tmp_path, mode):
+    output = tmp_path / "run"
+    options = ("--encoder", encoder, "--mode", mode, "--seeds", 2)
+    status, stdout, stderr = finetune(tool, data, output, *options)
+    assert status == 0, stderr
+    result = json.loads((output / "result.json").read_text())
+    split, network = labelled_split(data), load_encoder(encoder)
+    few = ProbeConfig(probe_points=50)
+    by_hand = probe(network, split.learn, split.test, None, mode, few, 2)
+    assert result["miou"] == by_hand["miou"] and result["iou"] == by_hand["iou"]
+    assert result["controls"].keys() == {"random_encoder_probe"}
+    assert result["labelled_fraction"] == 1 and not (output / FILE).exists()
+    assert mode in stdout
+
+
+def test_from_scratch_without_an_encoder_or_names_of_classes(data, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(data, bare)
+    (bare / "classes.txt").unlink()
+    options = ("--data", bare, "--output", tmp_path / "run", "--labelled-fraction", 0.05)
+    options += (*QUICK, "--seeds", 0, "--voxel", 0.1, "--labelled-scenes", 1)
+    done = run("finetune_segmentation", *options)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["mode"] == "scratch" and result["iou"].keys() == {"0", "1", "2"}
+    assert result["labelled_fraction"] == pytest.approx(0.05 / 3)
+    assert result["miou"] == result["controls"]["scratch"]["miou"]
+    found = load_encoder(tmp_path / "run")
+    assert found.in_channels == 4 and found.voxel == 0.1
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--labelled-scenes", 9], ["found 9", "1 .. 3"]),
+        (["--labelled-fraction", 0], ["labelled fraction", "found 0"]),
+        (["--mode", "linear"], ["linear", "--encoder"]),
+        (["--network", "99Z"], ["99Z", "14A"]),
+        (["--encoder", "nowhere"], ["nowhere", "no such file"]),
+        (["--seeds"], ["seeds"]),
+        (["--lr", 0], ["lr 0"]),
+        (["--voxel", 0], ["voxel", "above 0"]),
+        (["--probe-points", 0], ["probe_points 0"]),
+        (["--max-steps", 0], ["max_steps"]),
+        (["--data", "nothing-here"], ["nothing-here"]),
+    ],
+    ids=lambda value: str(value[0]).strip("-") if isinstance(value, list) else "",
+)
+def test_an_option_that_cannot_be_used(tool, data, tmp_path, options, words):
+    status, _, stderr = finetune(tool, data, tmp_path / "run", *options)
+    is_one_line(status, stderr, "finetune_segmentation.py: ", *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_scenes_without_labels_and_encoders_of_other_inputs(tool, data, tmp_path):
+    for part in ("learn", "test"):
+        write_scene(tmp_path / "bare" / part / "a.npz", 0, label=None)
+    status, _, stderr = finetune(tool, tmp_path / "bare", tmp_path / "run")
+    is_one_line(status, stderr, "a.npz", "has no labels")
+    cloud = made_scene(0)
+    for part in ("learn", "test"):
+        write_scene(tmp_path / "mm" / part / "a.npz", 0, coords=1000 * cloud.coords)
+    status, _, stderr = finetune(tool, tmp_path / "mm", tmp_path / "run")
+    is_one_line(status, stderr, "a.npz", "extent", "metres")
+    save_encoder(tmp_path / FILE, SparseUNet())
+    status, _, stderr = finetune(tool, data, tmp_path / "run", "--encoder", tmp_path / FILE)
+    is_one_line(status, stderr, FILE, "reads 3 channels, expected 4")
+    assert not (tmp_path / "run").exists()
+
+
+def embed(tool, encoder, data, output, *options):
+    return tool("embed", "--encoder", encoder, "--data", data, "--output", output, *options)
+
+
+def test_vectors_of_points_are_those_by_hand(tool, data, encoder, tmp_path):
+    path = data / "learn" / "scene1.npz"
+    status, stdout, stderr = embed(tool, encoder, path, tmp_path / "vectors.npz")
+    assert status == 0 and str(tmp_path / "vectors.npz") in stdout, stderr
+    found, cloud = np.load(tmp_path / "vectors.npz"), made_scene(1)
+    features, point_to_voxel = encode(load_encoder(encoder), cloud, 0.05)
+    assert np.array_equal(found["coords"], cloud.coords)
+    assert np.array_equal(found["features"], features[point_to_voxel])
+    coarse = embed(tool, encoder, path, tmp_path / "coarse.npz", "--voxel", 0.2)
+    assert coarse[0] == 0
+    assert len(np.unique(np.load(tmp_path / "coarse.npz")["features"], axis=0)) < len(features)
+
+
+def test_vectors_of_a_folder_and_a_coloured_picture(tool, data, encoder, tmp_path):
+    status, _, stderr = embed(tool, encoder, data / "learn", tmp_path / "out")
+    assert status == 0, stderr
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["scene0.npz", "scene1.npz", "scene2.npz"]
+    open3d = pytest.importorskip("open3d")
+    assert embed(tool, encoder, data / "test" / "scene3.npz", tmp_path / "p.ply")[0] == 0
+    seen = open3d.io.read_point_cloud(str(tmp_path / "p.ply"))
+    np.testing.assert_array_equal(np.asarray(seen.points), made_scene(3).coords)
+    colours = np.asarray(seen.colors)
+    assert colours.min() == 0 and colours.max() == 1 and (colours.std(0) > 0.1).all()
+
+
+def test_principal_colours_follow_the_largest_spread():
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(500, 3)) * [9, 3, 1]
+    turn = np.linalg.qr(rng.normal(size=(8, 8)))[0][:3]
+    colours = principal_colours((hidden @ turn + 5).astype(np.float32)).astype(float)
+    for channel in range(3):
+        between = np.corrcoef(colours[:, channel], hidden[:, channel])[0, 1]
+        assert abs(between) > 0.97
+    assert not principal_colours(np.ones((10, 4), np.float32)).any()
+    flat = principal_colours(np.linspace(0, 1, 50, dtype=np.float32)[:, None])
+    assert flat[0, 0] == 0 and flat[-1, 0] == 255 and not flat[:, 1:].any()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--pool"], ["--pool", "for series"]),
+        (["--time-column", "t"], ["--time-column", "for series"]),
+        (["--voxel", "-1"], ["voxel", "above 0"]),
+        (["--output", "one.npz"], ["3 scenes", "one.npz", "folder"]),
+        (["--data", "nothing-here"], ["nothing-here"]),
+    ],
+    ids=lambda value: str(value[0]).strip("-") if isinstance(value, list) else "",
+)
+def test_points_that_cannot_be_embedded(tool, data, encoder, tmp_path, options, words):
+    status, _, stderr = embed(tool, encoder, data / "learn", tmp_path / "out", *options)
+    is_one_line(status, stderr, "embed.py: ", *words)
+    assert contents(tmp_path) == {}
+
+
+def test_an_output_that_cannot_be_written(tool, data, encoder, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    path = data / "test" / "scene3.npz"
+    status, _, stderr = embed(tool, encoder, path, tmp_path / "file" / "out.npz")
+    is_one_line(status, stderr, "out.npz", "cannot be written")
