@@ -29,7 +29,7 @@ def _load(
     path: Path, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [n for n in archive if n not in without and (only is None or n in only)]
             return {name: archive[name] for name in names}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -33,17 +33,13 @@ def read(path: Path, max_points: int) -> Columns:
     lengths = [n for n in FIELDS if size % (4 * n) == 0]
     if path.name.endswith(".pcd.bin"):  # nuScenes' own suffix
         lengths = [n for n in lengths if n == 5]
-    if not lengths:
-        raise UserError(
-            f"{path}: {size} bytes are no whole number of records, expected a multiple of 16 "
-            "(x y z intensity), 20 (and ring) or 24 (x y z r g b); the file is cut off or another"
-        )
-    values = np.memmap(path, np.float32, mode="r")
+    values = np.memmap(path, np.float32, mode="r") if lengths else None
     length = next((n for n in lengths if _fits(values.reshape(-1, n), n)), None)
     if length is None:
         raise UserError(
-            f"{path}: not float32 records of x y z and intensity (and ring) or r g b: the columns "
-            "hold negative or huge numbers where those are expected"
+            f"{path}: {size} bytes, expected float32 records of 16 (x y z, intensity not negative),"
+            " 20 (and a ring in 0 .. 127) or 24 (x y z r g b, colours in 0 .. 1 or whole in 0 .. "
+            "255); the file is cut off or of another kind"
         )
     records = values.reshape(-1, length)
     judge_count(len(records), path, max_points)

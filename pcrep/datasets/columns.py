@@ -74,8 +74,8 @@ def to_cloud(columns: Columns, path: Path) -> Cloud:
 
     Coordinates beyond 10 km, as those of a national grid, would lose their centimetres in float32:
     their minimum, rounded down to a whole metre, is subtracted in float64 first. Colours are
-    brought to 0 .. 1 (``unit_colour``), normals to length 1. An intensity or a normal that is not
-    finite throughout is left out.
+    brought to 0 .. 1 (``unit_colour``), normals to length 1. A label or instance that is NaN or
+    beyond 32 bits is -1. An intensity or a normal that is not finite throughout is left out.
 
     Warns, with a count, that points with NaN or infinite coordinates are dropped, and of an extent
     that is hardly one in metres. Raises UserError where there are no points or most are dropped.
@@ -121,15 +121,22 @@ def _judge_extent(extent: float, path: Path) -> None:
 def _typed(name: str, values: np.ndarray, path: Path) -> np.ndarray | None:
     if name == "colour":
         return unit_colour(values, path)
-    if name in ("label", "instance", "segment"):
-        if values.dtype.kind == "f" and not (values == np.floor(values)).all():
-            raise UserError(f"{path}: {name} holds fractions or NaN, expected whole numbers")
-        return values.astype(np.int64)
+    if name in ("label", "instance"):
+        return _whole_numbers(name, values, path)
     values = values.astype(np.float32)
     if name == "normal":
         lengths = np.linalg.norm(values, axis=1, keepdims=True)
         values = np.divide(values, lengths, out=np.full_like(values, np.nan), where=lengths > 0)
     return values if name == "coords" or np.isfinite(values).all() else None
+
+
+def _whole_numbers(name: str, values: np.ndarray, path: Path) -> np.ndarray:
+    """Labels; what stands for none in a column of floats, NaN or a huge number, is -1."""
+    if values.dtype.kind == "f":
+        values = np.where(np.abs(values) < 2**31, values, -1)
+        if not (values == np.floor(values)).all():
+            raise UserError(f"{path}: {name} holds fractions, expected whole numbers")
+    return values.astype(np.int64)
 
 
 def unit_colour(colour: np.ndarray, path: Path) -> np.ndarray:

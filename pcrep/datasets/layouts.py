@@ -63,7 +63,7 @@ def natural(paths) -> list[Path]:
     """Sorted by name, numbers by value: scene2 before scene10."""
 
     def key(path: Path):
-        words = re.split(r"(\d+)", str(path))
+        words = re.split(r"(\d+)", str(path.with_suffix("")))
         return [(int(word), "") if word.isdigit() else (-1, word) for word in words]
 
     return sorted(paths, key=key)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from pcrep.cloud import Cloud
-from pcrep.datasets import arrays, binary, las, open3d_files, text
+from pcrep.datasets import arrays, binary, las, pcd, ply, text
 from pcrep.datasets.columns import MAX_POINTS, to_cloud
 
 # What the files of a format begin with; the others have no such mark.
@@ -22,8 +22,8 @@ SUFFIXES = {
     ".csv": "text",
 }
 READERS = {
-    "PLY": open3d_files.read_ply,
-    "PCD": open3d_files.read_pcd,
+    "PLY": ply.read,
+    "PCD": pcd.read,
     "LAS": las.read,
     "NPZ": arrays.read,
     "binary": binary.read,
@@ -35,7 +35,8 @@ def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
     """The points of a file, with all that it says of them.
 
     ======================  ====================================================================
-    .ply, .pcd              through Open3D: colours, normals, intensity, label, instance
+    .ply                    vertices: colours, normals, intensity, label, instance
+    .pcd                    the same, through Open3D
     .las, .laz              through laspy: colours, intensity, classification, treeID
     .bin                    float32 records of KITTI (with its .label file), nuScenes, or xyzrgb
     .npz                    arrays called coords, colour, label, instance, ... (or xyz, rgb, ...)

@@ -63,7 +63,8 @@ def scan(path: Path) -> Cloud:
     ``segment`` is ScanNet's own over-segmentation, ``instance`` the annotated object, ``label`` an
     index of ``CLASSES``, -1 for other of NYU's classes: each where its file is there.
     """
-    cloud, stem = load_points(path), path.name.removesuffix(".ply")
+    cloud = replace(load_points(path), label=None, instance=None)
+    stem = path.name.removesuffix(".ply")
     labels = path.with_name(f"{stem}.labels.ply")
     if labels.is_file():
         cloud = replace(cloud, label=_labels(labels, len(cloud)))

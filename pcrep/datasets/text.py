@@ -36,7 +36,7 @@ def read(path: Path, max_points: int) -> Columns:
         )
     if declared is not None:
         judge_count(declared, path, max_points)
-    values = _values(path, skip, separator, width, max_points)
+    values = table(path, skip, separator, width, max_points)
     if declared not in (None, len(values)):
         raise UserError(
             f"{path}: holds {len(values)} points, expected {declared} from its first line; it is "
@@ -80,31 +80,43 @@ def _numbers(line: str) -> list[float]:
     return [float(word) for word in _words(line)]
 
 
-def _values(path: Path, skip: int, separator: str, width: int, max_points: int) -> np.ndarray:
+def table(
+    path: Path,
+    skip: int,
+    separator: str,
+    width: int,
+    max_points: int,
+    rows: int | None = None,
+) -> np.ndarray:
+    """The numbers of all lines after the first ``skip``, or of ``rows`` of them: (N, width).
+
+    A line may hold more numbers than ``width``, which are left out. Raises UserError for a line
+    that holds fewer, other than ``x y z`` alone, or a word.
+    """
     parts, count = [], 0
     try:
-        lines = pd.read_csv(
+        with pd.read_csv(
             path,
             sep=separator,
             header=None,
             names=range(width),
             index_col=False,
             skiprows=skip,
+            nrows=rows,
             dtype=np.float64,
             chunksize=CHUNK,
-            on_bad_lines="error",
-        )
-        for chunk in lines:
-            count += len(chunk)
-            judge_count(count, path, max_points)
-            parts.append(chunk.to_numpy())
+        ) as chunks:
+            for chunk in chunks:
+                count += len(chunk)
+                judge_count(count, path, max_points)
+                parts.append(chunk.to_numpy())
     except UserError:
         raise
     except ValueError as error:  # pandas' ParserError is one
         raise UserError(
             f"{path}: {' '.join(str(error).split())}; expected {width} numbers a line"
         ) from None
-    values = np.concatenate(parts)
+    values = np.concatenate(parts) if parts else np.empty((0, width))
     short = np.isnan(values[:, -1]) & (width > 3)  # x y z may be NaN, what follows may not
     if short.any():
         raise UserError(

@@ -1,0 +1,183 @@
+"""What is done to a scene once, kept on disk."""
+
+import hashlib
+import multiprocessing
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from common.datafiles import cache_folder
+from common.errors import UserError
+from common.runs import write_atomically
+from pcrep.cloud import Cloud, Scenes
+
+Prepare = Callable[[Cloud, Any], Cloud]
+
+VERSION = 1  # of the files
+
+
+def preprocessed(
+    scenes: Scenes,
+    prepare: Prepare,
+    settings: Any,
+    folder: str | Path | None = None,
+    workers: int | None = None,
+) -> Scenes:
+    """The scenes as ``prepare(cloud, settings)`` leaves them, each computed once and then read.
+
+    A result lies in ``folder`` as an uncompressed NPZ. Its name is a digest of all that it follows
+    from: every array of the cloud, the settings, and the code of ``prepare``, that is of its module
+    and of those of its package that it uses. So nothing stale is read, several sets may share a
+    folder, and the folder may be deleted at any time. Files appear by atomic rename: processes may
+    fill one folder together. A file that turns out damaged is computed anew when it is read.
+
+    scenes : each is read once here, for its digest; at most two a process are held at a time.
+    prepare : a function of a module, deterministic.
+    settings : a dataclass, which is all that ``repr`` says of it.
+    folder : None: ``prepared`` in the user cache.
+    workers : processes; None: one for each core that this process may use; 1: the work is done
+        here. Processes are started anew, not forked, which numba's threads do not survive: a script
+        that calls this does so under ``if __name__ == "__main__":``.
+
+    Raises UserError where a scene cannot be used, the folder cannot be written or a process dies.
+    """
+    folder = cache_folder() / "prepared" if folder is None else Path(folder)
+    recipe = _recipe(prepare, settings)
+    paths, names = _fill(scenes, prepare, settings, folder, recipe, workers or _cores())
+
+    def read(index: int) -> Cloud:
+        kept = _load(paths[index])
+        if kept is None:
+            kept = prepare(scenes[index], settings)
+            _store(kept, paths[index])
+        return replace(kept, name=names[index])
+
+    return replace(scenes, read=read)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _fill(
+    scenes: Scenes, prepare: Prepare, settings: Any, folder: Path, recipe: bytes, workers: int
+) -> tuple[list[Path], list[str]]:
+    """The file of each scene, all of which are there afterwards, and the clouds' names."""
+    paths: list[Path] = []
+    names: list[str] = []
+    begun: set[Path] = set()  # scenes that are alike are prepared once
+    pending: set[Future] = set()
+    spawn = multiprocessing.get_context("spawn")
+    # No process starts before there is something for it to do.
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_on_one_thread)
+    bar = tqdm(total=len(scenes), desc="preparing scenes", delay=2, leave=False)
+    try:
+        for cloud in scenes:
+            path = folder / f"{_digest(cloud, recipe)}.npz"
+            missing = path not in begun and not path.exists()
+            paths.append(path)
+            names.append(cloud.name)
+            begun.add(path)
+            if missing and workers > 1:
+                pending.add(pool.submit(_prepare_and_store, cloud, path, prepare, settings))
+            elif missing:
+                _prepare_and_store(cloud, path, prepare, settings)
+            pending = _wait(pending, 2 * workers - 1)
+            bar.update(len(paths) - len(pending) - bar.n)
+        while pending:
+            pending = _wait(pending, len(pending) - 1)
+            bar.update(len(paths) - len(pending) - bar.n)
+    except BrokenProcessPool:
+        raise UserError(
+            f"{scenes.name}: a process that prepared scenes died, as when memory runs out or a "
+            'script lacks if __name__ == "__main__"; crop the scenes or ask for fewer workers'
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+        bar.close()
+    return paths, names
+
+
+def _wait(pending: set[Future], most: int) -> set[Future]:
+    """What is still pending when there is no more of it than ``most``."""
+    while len(pending) > most:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+    return pending
+
+
+def _on_one_thread() -> None:
+    torch.set_num_threads(1)  # numba's loops follow: ``common.threads``
+
+
+def _prepare_and_store(cloud: Cloud, path: Path, prepare: Prepare, settings: Any) -> None:
+    _store(prepare(cloud, settings), path)
+
+
+def _store(cloud: Cloud, path: Path) -> None:
+    try:
+        write_atomically(path, lambda file: np.savez(file, **cloud.arrays()))
+    except OSError as error:
+        raise UserError(
+            f"{path.parent}: cannot be written ({error.strerror or error}); give another folder "
+            "for prepared scenes or make room"
+        ) from None
+
+
+def _load(path: Path) -> Cloud | None:
+    """The cloud in a file; None where the file is missing or damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return Cloud(**dict(archive))
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _digest(cloud: Cloud, recipe: bytes) -> str:
+    digest = hashlib.blake2b(recipe, digest_size=20)
+    for name, values in sorted(cloud.arrays().items()):
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def _recipe(prepare: Prepare, settings: Any) -> bytes:
+    """What a result follows from, beside the cloud."""
+    digest = hashlib.blake2b(f"{VERSION}\n{prepare.__qualname__}\n{settings!r}\n".encode())
+    for module in sorted(_modules(prepare.__module__), key=lambda module: module.__name__):
+        if module.__file__ is not None:
+            digest.update(Path(module.__file__).read_bytes())
+    return digest.digest()
+
+
+def _modules(name: str, found: set[ModuleType] | None = None) -> set[ModuleType]:
+    """The module, and those of its package that it takes modules, functions or classes from."""
+    found, module = found if found is not None else set(), sys.modules[name]
+    if module not in found:
+        found.add(module)
+        for value in vars(module).values():
+            of = value.__name__ if isinstance(value, ModuleType) else _home(value)
+            if of in sys.modules and of.partition(".")[0] == name.partition(".")[0]:
+                _modules(of, found)
+    return found
+
+
+def _home(value: Any) -> str:
+    of = getattr(value, "__module__", None)
+    return of if isinstance(of, str) else ""

@@ -1,0 +1,25 @@
+"""The lines of text with which PLY and PCD begin."""
+
+from pathlib import Path
+
+from common.errors import UserError
+
+LONGEST = 1 << 16  # bytes
+
+
+def header(path: Path, last: str, name: str) -> tuple[list[list[str]], int]:
+    """Words of each line up to the one that begins with ``last``, and the byte after that one."""
+    lines: list[list[str]] = []
+    with path.open("rb") as file:
+        while file.tell() < LONGEST and (raw := file.readline(LONGEST)):
+            lines.append(raw.decode("latin1").split())
+            if lines[-1][:1] == [last] and raw.endswith(b"\n"):
+                return lines, file.tell()
+    raise UserError(
+        f"{path}: its {name} header has no line {last}, expected one before the points; the file "
+        "is cut off or damaged, get it again"
+    )
+
+
+def cut_off(path: Path, what: str) -> UserError:
+    return UserError(f"{path}: {what} from its header; it is cut off, get it again")
