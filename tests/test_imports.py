@@ -24,7 +24,7 @@ MAY_IMPORT = {
 # The one file that wraps each heavy optional library, and imports it inside a function. Who wraps
 # another one, or moves one, writes the file's name here.
 WRAPPED_IN = {
-    "open3d": "pcrep/datasets/pcd.py",
+    "open3d": None,
     "laspy": "pcrep/datasets/las.py",
     "plotly": None,
     "sktime": "tsrep/datasets.py",

@@ -30,7 +30,7 @@ NAMES = {
 COMPONENTS = {
     "coords": (("x", "y", "z"),),
     "colour": (("red", "green", "blue"), ("r", "g", "b")),
-    "normal": (("nx", "ny", "nz"),),
+    "normal": (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z")),
 }
 
 

@@ -1,10 +1,12 @@
-"""The lines of text with which PLY and PCD begin."""
+"""What PLY and PCD share: lines of text that say what records follow, then the records."""
 
 from pathlib import Path
 
+import numpy as np
+
 from common.errors import UserError
 
-LONGEST = 1 << 16  # bytes
+LONGEST = 1 << 16  # bytes of a header
 
 
 def header(path: Path, last: str, name: str) -> tuple[list[list[str]], int]:
@@ -21,5 +23,18 @@ def header(path: Path, last: str, name: str) -> tuple[list[list[str]], int]:
     )
 
 
-def cut_off(path: Path, what: str) -> UserError:
-    return UserError(f"{path}: {what} from its header; it is cut off, get it again")
+def records(path: Path, start: int, count: int, record: np.dtype) -> np.ndarray:
+    """``count`` binary records from the byte ``start`` on."""
+    judge_whole(path, max(0, path.stat().st_size - start) // record.itemsize, count)
+    with path.open("rb") as file:
+        file.seek(start)
+        return np.fromfile(file, record, count)
+
+
+def judge_whole(path: Path, found: int, count: int) -> None:
+    """Raise UserError where a file holds fewer points than its header says."""
+    if found < count:
+        raise UserError(
+            f"{path}: holds {found} points, expected {count} from its header; it is cut off, get "
+            "it again"
+        )

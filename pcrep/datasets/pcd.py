@@ -1,81 +1,162 @@
-"""PCD through Open3D.
+"""PCD, the format of PCL: text, binary and compressed.
 
-Open3D returns as many points as the header says even where the file ends before them, so the header
-is read here too.
+Open3D reads it too, but takes a text that ends too early, or holds words, for whole.
 """
 
-import contextlib
-import io
-import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numba import njit
 
 from common.errors import UserError
 from pcrep.datasets.columns import Columns, judge_count, select
-from pcrep.datasets.headers import cut_off, header
+from pcrep.datasets.headers import header, judge_whole, records
+from pcrep.datasets.text import table
+
+KINDS = ("ascii", "binary", "binary_compressed")
+
+
+@dataclass
+class _Header:
+    names: list[str]
+    types: list[np.dtype]
+    counts: list[int]  # numbers in a field
+    points: int
+    height: int
+    kind: str
 
 
 def read(path: Path, max_points: int) -> Columns:
-    """Columns of a PCD.
+    """Columns of a PCD; a field of several numbers, such as a histogram, is left out.
 
     Where the points are the pixels of an image (HEIGHT above 1), those without depth are NaN: they
     are left out here, and are no reason for a warning.
     """
-    lines, end = header(path, "DATA", "PCD")
-    fields = {line[0]: line[1:] for line in lines if line}
-    try:
-        height, count = (int(fields[name][0]) for name in ("HEIGHT", "POINTS"))
-        sizes = [int(size) for size in fields["SIZE"]]
-        counts = [int(number) for number in fields.get("COUNT", ["1"] * len(sizes))]
-        kind = fields["DATA"][0].lower()
-    except (KeyError, IndexError, ValueError) as error:
-        raise UserError(
-            f"{path}: its PCD header lacks numbers ({error}), expected HEIGHT, POINTS and "
-            "SIZE; write it again"
-        ) from None
-    judge_count(count, path, max_points)
-    if count == 0:
+    lines, start = header(path, "DATA", "PCD")
+    head = _parse(lines, path)
+    judge_count(head.points, path, max_points)
+    if head.points == 0:
         return {"coords": np.empty((0, 3))}
-    record = sum(size * number for size, number in zip(sizes, counts, strict=False))
-    if kind == "binary" and path.stat().st_size < end + count * record:
-        found = (path.stat().st_size - end) // record
-        raise cut_off(path, f"holds {found} points, expected {count}")
-    if kind == "ascii":
-        _judge_lines(path, end, count, sum(counts))
-    columns = select(_points(path, count), path)
-    if height > 1:
+    if head.kind == "ascii":
+        fields = _text(path, len(lines), head)
+    elif head.kind == "binary":
+        fields = _binary(path, start, head)
+    else:
+        fields = _compressed(path, start, head)
+    arrays = {
+        "rgb" if name == "rgba" else name: _unpacked(values) if name in ("rgb", "rgba") else values
+        for name, values in fields.items()
+    }
+    columns = select(arrays, path)
+    if head.height > 1:
         seen = ~np.isnan(columns["coords"]).any(axis=1)
         columns = {name: values[seen] for name, values in columns.items()}
     return columns
 
 
-def _judge_lines(path: Path, start: int, count: int, width: int) -> None:
-    """Raise UserError where an ASCII file has fewer lines than points, or its last is short."""
-    found, last = 0, b""
+def _parse(lines: list[list[str]], path: Path) -> _Header:
+    said = {line[0]: line[1:] for line in lines if line}
+    try:
+        # a field "_" is padding, and there may be several
+        names = [f"_{i}" if name == "_" else name for i, name in enumerate(said["FIELDS"])]
+        kinds = zip(said["TYPE"], said["SIZE"], strict=True)
+        head = _Header(
+            names=names,
+            types=[np.dtype(f"<{kind.lower()}{size}") for kind, size in kinds],
+            counts=[int(number) for number in said.get("COUNT", ["1"] * len(names))],
+            points=int(said["POINTS"][0]),
+            height=int(said["HEIGHT"][0]),
+            kind=said["DATA"][0].lower(),
+        )
+        if not len(set(names)) == len(head.types) == len(head.counts):
+            raise ValueError("not one name, TYPE, SIZE and COUNT for each field")
+        if head.kind not in KINDS:
+            raise ValueError(f"DATA {head.kind}")
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: its PCD header is damaged ({error}), expected FIELDS, SIZE, TYPE, HEIGHT, "
+            f"POINTS and DATA, which is {', '.join(KINDS)}; write it again"
+        ) from None
+    return head
+
+
+def _text(path: Path, skip: int, head: _Header) -> dict[str, np.ndarray]:
+    values = table(path, skip, r"\s+", sum(head.counts), head.points, rows=head.points)
+    judge_whole(path, len(values), head.points)
+    fields, column = {}, 0
+    for name, kind, count in zip(head.names, head.types, head.counts, strict=True):
+        if count == 1:
+            # a packed colour of type F is written as that float or as the integer that it packs
+            whole = kind.kind != "f" or (name == "rgb" and values[:, column].max() > 1)
+            fields[name] = values[:, column].astype("<i8" if whole else kind)
+        column += count
+    return fields
+
+
+def _binary(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
+    fields = list(zip(head.names, head.types, head.counts, strict=True))
+    record = np.dtype([(name, kind, (count,)) for name, kind, count in fields])
+    points = records(path, start, head.points, record)
+    return {name: points[name][:, 0] for name, _, count in fields if count == 1}
+
+
+def _compressed(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
+    """Field after field, all points of each."""
+    sizes = [kind.itemsize * n for kind, n in zip(head.types, head.counts, strict=True)]
     with path.open("rb") as file:
         file.seek(start)
-        for line in file:
-            if line.strip():
-                found, last = found + 1, line
-    if found < count:
-        raise cut_off(path, f"holds {found} points, expected {count}")
-    if found == count and len(last.split()) < width:
-        raise cut_off(path, f"its last line has {len(last.split())} numbers, expected {width}")
-
-
-def _points(path: Path, count: int) -> dict[str, np.ndarray]:
-    """All attributes of the points, by Open3D's names."""
-    try:
-        import open3d
-    except ImportError:
-        raise UserError("PCD files need Open3D: pip install 'tspcrep[points]'") from None
-    with contextlib.redirect_stdout(io.StringIO()) as said:  # where it tells what went wrong
-        points = open3d.t.io.read_point_cloud(str(path), format="pcd").point
-    if "positions" not in points:
-        reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", said.getvalue()).split())
+        lengths = np.fromfile(file, "<u4", 2)
+        packed = np.fromfile(file, np.uint8, int(lengths[0]) if len(lengths) == 2 else 0)
+    plain = np.empty(head.points * sum(sizes), np.uint8)
+    if lengths.tolist() != [len(packed), len(plain)] or _unpack_lzf(packed, plain) != len(plain):
         raise UserError(
-            f"{path}: Open3D cannot read it ({reason}), expected x, y, z of {count} points; it is "
-            "cut off or damaged, write it again"
+            f"{path}: does not unpack to the {head.points} points of its header; it is cut off or "
+            "damaged, get it again"
         )
-    return {name: points[name].numpy() for name in points}
+    fields, first = {}, 0
+    for name, kind, count, size in zip(head.names, head.types, head.counts, sizes, strict=True):
+        if count == 1:
+            fields[name] = plain[first : first + head.points * size].view(kind)
+        first += head.points * size
+    return fields
+
+
+@njit(cache=True)
+def _unpack_lzf(packed: np.ndarray, plain: np.ndarray) -> int:
+    """Fill ``plain`` from ``packed``, in the format of LibLZF; the bytes filled, -1 on damage.
+
+    A byte below 32 says how many bytes follow as they are, less one. Any other says, with the one
+    or two after it, how many bytes to repeat and from how far back.
+    """
+    at, filled = 0, 0
+    while at < len(packed):
+        control = int(packed[at])
+        at += 1
+        if control < 32:
+            count, source = control + 1, at
+            if at + count > len(packed) or filled + count > len(plain):
+                return -1
+            plain[filled : filled + count] = packed[source : source + count]
+            at += count
+        else:
+            count = (control >> 5) + 2
+            if count == 9 and at < len(packed):
+                count += int(packed[at])
+                at += 1
+            if at >= len(packed):
+                return -1
+            source = filled - ((control & 31) << 8) - int(packed[at]) - 1
+            at += 1
+            if source < 0 or filled + count > len(plain):
+                return -1
+            for i in range(count):  # one by one: what is repeated may be what is being filled
+                plain[filled + i] = plain[source + i]
+        filled += count
+    return filled
+
+
+def _unpacked(colour: np.ndarray) -> np.ndarray:
+    """Bytes 0x00RRGGBB, as an integer or as the float of the same bits: (N, 3) of 8 bits."""
+    bits = colour.astype("<f4").view("<u4") if colour.dtype.kind == "f" else colour
+    return np.stack([(bits >> shift) & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.errors import UserError
 from pcrep.datasets.columns import Columns, judge_count, select
-from pcrep.datasets.headers import cut_off, header
+from pcrep.datasets.headers import header, judge_whole, records
 from pcrep.datasets.text import table
 
 ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -51,7 +51,7 @@ def read(path: Path, max_points: int) -> Columns:
         return {"coords": np.empty((0, 3))}
     if order:
         start += sum(e.count * _record(e, order).itemsize for e in before)
-        points = _binary(path, start, vertex.count, _record(vertex, order))
+        points = records(path, start, vertex.count, _record(vertex, order))
         return select({name: points[name] for name, _ in vertex.properties}, path)
     skip = len(lines) + sum(element.count for element in before)
     return select(_ascii(path, skip, vertex), path)
@@ -83,20 +83,10 @@ def _record(element: _Element, order: str) -> np.dtype:
     return np.dtype([(name, order + kind) for name, kind in element.properties])
 
 
-def _binary(path: Path, start: int, count: int, record: np.dtype) -> np.ndarray:
-    found = max(0, path.stat().st_size - start) // record.itemsize
-    if found < count:
-        raise cut_off(path, f"holds {found} points, expected {count}")
-    with path.open("rb") as file:
-        file.seek(start)
-        return np.fromfile(file, record, count)
-
-
 def _ascii(path: Path, skip: int, vertex: _Element) -> dict[str, np.ndarray]:
     width = len(vertex.properties)
     values = table(path, skip, r"\s+", width, vertex.count, rows=vertex.count)
-    if len(values) < vertex.count:
-        raise cut_off(path, f"holds {len(values)} points, expected {vertex.count}")
+    judge_whole(path, len(values), vertex.count)
     return {
         name: values[:, column].astype(kind) if kind[0] == "f" else values[:, column]
         for column, (name, kind) in enumerate(vertex.properties)

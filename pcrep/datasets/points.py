@@ -35,8 +35,7 @@ def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
     """The points of a file, with all that it says of them.
 
     ======================  ====================================================================
-    .ply                    vertices: colours, normals, intensity, label, instance
-    .pcd                    the same, through Open3D
+    .ply, .pcd              colours, normals, intensity, label, instance
     .las, .laz              through laspy: colours, intensity, classification, treeID
     .bin                    float32 records of KITTI (with its .label file), nuScenes, or xyzrgb
     .npz                    arrays called coords, colour, label, instance, ... (or xyz, rgb, ...)

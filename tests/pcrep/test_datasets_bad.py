@@ -87,6 +87,24 @@ def test_pcd_cut_off_anywhere(tmp_path, capfd, kind):
     assert capfd.readouterr() == ("", "")
 
 
+def test_pcd_with_damage_that_has_the_right_size(tmp_path):
+    data = pcd(CLOUD, "ascii")
+    refused(
+        put(tmp_path, "a.pcd", data.replace(b"\n0", b"\nO", 1).replace(b"\n-", b"\n~", 1)),
+        "numbers",
+    )
+    data = bytearray(pcd(CLOUD, "binary_compressed"))
+    data[data.index(b"compressed\n") + len("compressed\n") + 8] = 255  # repeat, before all else
+    refused(put(tmp_path, "b.pcd", bytes(data)), "does not unpack to the 50 points")
+    for old, new in (
+        (b"DATA binary", b"DATA tertiary"),
+        (b"TYPE F F", b"TYPE F"),
+        (b"SIZE 4", b"SIZE 7"),
+    ):
+        assert old in data
+        refused(put(tmp_path, "c.pcd", bytes(data).replace(old, new)), "header is damaged")
+
+
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
 def test_las_cut_off_anywhere(tmp_path, capfd, suffix):
     data = las_bytes(tmp_path, suffix)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcrep.datasets import load_points
+from pcrep.datasets import pcd as pcd_module
 
 RUN = settings(max_examples=15, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -100,11 +101,11 @@ def pcd(cloud, kind, width=None, height=1):
     return "\n".join(header).encode() + body
 
 
-def check(read, cloud, *fields, rows=slice(None)):
+def check(read, cloud, *fields, rows=slice(None), within=0):
     """The fields, and no others, are as they were written."""
     known = set(read.arrays())
     assert known == {"coords", *fields}
-    np.testing.assert_array_equal(read.coords, cloud["coords"][rows])
+    np.testing.assert_allclose(read.coords, cloud["coords"][rows], rtol=0, atol=within)
     for name in ("label", "instance", "intensity"):
         if name in fields:
             np.testing.assert_array_equal(getattr(read, name), cloud[name][rows])
@@ -284,13 +285,110 @@ def test_the_suffix_need_not_be_known_where_the_bytes_are(tmp_path):
     check(write(ply(cloud, "ascii"), ".PLY"), cloud, *set(cloud) - {"coords"})
 
 
+@pytest.mark.parametrize("form", ["float", "integer"])
+def test_packed_colours_in_text(form):
+    """PCL wrote the float of the same bits, and later the integer, under the same type F."""
+    cloud = random_cloud(2, 20)
+    red, green, blue = cloud["colour"].T.astype(np.uint32)
+    bits = red << 16 | green << 8 | blue
+    packed = bits.view(np.float32).astype(np.float64) if form == "float" else bits
+    text = lines([*cloud["coords"].T, packed])
+    head = pcd(cloud, "ascii")
+    head = head[: head.index(b"DATA")] + b"DATA ascii\n"
+    for old, new in (
+        (b"FIELDS x y z rgba label intensity", b"FIELDS x y z rgb"),
+        (b"SIZE 4 4 4 4 4 4", b"SIZE 4 4 4 4"),
+        (b"TYPE F F F U U F", b"TYPE F F F F"),
+        (b"COUNT 1 1 1 1 1 1", b"COUNT 1 1 1 1"),
+    ):
+        assert old in head
+        head = head.replace(old, new)
+    check(write(head + text, ".pcd"), cloud, "colour")
+
+
+def test_fields_of_several_numbers_and_padding_are_passed_over():
+    fields = [("x", "<f8", 1), ("_", "u1", 3), ("y", "<f8", 1), ("hist", "<f4", 5), ("_", "u1", 1)]
+    fields += [("z", "<f8", 1), ("normal_x", "<f4", 1), ("label", "<i2", 1)]
+    array = np.zeros(7, [(f"{n}{i}", kind, (count,)) for i, (n, kind, count) in enumerate(fields)])
+    array["x0"][:, 0], array["y2"][:, 0], array["z5"][:, 0] = np.random.default_rng(0).random(
+        (3, 7)
+    )
+    array["hist3"], array["label7"][:, 0] = 9, range(-1, 6)
+    words = {
+        "FIELDS": [name for name, _, _ in fields],
+        "SIZE": [str(np.dtype(kind).itemsize) for _, kind, _ in fields],
+        "TYPE": [np.dtype(kind).kind.upper() for _, kind, _ in fields],
+        "COUNT": [str(count) for _, _, count in fields],
+    }
+    head = "".join(f"{key} {' '.join(values)}\n" for key, values in words.items())
+    head = f"# .PCD v0.7\nVERSION 0.7\n{head}WIDTH 7\nHEIGHT 1\nPOINTS 7\n"
+    packed = [array[name].tobytes() for name in array.dtype.names]
+    runs = b"".join(
+        bytes([len(p[i : i + 32]) - 1]) + p[i : i + 32]
+        for p in [b"".join(packed)]
+        for i in range(0, len(p), 32)
+    )
+    bodies = {
+        "binary": array.tobytes(),
+        "ascii": "".join(
+            " ".join(str(x) for name in array.dtype.names for x in row[name]) + "\n"
+            for row in array
+        ).encode(),
+        "binary_compressed": struct.pack("<II", len(runs), array.nbytes) + runs,
+    }
+    for kind, body in bodies.items():
+        read = write(f"{head}DATA {kind}\n".encode() + body, ".pcd")
+        expected = np.column_stack([array[name][:, 0] for name in ("x0", "y2", "z5")])
+        np.testing.assert_array_equal(read.coords, expected.astype(np.float32))
+        assert read.label.tolist() == list(range(-1, 6))
+
+
+def slow_lzf(packed, size):
+    """None where it is damaged."""
+    plain, rest = bytearray(), list(packed)
+    try:
+        while rest:
+            control = rest.pop(0)
+            if control < 32:
+                for _ in range(control + 1):
+                    plain.append(rest.pop(0))
+            else:
+                count = control // 32
+                count += rest.pop(0) if count == 7 else 0
+                back = control % 32 * 256 + rest.pop(0) + 1
+                for _ in range(count + 2):
+                    if back > len(plain):
+                        return None
+                    plain.append(plain[-back])
+            if len(plain) > size:
+                return None
+    except IndexError:
+        return None
+    return bytes(plain)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 2, 5, 31, 32, 33, 64, 96, 224, 225, 255]), max_size=40))
+def test_unpacking_against_a_slow_one_and_never_beyond_its_bounds(packed):
+    plain = np.full(120, 77, np.uint8)
+    filled = pcd_module._unpack_lzf(np.array(packed, np.uint8), plain[:100])
+    expected = slow_lzf(packed, 100)
+    assert filled == (-1 if expected is None else len(expected))
+    if expected is not None:
+        assert plain[:filled].tobytes() == expected
+    assert (plain[100:] == 77).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"write_ascii": True}, {"compressed": True}], ids=str)
 @pytest.mark.parametrize("name", ["ply", "pcd"])
-def test_against_open3d(tmp_path, name):
+def test_against_open3d(tmp_path, name, options):
     open3d = pytest.importorskip("open3d")
-    cloud = random_cloud(3, 30)
+    cloud = random_cloud(3, 300)
+    cloud["coords"][100:] = np.round(cloud["coords"][100:])  # something to compress
+    cloud["colour"][200:] = 7
     written = open3d.geometry.PointCloud()
     written.points = open3d.utility.Vector3dVector(cloud["coords"])
     written.colors = open3d.utility.Vector3dVector(cloud["colour"] / 255)
     path = tmp_path / f"cloud.{name}"
-    assert open3d.io.write_point_cloud(str(path), written)
-    check(load_points(path), cloud, "colour")
+    assert open3d.io.write_point_cloud(str(path), written, **options)
+    check(load_points(path), cloud, "colour", within=1e-4 if options.get("write_ascii") else 0)
