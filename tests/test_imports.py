@@ -32,6 +32,10 @@ WRAPPED_IN = {
     "spconv_triton": "pcrep/sparse/engines/triton.py",
 }
 
+# Folders whose classes inherit from a heavy library's, which no function can put off. Nothing else
+# imports them.
+INHERITS_IN = {"sktime": "tsrep/sktime/"}
+
 # Distributions whose import has another name, and what arrives with a declared distribution.
 IMPORT_NAMES = {"scikit-learn": "sklearn", "open3d-cpu": "open3d"}
 COMES_WITH = {
@@ -217,14 +221,26 @@ def is_benchmark_of(found, library):
     )
 
 
+def inherits(found):
+    return found.file.startswith(INHERITS_IN.get(found.top, "/"))
+
+
 @pytest.mark.parametrize("library", WRAPPED_IN)
 def test_a_heavy_library_has_one_file_and_waits_for_a_call(library):
-    uses = [found for found in IMPORTS if found.top == library]
+    uses = [found for found in IMPORTS if found.top == library and not inherits(found)]
     uses = [found for found in uses if not is_benchmark_of(found, library)]
     elsewhere = [str(found) for found in uses if found.file != WRAPPED_IN[library]]
     assert not elsewhere, f"only {WRAPPED_IN[library]} may import {library}: {elsewhere}"
     early = [str(found) for found in uses if not found.inside_function]
     assert not early, f"{library} is imported when the module is, expected inside a function"
+
+
+@pytest.mark.parametrize("folder", INHERITS_IN.values())
+def test_nobody_imports_what_inherits_from_a_heavy_library(folder):
+    package = folder.rstrip("/").replace("/", ".")
+    found = [i for i in IMPORTS if f"{i.name}.".startswith(f"{package}.")]
+    assert found
+    assert not [str(i) for i in found if not i.file.startswith(folder)]
 
 
 @pytest.mark.parametrize("library", WRAPPED_IN)
@@ -258,7 +274,7 @@ def test_what_a_module_imports_is_installed_with_the_package():
         allowed = known | always
         if found.file.startswith("tools/"):  # a script sees its neighbours
             allowed = allowed | {Path(file).stem for file in SOURCES if file.startswith("tools/")}
-        if found.inside_function:
+        if found.inside_function or inherits(found):
             allowed = allowed | late
             allowed |= BENCHMARKED if found.file.startswith("tools/suites/") else set()
         assert found.top in allowed, f"{found}: not in install_requires of setup.cfg"
@@ -293,9 +309,13 @@ for module in {modules}:
 
 
 def test_every_module_imports_without_the_heavy_libraries():
-    """But for triton's kernels, which need what torch brings along on Linux alone."""
+    """But for triton's kernels, which need what torch brings along on Linux alone, and for what
+    inherits from a heavy library's classes."""
     modules = [
-        m for m in MODULES if not any(i.top == "triton" for i in IMPORTS if i.file == MODULES[m])
+        m
+        for m in MODULES
+        if not any(i.top == "triton" for i in IMPORTS if i.file == MODULES[m])
+        and not MODULES[m].startswith(tuple(INHERITS_IN.values()))
     ]
     code = BARE.format(heavy=list(WRAPPED_IN), modules=modules)
     command = [sys.executable, "-W", "error", "-c", code]

@@ -113,8 +113,13 @@ def panel_windows(panel: Panel, encoder: nn.Module, config: WindowConfig) -> Win
 
     Instances shorter than a window are one window each, missing values behind their end.
     """
-    length = min(config.length, panel.train.shape[1])
-    return WindowDataset(_as_seen(encoder, panel.train), length, config.stride)
+    return instance_windows(panel.train, encoder, config)
+
+
+def instance_windows(values: np.ndarray, encoder: nn.Module, config: WindowConfig) -> WindowDataset:
+    """As :func:`panel_windows`, of any series ``values (N, T, C)``, NaN behind shorter ones."""
+    length = min(config.length, values.shape[1])
+    return WindowDataset(_as_seen(encoder, values), length, config.stride)
 
 
 def _as_seen(encoder: nn.Module, values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,268 @@
+"""The encoders as a scikit-learn transformer of series: arrays (N, T, C) -> vectors.
+
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from tsrep.sklearn import ContrastiveEncoder
+
+model = make_pipeline(ContrastiveEncoder(), LogisticRegression())
+model.fit(X, y)                          # X (N, T, C), NaN where missing
+"""
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted
+from torch import nn
+
+from common.errors import UserError
+from common.training import Training, fit
+from tsrep.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.classification import panel_vectors
+from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer
+from tsrep.encoding import encode
+from tsrep.pretraining import WindowConfig, inner, instance_windows
+from tsrep.series import Scaler
+
+Backbone = Literal["dilated", "transformer", "tcn", "lstm"]
+LEVEL_WINDOW = 168
+"""Steps of the trailing mean that causal encoders do not see, where no season is known."""
+
+
+class ContrastiveEncoder(TransformerMixin, BaseEstimator):
+    """Vectors of series, from an encoder trained by contrast (AutoTCL) on the series of ``fit``.
+
+    Parameters
+    ----------
+    output : "vector", one vector an instance, the maximum over its steps, from an encoder that sees
+        both sides of a step; or "steps", one vector a step, from an encoder that looks back alone,
+        so that the vector of a step knows nothing of later ones. A TCN or an LSTM always looks
+        back.
+    backbone : "dilated" (TS2Vec's dilated convolutions), "transformer", "tcn" or "lstm".
+    dim : channels of the encoder. A Transformer has as many heads, up to 4, as fit.
+    depth : its layers; by default 2 (Transformer, LSTM), or enough convolutions for ``window``.
+    channels : "independent", one encoder reads each channel by itself and the vectors stand side by
+        side (any number of channels can then be transformed); or "joint".
+    window : most steps of a training window.
+    augmentation : the views of :class:`tsrep.autotcl.AutoTCLConfig`.
+    max_steps : steps of training; 0 leaves the encoder as it was drawn, the control that a trained
+        encoder has to beat.
+    batch_size, learning_rate : of the training.
+    device : where to train, "auto", "cpu" or "cuda". The trained encoder lies on the CPU.
+    random_state : of the weights and the training. The same on the same data gives the same
+        vectors; None draws anew each time.
+
+    Attributes
+    ----------
+    encoder_ : the trained encoder, an ``nn.Module`` for :func:`tsrep.encode` and
+        :func:`tsrep.encoders.save_encoder`.
+    scaler_ : mean and deviation of each channel in ``fit``.
+    n_channels_ : channels seen in ``fit``.
+
+    X is (N, T, C), or (N, T) for series of one channel; NaN where missing, and behind the end of
+    shorter series. Other lengths may be transformed than were fitted. Raises ``ValueError`` for an
+    infinite value, no instance, a channel without a number, or other channels than were fitted.
+    """
+
+    def __init__(
+        self,
+        output="vector",
+        *,
+        backbone="dilated",
+        dim=64,
+        depth=None,
+        channels="independent",
+        window=512,
+        augmentation="parametric",
+        max_steps=100,
+        batch_size=16,
+        learning_rate=1e-3,
+        device="auto",
+        random_state=0,
+    ):
+        self.output = output
+        self.backbone = backbone
+        self.dim = dim
+        self.depth = depth
+        self.channels = channels
+        self.window = window
+        self.augmentation = augmentation
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Train the encoder on ``X (N, T, C)``; y is ignored."""
+        check_choice("output", self.output, ("vector", "steps"))
+        check_choice("channels", self.channels, ("independent", "joint"))
+        values = self._values(X)
+        self.scaler_ = tolerant_scaler(values)
+        self.n_channels_ = values.shape[2]
+        scaled = self.scaler_.transform(values)
+        seed = draw_seed(self.random_state)
+        encoder = build_encoder(
+            self.backbone,
+            1 if self.channels == "independent" else self.n_channels_,
+            self.dim,
+            self.depth,
+            min(self.window, values.shape[1]),
+            causal=self.output == "steps",
+            level_window=LEVEL_WINDOW if self.output == "steps" else 0,
+            seed=seed,
+        )
+        self.encoder_ = train_encoder(
+            encoder,
+            scaled,
+            self.window,
+            AutoTCLConfig(augmentation=self.augmentation, learning_rate=self.learning_rate),
+            training(self.max_steps, self.batch_size, self.device),
+            seed,
+        )
+        return self
+
+    def transform(self, X):
+        """Vectors (N, D) of ``X (N, T, C)``, or (N, T, D) with ``output="steps"``; float32."""
+        check_is_fitted(self)
+        values = self._values(X)
+        if values.shape[2] != self.n_channels_:
+            raise ValueError(
+                f"X has {values.shape[2]} channels, but {type(self).__name__} was fitted on "
+                f"{self.n_channels_}"
+            )
+        scaled = self.scaler_.transform(values)
+        if self.output == "vector":
+            return panel_vectors(self.encoder_, scaled)
+        return step_vectors(self.encoder_, scaled)
+
+    def _values(self, X) -> np.ndarray:
+        """(N, T, C) float64."""
+        values = check_array(
+            X,
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            allow_nd=True,
+            estimator=self,
+            input_name="X",
+        )
+        if values.ndim == 2:
+            values = values[..., None]
+        if values.ndim != 3 or values.shape[1] < 2 or values.shape[2] < 1:
+            raise ValueError(
+                f"X has shape {np.shape(X)}, expected (N, T, C), or (N, T) for one channel, with "
+                "at least 2 steps; n_features=1 is one step"
+            )
+        return values
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def build_encoder(
+    backbone: Backbone,
+    in_channels: int,
+    dim: int,
+    depth: int | None,
+    window: int,
+    *,
+    causal: bool,
+    level_window: int = 0,
+    seed: int = 0,
+) -> nn.Module:
+    """An untrained encoder, its weights drawn with ``seed``; see :class:`ContrastiveEncoder`.
+
+    level_window: steps of the trailing mean around which it is built; 0 for none.
+    """
+    check_choice("backbone", backbone, ("dilated", "transformer", "tcn", "lstm"))
+    reach = max(1, math.ceil(math.log2(window / 4 + 1)))  # 4 (2^depth - 1) steps
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if backbone == "dilated":
+            layers = reach - 1 if depth is None else depth
+            encoder = DilatedConv(in_channels, dim, min(dim, 64), layers, causal=causal)
+        elif backbone == "transformer":
+            heads = max(h for h in (1, 2, 4) if dim % (2 * h) == 0 or h == 1)
+            encoder = Transformer(in_channels, dim, depth or 2, heads=heads, causal=causal)
+        elif backbone == "tcn":
+            encoder = TCN(in_channels, dim, depth or reach)
+        else:
+            encoder = LSTM(in_channels, dim, depth or 2)
+    return (Centred(encoder, level_window) if level_window else encoder).eval()
+
+
+def train_encoder(
+    encoder: nn.Module,
+    values: np.ndarray,
+    window: int,
+    method: AutoTCLConfig,
+    training: Training | None,
+    seed: int,
+) -> nn.Module:
+    """The encoder after training on ``values (N, T, C)``, scaled, in evaluation mode on the CPU.
+
+    training: None leaves the encoder as it is. Nothing is written, and torch's own random numbers
+    go on as if nothing had been drawn.
+    """
+    if training is None:
+        return encoder
+    length = min(window, values.shape[1])
+    windows = instance_windows(values, encoder, WindowConfig(length, max(1, length // 12)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        autotcl = AutoTCL(inner(encoder), method)
+        fit(autotcl, windows, training, seed, folder=None)
+    trained = autotcl.averaged.module.cpu()
+    return (Centred(trained, encoder.window) if isinstance(encoder, Centred) else trained).eval()
+
+
+def training(max_steps: int, batch_size: int, device: str) -> Training | None:
+    """As long as ``max_steps`` says, however little data there is; None for 0 steps."""
+    if max_steps == 0:
+        return None
+    # An epoch has at least one step.
+    return Training(epochs=max_steps, max_steps=max_steps, batch_size=batch_size, device=device)
+
+
+def step_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
+    """Vectors of each step (N, T, D), as :func:`tsrep.classification.panel_vectors` by channel."""
+    if encoder.in_channels > 1 or values.shape[2] == 1:
+        return encode(encoder, values)
+    channels = (values[..., c : c + 1] for c in range(values.shape[2]))
+    return np.concatenate([encode(encoder, x) for x in channels], axis=2)
+
+
+def tolerant_scaler(values: np.ndarray) -> Scaler:
+    """A scaler of ``values (..., C)`` that leaves a constant channel at its unit."""
+    rows = values.reshape(-1, values.shape[-1])
+    empty = np.isnan(rows).all(axis=0)
+    if empty.any():
+        raise UserError(f"channel {int(empty.argmax())} has no number: leave it out")
+    std = np.nanstd(rows, axis=0)
+    # What rounding leaves of a constant is no deviation.
+    tiny = 1e-12 * np.nanmax(np.abs(rows), axis=0)
+    return Scaler(np.nanmean(rows, axis=0), np.where(std > tiny, std, 1.0))
+
+
+def draw_seed(random_state) -> int:
+    """The seed that a ``random_state`` (int, None, RandomState or Generator) gives."""
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(random_state)
+
+
+def check_choice(name: str, found: object, expected: tuple[str, ...]) -> None:
+    if found not in expected:
+        raise UserError(f"{name}: found {found!r}, expected one of {', '.join(expected)}")

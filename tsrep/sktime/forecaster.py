@@ -1,0 +1,360 @@
+"""The product forecaster on a contrastive representation, as a sktime forecaster."""
+
+import copy
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from sktime.datatypes import update_data
+from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
+from torch import nn
+
+from tsrep.autotcl import AutoTCLConfig
+from tsrep.baselines import filled, second_harmonics
+from tsrep.sklearn import (
+    LEVEL_WINDOW,
+    build_encoder,
+    check_choice,
+    draw_seed,
+    tolerant_scaler,
+    train_encoder,
+    training,
+)
+from tsrep.sktime.blocks import Blocks, Plan, fit_blocks, plan
+from tsrep.sktime.panels import stacked
+from tsrep.timestamps import calendar_features, season
+
+HORIZON = 24
+"""Steps to fit for where neither ``fit`` nor a season says how many."""
+HELPS = 0.99
+"""Exogenous series enter where they bring the validation error below this share."""
+
+
+class ContrastiveForecaster(BaseForecaster):
+    """Lags, calendar and the vectors of a contrastive encoder, read by a ridge in closed form.
+
+        y_{t+h} = y_t + w_h' [lags - y_t ; vector_t ; calendar_t] + b' (x_{t+h} - x_t)
+
+    The product forecaster of :func:`tsrep.readout.product`: penalties, and whether the vectors
+    count at all, are chosen on the last rows of the series, and the maps are fitted once more to
+    all of it. Horizons longer than an eighth of the series are rolled. A series of fewer than 8
+    rows is forecast by its last value.
+
+    The encoder (AutoTCL) is trained on the series itself, or by ``pretrain`` on a panel of other
+    series, each standardised by itself; ``fit`` then leaves it as it is. It looks back alone.
+
+    Parameters
+    ----------
+    look_back : lags of the linear path; by default 336, or a quarter of the series.
+    others : see :class:`tsrep.sklearn.ContrastiveEncoder`. With ``channels="independent"`` the
+        encoder reads each variable by itself, so that the series may have other variables than the
+        panel; ``max_steps=0`` leaves it untrained, the control to compare with.
+
+    Attributes
+    ----------
+    encoder_ : the encoder, an ``nn.Module``; ``pretrained_encoder_`` is that of ``pretrain``.
+    scaler_ : mean and deviation of each variable.
+    effect_ : (K, C), of the exogenous series, in standardised units; 0 where they do not help on
+        the last rows. b above.
+    blocks_ : the fitted readout.
+
+    Quantiles are the forecast plus quantiles of the errors on the last rows, made with maps that
+    had not seen them; their size is taken by step, their shape from all steps together. Settings
+    were chosen on the same rows, so intervals may be a little narrow.
+
+    Values of y and X may be missing. ``update`` takes new rows in; with ``update_params`` the
+    readout is fitted again, the encoder is not. Raises ``ValueError`` for a horizon longer than the
+    series, timestamps without a frequency, exogenous columns or rows that are missing at
+    prediction, and infinite values.
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from tsrep.sktime import ContrastiveForecaster
+    >>> y = load_airline()
+    >>> forecaster = ContrastiveForecaster(dim=8, max_steps=2).fit(y, fh=[1, 2, 3])
+    >>> forecaster.predict().shape
+    (3,)
+    """
+
+    _tags: ClassVar = {
+        "authors": ["tspcrep"],
+        "maintainers": ["tspcrep"],
+        "y_inner_mtype": "pd.DataFrame",
+        "X_inner_mtype": "pd.DataFrame",
+        "requires-fh-in-fit": False,
+        "capability:multivariate": True,
+        "capability:exogenous": True,
+        "capability:insample": False,
+        "capability:pred_int": True,
+        "capability:pred_int:insample": False,
+        "capability:missing_values": True,
+        "capability:update": True,
+        "capability:pretrain": True,
+        "capability:categorical_in_X": False,
+        "capability:random_state": True,
+        "property:randomness": "derandomized",
+    }
+    # The rows that a forecast needs are kept here, so sktime need not keep them too.
+    _config: ClassVar = {"remember_data": False}
+
+    def __init__(
+        self,
+        look_back=None,
+        backbone="dilated",
+        dim=128,
+        depth=None,
+        channels="independent",
+        window=192,
+        augmentation="parametric",
+        max_steps=100,
+        batch_size=32,
+        learning_rate=3e-4,
+        device="auto",
+        random_state=0,
+    ):
+        self.look_back = look_back
+        self.backbone = backbone
+        self.dim = dim
+        self.depth = depth
+        self.channels = channels
+        self.window = window
+        self.augmentation = augmentation
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.random_state = random_state
+        super().__init__()
+
+    def __post_init__(self):
+        self._y = self._X = None  # for those who set remember_data after all
+
+    def _pretrain(self, y, X=None, fh=None):
+        panel, times = self._panel(y)
+        self.pretrained_encoder_ = self._trained(self._untrained(panel, times), panel)
+        return self
+
+    def _pretrain_update(self, y, X=None, fh=None):
+        if not hasattr(self, "pretrained_encoder_"):  # fitted, but not pretrained so far
+            return self._pretrain(y, X, fh)
+        panel, _ = self._panel(y)
+        encoder = copy.deepcopy(self.pretrained_encoder_)
+        self._check_channels(encoder, panel.shape[2])
+        self.pretrained_encoder_ = self._trained(encoder, panel)
+        return self
+
+    def _fit(self, y, X, fh):
+        _check_frequency(y.index)
+        self._cur_y, self._cur_X = y, X
+        times = _times(y.index)
+        self._horizon = season(times) or HORIZON
+        if fh is not None:
+            self._horizon = self._steps(fh).max() + 1
+            self._check_horizon(self._horizon)
+        values = _finite(y, "y")
+        self.scaler_ = tolerant_scaler(values)
+        if hasattr(self, "pretrained_encoder_"):
+            self._check_channels(self.pretrained_encoder_, y.shape[1])
+            self.encoder_ = self.pretrained_encoder_
+        else:
+            # The encoder sees no validation row, so that its worth there is an honest guess.
+            train = self.scaler_.transform(values)[None, self._plan().split.train]
+            self.encoder_ = self._trained(self._untrained(train, times), train)
+        self._fit_readout()
+        return self
+
+    def _update(self, y, X=None, update_params=True):
+        self._cur_y = update_data(self._cur_y, y)
+        if X is not None and self._cur_X is not None:
+            self._cur_X = update_data(self._cur_X, X)
+        if update_params:
+            self._fit_readout()
+        return self
+
+    def _predict(self, fh, X):
+        return self._frame(fh, self._ahead(fh, X))
+
+    def _predict_quantiles(self, fh, X, alpha):
+        steps, ahead = self._steps(fh), self._ahead(fh, X)
+        names = self._get_varnames()
+        added = [self.blocks_.quantiles(steps.max() + 1, a)[steps] for a in alpha]
+        # (H, C, A): the quantiles of a variable stand side by side.
+        found = np.stack([ahead + extra * self.scaler_.std for extra in added], axis=2)
+        columns = pd.MultiIndex.from_product([names, alpha])
+        index = fh.to_absolute_index(self.cutoff)
+        return pd.DataFrame(found.reshape(len(steps), -1), index=index, columns=columns)
+
+    def _fit_readout(self) -> None:
+        """Fit effect_ and blocks_ to all rows up to now, with the encoder as it is."""
+        values = self.scaler_.transform(_finite(self._cur_y, "y"))
+        calendar = _calendar(_times(self._cur_y.index))
+        used = self._plan()
+
+        def fitted(rest: np.ndarray) -> Blocks:
+            return fit_blocks(self.encoder_, rest, calendar, used, self.window)
+
+        self.blocks_ = fitted(values)
+        if self._cur_X is None:
+            return
+        exogenous = _finite(self._cur_X, "X")
+        self._exogenous_scaler = tolerant_scaler(exogenous)
+        exogenous = self._exogenous(self._cur_X, self._cur_y.index)
+        effect = _effect(values[used.split.train], exogenous[used.split.train])
+        blocks = fitted((values - exogenous @ effect).astype(np.float32))
+        helps = blocks.error < HELPS * self.blocks_.error
+        self.effect_ = effect if helps else np.zeros_like(effect)
+        self.blocks_ = blocks if helps else self.blocks_
+
+    def _ahead(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> np.ndarray:
+        """Forecasts (H, C) in the units of y."""
+        chosen = self._steps(fh)
+        steps = chosen.max() + 1
+        self._check_horizon(steps)
+        index = self._cur_y.index
+        later = ForecastingHorizon(np.arange(1, steps + 1)).to_absolute_index(self.cutoff)
+        calendar = _calendar(_times(index), _times(later, start=len(index)))
+        values = self.scaler_.transform(_finite(self._cur_y, "y"))
+        added = 0.0
+        if self._cur_X is not None:
+            if X is None:
+                raise ValueError(
+                    "X is missing: the forecaster was fitted with exogenous columns "
+                    f"{list(self._cur_X.columns)}, expected them at the times of the forecast"
+                )
+            past = self._exogenous(self._cur_X, index)
+            values = (values - past @ self.effect_).astype(np.float32)
+            added = self._exogenous(X, fh.to_absolute_index(self.cutoff)) @ self.effect_
+        ahead = self.blocks_.forecast(values, calendar, steps)[chosen]
+        return self.scaler_.inverse(ahead + added)
+
+    def _exogenous(self, X: pd.DataFrame, index: pd.Index) -> np.ndarray:
+        """Standardised X (T, K) at the times ``index``, missing values at the mean."""
+        columns = self._cur_X.columns
+        missing = [name for name in columns if name not in X.columns]
+        if missing:
+            raise ValueError(f"X lacks columns {missing}, expected {list(columns)} as in fit")
+        absent = index.difference(X.index)
+        if len(absent):
+            raise ValueError(
+                f"X has no row for {absent[0]}, expected one for each time of y and fh"
+            )
+        values = _finite(X.loc[index, columns], "X")
+        return np.nan_to_num(self._exogenous_scaler.transform(values))
+
+    def _untrained(self, values: np.ndarray, times: pd.Index) -> nn.Module:
+        """The encoder for ``values (N, T, C)`` as it is drawn."""
+        check_choice("channels", self.channels, ("independent", "joint"))
+        period = season(times)
+        return build_encoder(
+            self.backbone,
+            1 if self.channels == "independent" else values.shape[2],
+            self.dim,
+            self.depth,
+            self.window,
+            causal=True,
+            level_window=7 * period if period else LEVEL_WINDOW,
+            seed=draw_seed(self.random_state),
+        )
+
+    def _trained(self, encoder: nn.Module, values: np.ndarray) -> nn.Module:
+        """The encoder after training on windows of ``values (N, T, C)``, standardised."""
+        rows = values.shape[1]
+        config = AutoTCLConfig(augmentation=self.augmentation, learning_rate=self.learning_rate)
+        steps = training(self.max_steps, self.batch_size, self.device)
+        if rows < 4:  # too short for two windows that differ
+            steps = None
+        # A window of at most half a series leaves others to contrast with.
+        window = min(self.window, max(2, rows // 2))
+        return train_encoder(encoder, values, window, config, steps, draw_seed(self.random_state))
+
+    def _panel(self, y: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
+        """Instances (N, T, C), each standardised by itself, and the times of the first."""
+        levels = list(range(y.index.nlevels - 1))
+        frames = [frame.droplevel(levels) for _, frame in y.groupby(level=levels, sort=False)]
+        for frame in frames:
+            _finite(frame, "y")
+        values = stacked(frames)
+        scaled = np.stack([tolerant_scaler(part).transform(part) for part in values])
+        return scaled, _times(frames[0].index)
+
+    def _plan(self) -> Plan:
+        return plan(len(self._cur_y), int(self._horizon), self.look_back)
+
+    def _steps(self, fh: ForecastingHorizon) -> np.ndarray:
+        """Positions of ``fh`` behind the cutoff, 0 for the first step."""
+        return np.asarray(fh.to_indexer(self.cutoff))
+
+    def _frame(self, fh: ForecastingHorizon, values: np.ndarray) -> pd.DataFrame:
+        index = fh.to_absolute_index(self.cutoff)
+        return pd.DataFrame(values, index=index, columns=self._cur_y.columns)
+
+    def _check_horizon(self, steps: int) -> None:
+        if steps > len(self._cur_y):
+            raise ValueError(
+                f"fh reaches {steps} steps ahead and y has {len(self._cur_y)} rows, expected at "
+                "least as many rows as steps: shorten fh or add rows"
+            )
+
+    def _check_channels(self, encoder: nn.Module, found: int) -> None:
+        if encoder.in_channels not in (1, found):
+            raise ValueError(
+                f"y has {found} variables, expected {encoder.in_channels} as in pretrain: "
+                'channels="independent" takes any number'
+            )
+
+    @classmethod
+    def get_test_params(cls, parameter_set="default"):
+        """Small and quick settings."""
+        tiny = {"dim": 2, "depth": 1, "window": 8, "batch_size": 4}
+        return [
+            {**tiny, "max_steps": 1, "look_back": 4},
+            {**tiny, "max_steps": 0, "backbone": "lstm", "channels": "joint"},
+        ]
+
+
+def _effect(values: np.ndarray, exogenous: np.ndarray) -> np.ndarray:
+    """Slopes (K, C) of ``values (T, C)`` on ``exogenous (T, K)``, from their changes.
+
+    A ridge of penalty 1 on changes, which a drift or a season of either hardly touches.
+    """
+    dx, dy = np.diff(exogenous, axis=0), np.diff(filled(values), axis=0)
+    return np.linalg.solve(dx.T @ dx + np.eye(dx.shape[1]), dx.T @ dy)
+
+
+def _finite(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """Values (T, C) float64 of a frame; ValueError where one is infinite."""
+    values = frame.to_numpy(np.float64)
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
+        raise ValueError(
+            f"{name}: row {row + 1} of column {frame.columns[column]!r} is infinite, expected a "
+            "number, or NaN where it is missing"
+        )
+    return values
+
+
+def _check_frequency(index: pd.Index) -> None:
+    if not isinstance(index, pd.DatetimeIndex) or index.freq is not None or len(index) < 3:
+        return
+    if pd.infer_freq(index) is None:
+        raise ValueError(
+            f"the timestamps of y, from {index[0]} to {index[-1]}, have no frequency that can be "
+            "inferred, expected even steps: use y.asfreq or y.resample; missing values may stay"
+        )
+
+
+def _times(index: pd.Index, start: int = 0) -> pd.Index:
+    """Timestamps of an index, or numbers of rows where it holds none."""
+    if isinstance(index, pd.PeriodIndex):
+        return index.to_timestamp()
+    if isinstance(index, pd.DatetimeIndex):
+        return index
+    return pd.RangeIndex(start, start + len(index))
+
+
+def _calendar(times: pd.Index, later: pd.Index | None = None) -> np.ndarray:
+    """Calendar features (T, K) with their second harmonics."""
+    whole = times if later is None else times.append(later)
+    features = calendar_features(whole)
+    return second_harmonics(features).astype(np.float32) if features.shape[1] else features
