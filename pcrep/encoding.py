@@ -37,8 +37,8 @@ def network_input(
 
 
 def voxel_size(encoder: nn.Module, wanted: float | None = None) -> float:
-    """Edge of a voxel, metres: what is wanted, or the encoder was trained on, or else 1.5 cm."""
-    size = wanted if wanted is not None else getattr(encoder, "voxel", None) or 0.015
+    """Edge of a voxel, metres: what is wanted, or the encoder was trained on, or else 2 cm."""
+    size = wanted if wanted is not None else getattr(encoder, "voxel", None) or 0.02
     if not 0 < size < float("inf"):
         raise UserError(f"voxel: found {size}, expected metres above 0")
     return size

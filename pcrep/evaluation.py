@@ -4,12 +4,15 @@ Labels are (N,) integers 0 .. C - 1; points of label -1 count nowhere. What a ne
 voxel counts for every input point in it.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, pstdev
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from tqdm import tqdm
 
@@ -19,7 +22,11 @@ from pcrep.cloud import Cloud, Scenes
 from pcrep.encoding import encode, voxel_size
 
 ProbeName = Literal["linear", "knn"]
-PROBES: dict[str, Callable[..., Classifier]] = {"linear": linear_probe, "knn": knn_probe}
+PROBES: dict[str, Callable[..., Classifier]] = {
+    # Thousands of points need no weaker penalty, and a weaker one takes long to fit.
+    "linear": partial(linear_probe, penalties=(0.001, 0.01, 0.1, 1.0, 10.0)),
+    "knn": knn_probe,
+}
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -99,7 +106,7 @@ def probe(
     name : ``linear``, a logistic regression on standardised features, or ``knn``, both of
     :mod:`common.classifiers`, their parameter chosen on the points of ``learn``. The same points of
     a scene are drawn for every encoder with the same seed.
-    voxel : metres; what the encoder was trained on, or else 0.015.
+    voxel : metres; what the encoder was trained on, or else 0.02.
     """
     config, voxel = config or ProbeConfig(), voxel_size(encoder, voxel)
     rows = _labelled_features(encoder, learn, voxel, config, seed)
@@ -112,7 +119,9 @@ def probe(
         raise UserError(
             f"{learn.name}: the labelled points are all of one class, expected at least 2 classes"
         )
-    classifier = PROBES[name](x, y)
+    with warnings.catch_warnings():  # a fit that has not ended is judged by how it classifies
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        classifier = PROBES[name](x, y)
 
     def predict(cloud: Cloud) -> np.ndarray:
         features, point_to_voxel = encode(encoder, cloud, voxel)

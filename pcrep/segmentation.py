@@ -36,7 +36,7 @@ class SegmentationConfig:
     """How a segmenter is trained."""
 
     voxel: float | None = None
-    """Edge of a voxel, metres; what the encoder was trained on, or else 0.015."""
+    """Edge of a voxel, metres; what the encoder was trained on, or else 0.02."""
     points: int = 20_000
     """Most points of a scene that a step looks at, drawn anew each step."""
     lr: float = 3e-3

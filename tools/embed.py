@@ -47,7 +47,7 @@ class Config:
     window: int | None = None
     """Series: see each step through the window of so many steps that ends there; or all its past"""
     voxel: float | None = None
-    """Points: edge of a voxel, metres; what the encoder was trained on, or else 0.015."""
+    """Points: edge of a voxel, metres; what the encoder was trained on, or else 0.02."""
 
 
 def main(config: Config) -> None:

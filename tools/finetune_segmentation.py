@@ -1,7 +1,7 @@
 """Segment scenes with few labels: fine-tune an encoder, or probe its frozen features.
 
-    python tools/finetune_segmentation.py --config tools/configs/segmentation.toml \\
-        --data mosd --encoder runs/fac --labelled-scenes 2 --output runs/seg
+    python tools/finetune_segmentation.py --data mosd --encoder runs/fac --labelled-scenes 2 \\
+        --output runs/seg
     python tools/finetune_segmentation.py --data mosd --encoder runs/fac --mode linear \\
         --output runs/probe
     python tools/finetune_segmentation.py --data mosd --labelled-fraction 0.001 --output runs/few

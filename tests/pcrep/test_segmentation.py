@@ -169,7 +169,7 @@ def test_a_segmenter_and_an_encoder_know_their_voxels(tmp_path):
     save_encoder(tmp_path / "encoder.safetensors", encoder)
     known = load_encoder(tmp_path)
     assert known.voxel == 0.03 and Segmenter(known, 3).voxel == 0.03
-    assert Segmenter(known, 3, CONFIG).voxel == 0.04 and Segmenter(tiny(), 3).voxel == 0.015
+    assert Segmenter(known, 3, CONFIG).voxel == 0.04 and Segmenter(tiny(), 3).voxel == 0.02
     with pytest.raises(UserError, match="holds a SparseUNet, expected a Segmenter"):
         load_segmenter(tmp_path)
 
