@@ -1,13 +1,15 @@
-"""Fetch the named series, checked against their sha256, for every other tool to find.
+"""Fetch the named sets, checked against their sha256, for every other tool to find.
 
     python tools/prepare_data.py
+    python tools/prepare_data.py --names mosd
     python tools/prepare_data.py --names ETTh1 WTH --data-root data
     python tools/prepare_data.py --from-dir ~/Downloads
     python tools/prepare_data.py --url https://mirror.example.org/series
 
 The files come from public repositories (ETTh1, ETTh2, ETTm1: zhouhaoyi/ETDataset; WTH:
-xun468/Time-GNN) at fixed commits. mitdb ships with sktime and is not fetched. A file that is there
-and intact is left alone; one that differs is replaced, and only by a whole and verified one.
+xun468/Time-GNN; mosd, 95 MB: PointCloudLibrary/data) at fixed commits. mitdb ships with sktime and
+is not fetched. A file that is there and intact is left alone; one that differs is replaced, and
+only by a whole and verified one.
 """
 
 import os
@@ -18,23 +20,57 @@ from pathlib import Path
 
 import pooch
 import requests
+from tqdm import tqdm
 
 from common.config import run_tool
 from common.datafiles import cache_folder
 from common.errors import UserError
+from pcrep.datasets import mosd_files
 from tsrep.named import NAMED, NamedSet
 
-FETCHED = {name: named for name, named in NAMED.items() if named.url}
+
+@dataclass(frozen=True)
+class File:
+    path: str  # below the folder of its kind
+    sha256: str
+    remote: str  # below the source's URL
+
+
+@dataclass(frozen=True)
+class Published:
+    kind: str  # the subfolder: series or points
+    holds: str
+    licence: str
+    url: str
+    files: tuple[File, ...]
+
+
+def series(named: NamedSet) -> Published:
+    file = File(named.file, named.sha256, named.file)
+    return Published("series", f"{named.rows} rows", named.licence, named.url, (file,))
+
+
+def mosd() -> Published:
+    digests = mosd_files.SHA256
+    files = tuple(
+        File(f"mosd/{name}", digest, f"{'learn' if name.startswith('learn') else 'test'}/{name}")
+        for name, digest in digests.items()
+    )
+    return Published("points", f"{len(digests)} scenes", mosd_files.LICENCE, mosd_files.URL, files)
+
+
+SERIES = {name: series(named) for name, named in NAMED.items() if named.url}
+FETCHED = {**SERIES, "mosd": mosd()}
 
 
 @dataclass(frozen=True)
 class Config:
-    names: tuple[str, ...] = tuple(FETCHED)
-    """Series to fetch."""
+    names: tuple[str, ...] = tuple(SERIES)
+    """Sets to fetch: the series, and mosd."""
     data_root: Path | None = None
-    """Folder to fill, in its subfolder series/; None: the user cache."""
+    """Folder to fill, in its subfolders series/ and points/; None: the user cache."""
     from_dir: Path | None = None
-    """Copy from this folder (or its series/) instead of downloading."""
+    """Copy from this folder (or its series/ and points/) instead of downloading."""
     url: str | None = None
     """Folder URL that holds the files; None: $TSPCREP_DATA_URL, else the public sources."""
 
@@ -42,76 +78,85 @@ class Config:
 def main(config: Config) -> None:
     unknown = [name for name in config.names if name not in FETCHED]
     if unknown:
-        raise UserError(f"no series {unknown[0]!r} to fetch: expected {', '.join(FETCHED)}")
+        raise UserError(f"no data {unknown[0]!r} to fetch: expected {', '.join(FETCHED)}")
     root = (config.data_root or cache_folder()).expanduser()
     rows = []
     for name in config.names:
-        named = FETCHED[name]
-        places = [root / named.file, root / "series" / named.file]
-        path = next((place for place in places if _is_intact(place, named)), None)
-        state = "intact"
-        if path is None:
-            path = places[1]
-            state = _fetch(path, named, config)
-        size = f"{path.stat().st_size / 1e6:.1f} MB"
-        rows.append((name, str(named.rows), size, named.licence, state, str(path)))
-    _print_table(("series", "rows", "size", "licence", "state", "file"), rows)
+        published = FETCHED[name]
+        files = tqdm(published.files, desc=name, delay=2, leave=False)
+        places, states = zip(
+            *(_ensure(file, published, root, config) for file in files), strict=True
+        )
+        size = f"{sum(place.stat().st_size for place in places) / 1e6:.1f} MB"
+        state = next((state for state in states if state != "intact"), "intact")
+        place = places[0] if len(places) == 1 else places[0].parent
+        rows.append((name, published.holds, size, published.licence, state, str(place)))
+    _print_table(("data", "holds", "size", "licence", "state", "path"), rows)
 
 
-def _fetch(path: Path, named: NamedSet, config: Config) -> str:
+def _ensure(file: File, published: Published, root: Path, config: Config) -> tuple[Path, str]:
+    """Where the file is now, and how it came there."""
+    places = [root / file.path, root / published.kind / file.path]
+    found = next((place for place in places if _is_intact(place, file.sha256)), None)
+    if found is not None:
+        return found, "intact"
+    return places[1], _fetch(places[1], file, published, config)
+
+
+def _fetch(path: Path, file: File, published: Published, config: Config) -> str:
     """Bring one file to ``path`` whole, or raise UserError and leave the place as it was."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if config.from_dir is not None:
-            _copy(path, named, config.from_dir.expanduser())
+            _copy(path, file, published.kind, config.from_dir.expanduser())
             return "copied"
-        base = config.url or os.environ.get("TSPCREP_DATA_URL") or named.url
-        _download(path, named, f"{base.rstrip('/')}/{named.file}")
+        base = config.url or os.environ.get("TSPCREP_DATA_URL") or published.url
+        _download(path, file, f"{base.rstrip('/')}/{file.remote}", len(published.files) == 1)
         return "downloaded"
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
-def _copy(path: Path, named: NamedSet, source: Path) -> None:
-    candidates = [source / named.file, source / "series" / named.file]
-    found = next((file for file in candidates if file.is_file()), None)
+def _copy(path: Path, file: File, kind: str, source: Path) -> None:
+    candidates = [source / file.path, source / kind / file.path]
+    found = next((place for place in candidates if place.is_file()), None)
     if found is None:
-        raise UserError(f"--from-dir {source} has no {named.file}, there or under series/")
+        raise UserError(f"--from-dir {source} has no {file.path}, there or under {kind}/")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         # Verify the copy, not the source: what is checked is what is kept.
-        copy = Path(folder) / named.file
+        copy = Path(folder) / path.name
         shutil.copyfile(found, copy)
-        if not _is_intact(copy, named):
+        if not _is_intact(copy, file.sha256):
             raise UserError(
-                f"{found} is not the published {named.file}: its sha256 is "
-                f"{pooch.file_hash(copy)}, expected {named.sha256}; take it from another source"
+                f"{found} is not the published {file.path}: its sha256 is "
+                f"{pooch.file_hash(copy)}, expected {file.sha256}; take it from another source"
             )
         copy.replace(path)
 
 
-def _download(path: Path, named: NamedSet, url: str) -> None:
-    pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
+def _download(path: Path, file: File, url: str, bar: bool) -> None:
+    pooch.get_logger().setLevel("WARNING")  # a progress bar says enough
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         try:
             pooch.retrieve(
                 url,
-                known_hash=f"sha256:{named.sha256}",
-                fname=named.file,
+                known_hash=f"sha256:{file.sha256}",
+                fname=path.name,
                 path=folder,
-                progressbar=True,
+                progressbar=bar,
             )
         # requests' errors are OSErrors too, but not about our disk.
         except (requests.RequestException, ValueError) as error:
             raise UserError(
                 f"{url}: {_reason(error)}; try again, give another source with --url, or "
-                f"download {named.file} by hand and give its folder with --from-dir"
+                f"download {path.name} by hand and give its folder with --from-dir"
             ) from None
-        (Path(folder) / named.file).replace(path)
+        (Path(folder) / path.name).replace(path)
     path.chmod(0o644)  # pooch leaves it to its owner alone; a data root may be shared
 
 
-def _is_intact(path: Path, named: NamedSet) -> bool:
-    return path.is_file() and pooch.file_hash(str(path)) == named.sha256
+def _is_intact(path: Path, sha256: str) -> bool:
+    return path.is_file() and pooch.file_hash(str(path)) == sha256
 
 
 def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -12,9 +12,12 @@ from pcrep.datasets.points import SUFFIXES
 
 LAYOUTS = (mosd.LAYOUT, scannet.LAYOUT, s3dis.LAYOUT, semantickitti.LAYOUT)
 
-# The folder of each named set, and where it comes from.
-FOLDERS = {"mosd": "mosd", "s3dis_room": "s3dis_room", "semantickitti": "semantickitti"}
-FOLDERS |= {"indoor": "indoor_unlabelled"}
+FOLDERS = {
+    "mosd": "mosd",
+    "s3dis_room": "s3dis_room",
+    "semantickitti": "semantickitti",
+    "indoor": "indoor_unlabelled",
+}
 
 PROCEDURAL = "procedural"
 _COUNTS = {LEARN: 8, TEST: 8, UNLABELLED: 32}  # of procedural scenes
@@ -101,9 +104,10 @@ def _procedural(part: str) -> Scenes:
 def _place(name_or_path: str | Path, root: str | Path | None) -> Path:
     name, path = str(name_or_path), Path(name_or_path).expanduser()
     if name in FOLDERS:
-        return datafiles.find(
-            name, FOLDERS[name], "points", root, f"or give a path in place of the name {name}"
-        )
+        remedy = "give a path in place of the name"
+        if name == "mosd":
+            remedy = "download it with: python tools/prepare_data.py --names mosd"
+        return datafiles.find(name, FOLDERS[name], "points", root, remedy)
     if not path.exists():
         raise UserError(
             f"{name}: no such file or folder, and no named set; expected a path or one of "

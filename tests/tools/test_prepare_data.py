@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from pcrep.datasets import labelled_split, mosd_files
 from tsrep.named import NamedSet
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "prepare_data.py"
@@ -20,6 +21,7 @@ SCRIPT = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 # that no other test is blamed.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
+SETS = ("ETTh1", "ETTh2", "ETTm1", "WTH", "mosd")
 CONTENT = b"date,x\n2020-01-01,1\n" * 500
 
 
@@ -40,7 +42,7 @@ def tool(monkeypatch, tmp_path):
         sha256=hashlib.sha256(CONTENT).hexdigest(),
         licence="none",
     )
-    monkeypatch.setattr(module, "FETCHED", {"Small": small})
+    monkeypatch.setattr(module, "FETCHED", {"Small": module.series(small)})
     monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("TSPCREP_DATA_URL", raising=False)
     yield module
@@ -90,8 +92,8 @@ def test_download_fills_the_cache_and_prints_what_is_there(tool, server, tmp_pat
     output = capsys.readouterr()
     assert "100%" in output.err  # the progress bar
     header, row = output.out.splitlines()
-    assert header.split() == ["series", "rows", "size", "licence", "state", "file"]
-    assert row.split() == ["Small", "500", "0.0", "MB", "none", "downloaded", str(path)]
+    assert header.split() == ["data", "holds", "size", "licence", "state", "path"]
+    assert row.split() == f"Small 500 rows 0.0 MB none downloaded {path}".split()
     tool.main(config)
     assert "intact" in capsys.readouterr().out
     assert server.requests == ["/whole/Small.csv"]  # once
@@ -184,8 +186,28 @@ def test_the_command_line_ends_user_errors_with_status_2():
     )
     assert run.returncode == 2
     assert run.stdout == ""
-    expected = "no series 'ETTh3' to fetch: expected ETTh1, ETTh2, ETTm1, WTH"
+    expected = "no data 'ETTh3' to fetch: expected ETTh1, ETTh2, ETTm1, WTH, mosd"
     assert run.stderr == f"prepare_data.py: {expected}\n"
+
+
+def test_a_set_of_several_files(tool, server, tmp_path, monkeypatch, capsys):
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    scenes = [tool.File(f"set/a{i}.pcd", digest, f"learn/a{i}.pcd") for i in range(3)]
+    published = tool.Published("points", "3 scenes", "research", f"{server.url}/whole", (*scenes,))
+    monkeypatch.setattr(tool, "FETCHED", {"Set": published})
+    (tmp_path / "cache" / "points" / "set").mkdir(parents=True)
+    (tmp_path / "cache" / "points" / "set" / "a1.pcd").write_bytes(CONTENT)
+    tool.main(tool.Config(names=("Set",)))
+    assert server.requests == ["/whole/learn/a0.pcd", "/whole/learn/a2.pcd"]
+    assert files(tmp_path) == [f"cache/points/set/a{i}.pcd" for i in range(3)]
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split()[3:] == [
+        "0.0",
+        "MB",
+        "research",
+        "downloaded",
+        str(tmp_path / "cache/points/set"),
+    ]
 
 
 @pytest.mark.data
@@ -193,10 +215,14 @@ def test_the_command_line_ends_user_errors_with_status_2():
 def test_the_published_digests_are_those_of_the_real_files(tmp_path):
     data = os.environ["TSPCREP_DATA"]
     run = subprocess.run(
-        [sys.executable, SCRIPT, "--from-dir", data, "--data-root", tmp_path],
+        [sys.executable, SCRIPT, "--from-dir", data, "--data-root", tmp_path, "--names", *SETS],
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert run.returncode == 0, run.stderr
-    assert files(tmp_path) == [f"series/{name}.csv" for name in ("ETTh1", "ETTh2", "ETTm1", "WTH")]
+    found = files(tmp_path)
+    assert len(found) == 53
+    assert found[:49] == sorted(f"points/mosd/{name}" for name in mosd_files.SHA256)
+    assert found[49:] == [f"series/{name}.csv" for name in SETS[:-1]]
+    assert len(labelled_split("mosd", tmp_path).learn) == 28
