@@ -3,13 +3,14 @@
     python tools/benchmark.py series
     python tools/benchmark.py series --cases ETTh1/univariate --seeds 0 1 2
     python tools/benchmark.py augmentations
+    python tools/benchmark.py forecasting --missing
     python tools/benchmark.py all
 
 Peers that are not installed are left out (`pip install -e '.[bench]'` brings them).
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
@@ -24,19 +25,31 @@ from common.errors import UserError
 @dataclass(frozen=True)
 class Config:
     suite: tyro.conf.Positional[
-        Literal["series", "classification", "augmentations", "ridge", "losses", "sparse", "all"]
+        Literal[
+            "series",
+            "classification",
+            "forecasting",
+            "augmentations",
+            "ridge",
+            "losses",
+            "sparse",
+            "all",
+        ]
     ]
     """What to measure."""
     cases: tuple[str, ...] = ()
-    """Of the series suite: those alone, such as ETTh1/univariate."""
+    """Of the series and forecasting suites: those alone, such as ETTh1/univariate."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
+    missing: bool = False
+    """Of the forecasting suite: what results/ does not hold yet, alone."""
 
 
 def main(config: Config) -> None:
     suites: dict[str, Callable[[Config], None]] = {
         "series": series,
         "classification": classification,
+        "forecasting": forecasting,
         "augmentations": augmentations,
         "ridge": ridge,
         "losses": losses,
@@ -49,9 +62,7 @@ def main(config: Config) -> None:
 def series(config: Config) -> None:
     from suites import series
 
-    unknown = sorted(set(config.cases) - set(series.CASES))
-    if unknown:
-        raise UserError(f"--cases: no case {unknown[0]!r}, expected {', '.join(series.CASES)}")
+    check_cases(config, series.CASES)
     for case in config.cases or series.CASES:
         save("series", series.rows(case, config.seeds), "scikit-learn", "pandas")
 
@@ -60,6 +71,26 @@ def classification(config: Config) -> None:
     from suites import classification
 
     save("classification", classification.classification_rows(config.seeds), "sktime")
+
+
+def forecasting(config: Config) -> None:
+    """Each job is written as soon as it is measured, so that the suite can go on after a stop."""
+    from suites import forecasting, forecasting_peers
+
+    check_cases(config, forecasting.PRODUCT)
+    done = table.measured("forecasting") if config.missing else set()
+    for job in forecasting.jobs():
+        if config.cases and job.case not in config.cases:
+            continue
+        if not all((f"{job.case}/average", system) in done for system in job.systems):
+            save("forecasting", job.rows(config.seeds))
+    if not config.cases and not config.missing:
+        for rows in (
+            forecasting_peers.forecasting_rows(forecasting_peers.CASES, config.seeds),
+            forecasting_peers.step_rows(),
+            forecasting_peers.minirocket_rows(config.seeds),
+        ):
+            save("forecasting", rows, "neuralforecast", "sktime")
 
 
 def augmentations(config: Config) -> None:
@@ -84,6 +115,12 @@ def sparse(config: Config) -> None:
     from suites import sparse
 
     save("sparse", sparse.rows(), "numba", "open3d-cpu", "MinkowskiEngine")
+
+
+def check_cases(config: Config, cases: Iterable[str]) -> None:
+    unknown = sorted(set(config.cases) - set(cases))
+    if unknown:
+        raise UserError(f"--cases: no case {unknown[0]!r}, expected {', '.join(cases)}")
 
 
 def save(suite: str, rows, *packages: str) -> None:

@@ -185,6 +185,38 @@ def summary(
     }
 
 
+def forecaster_summary(
+    series: Series,
+    seeds: Sequence[int],
+    results: Sequence[dict[str, Any]],
+    fixed: dict[str, Scores],
+) -> dict[str, Any]:
+    """``result.json`` of ``tools/train_forecaster.py``, of the same form as :func:`summary`.
+
+    Among the controls, ``linear_path`` is the product without its network, and ``random_encoder`` a
+    ridge on the network's vectors before training. ``coverage``: share of test values between the
+    .1 and .9 quantiles, by horizon.
+    """
+    parts = {"linear_path", "random_encoder"} & results[0].keys()
+    shares = [result["coverage"] for result in results]
+    return {
+        "task": "forecasting",
+        "data": series.name,
+        "mode": "univariate" if series.channels == 1 else "multivariate",
+        "seeds": list(seeds),
+        **mean_scores([result["forecast"] for result in results]),
+        "coverage": {h: fmean(share[h] for share in shares) for h in shares[0]},
+        "controls": {
+            **fixed,
+            **{name: mean_scores([r[name] for r in results]) for name in sorted(parts)},
+        },
+        "timing": {
+            name: fmean(result["timing"][name] for result in results)
+            for name in results[0]["timing"]
+        },
+    }
+
+
 def mean_scores(found: Sequence[Scores]) -> Scores:
     """Means over seeds, with the standard deviation of the average MSE."""
     horizons = {
@@ -249,6 +281,8 @@ def spreads(result: dict[str, Any]) -> dict[str, float]:
 
 def _forecasting_rows(result: dict[str, Any]) -> dict[str, Scores]:
     controls = result["controls"]
+    if "probe" not in result:  # of a forecaster
+        return {"forecaster": result, **controls}
     random = controls["random_encoder"]
     rows = {
         "product": result,

@@ -100,7 +100,6 @@ class Forecaster(nn.Module):
     known : F, inputs known ahead: calendar, planned exogenous values. Their effect at the time of
         the forecast is linear.
     past : E, exogenous channels that are known up to the present alone.
-    rest : forecast what another forecast leaves, so that the level is not added.
 
     Missing values are read as the last value seen; see :func:`tsrep.baselines.filled`. Quantiles
     cannot cross: the lowest is followed by increments that are positive.
@@ -113,11 +112,10 @@ class Forecaster(nn.Module):
         horizon: int,
         known: int = 0,
         past: int = 0,
-        rest: bool = False,
     ):
         super().__init__()
         self.config, self.channels, self.horizon = config, channels, horizon
-        self.known, self.past, self.rest = known, past, rest
+        self.known, self.past = known, past
         self.independent = config.channels == "independent"
         width = 1 if self.independent else channels
         self.encoder = config.encoder(width + past + known)
@@ -143,7 +141,6 @@ class Forecaster(nn.Module):
         level, scale = self._normalisation(past)
         x = (past - level) / scale
         level, scale = (t[..., : self.channels_of(past)] for t in (level, scale))
-        level = torch.zeros_like(level) if self.rest else level
         beside = [] if known is None else [known[:, : past.shape[1]]]
         if not self.independent:
             return torch.cat([x, *beside], -1), level, scale
@@ -159,6 +156,10 @@ class Forecaster(nn.Module):
             return self.encoder.of_patches(seen).flatten(1)
         z = self.encoder(seen)
         return z[:, (z.shape[1] - 1) % self.config.patch :: self.config.patch].flatten(1)
+
+    def summary(self, seen: Tensor) -> Tensor:
+        """One vector a window, the mean of its patches': ``(B', L, C') -> (B', dim)``."""
+        return self.vectors(seen).unflatten(1, (-1, self.config.dim)).mean(1)
 
     def in_units(
         self, outputs: Tensor, level: Tensor, scale: Tensor, known: Tensor | None = None
@@ -235,7 +236,6 @@ class ForecastWindows:
     look_back, horizon, shortest : steps; the last origin has ``shortest`` labels, 1 by default.
     apart : each channel a sample of its own, (B, L, 1).
     known : (T, F), known ahead. past : (T, E), known up to the present.
-    base : a forecast to take from the labels, so that the rest is learned.
     stride : steps between origins.
     """
 
@@ -251,7 +251,6 @@ class ForecastWindows:
         apart: bool = False,
         known: np.ndarray | None = None,
         past: np.ndarray | None = None,
-        base: Forecast | None = None,
         stride: int = 1,
     ):
         first = max(look_back - 1, rows.start + (0 if before else look_back - 1))
@@ -261,7 +260,7 @@ class ForecastWindows:
                 f"rows {rows.start} to {rows.stop} hold no forecast of {shortest} steps from a "
                 f"look-back of {look_back}: shorten one or add rows"
             )
-        self.look_back, self.horizon, self.base = look_back, horizon, base
+        self.look_back, self.horizon = look_back, horizon
         self.channels = values.shape[1]
         self.apart = self.channels if apart else 1
         inputs = values if past is None else np.concatenate([values, past], axis=1)
@@ -292,9 +291,6 @@ class ForecastWindows:
         else:
             past = self._past[first]  # (B, C + E, L)
             future = self._future[starts + 1].transpose(0, 2, 1)
-        if self.base is not None:
-            base = self.base(starts)  # (B, H, C)
-            future = future - (base if self.apart == 1 else _of_each(base, channel))
         past = past.transpose(0, 2, 1)
         known = None
         if self._known is not None:
@@ -357,6 +353,13 @@ def as_forecast(ahead: np.ndarray, data: ForecastWindows, horizon: int) -> Forec
     return lambda starts: ahead[place[starts], :horizon]
 
 
+def median(config: ForecasterConfig, ahead: np.ndarray) -> np.ndarray:
+    """The point forecast (..., H, C): of quantiles, that nearest the median."""
+    if not config.quantiles:
+        return ahead
+    return ahead[..., int(np.abs(np.subtract(config.quantiles, 0.5)).argmin())]
+
+
 def evaluation_windows(
     values: np.ndarray, rows: slice, look_back: int, horizons: Sequence[int], **options
 ) -> ForecastWindows:
@@ -370,11 +373,6 @@ def evaluation_windows(
 def check_quantiles(quantiles: Sequence[float]) -> None:
     if any(not 0 < q < 1 for q in quantiles) or list(quantiles) != sorted(set(quantiles)):
         raise UserError(f"quantiles: found {quantiles}, expected rising numbers between 0 and 1")
-
-
-def _of_each(x: np.ndarray, channel: np.ndarray) -> np.ndarray:
-    """(B, H, C), (B,) -> (B, H, 1)."""
-    return np.take_along_axis(x, channel[:, None, None], axis=2)
 
 
 def _tensor(x: np.ndarray) -> Tensor:

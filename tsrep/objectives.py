@@ -65,6 +65,10 @@ class ContrastConfig:
 class Contrast(nn.Module):
     """The contract: ``forward(encoder, x)`` is a scalar; ``after_step`` moves what follows it."""
 
+    def __init__(self, config: ContrastConfig) -> None:
+        super().__init__()
+        self.config = config
+
     def learned(self) -> list[nn.Parameter]:
         """Parameters that are trained together with the encoder's."""
         return []
@@ -95,8 +99,7 @@ class MomentumContrast(Contrast):
     """
 
     def __init__(self, encoder: nn.Module, config: ContrastConfig, version: int = 2) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.head = ProjectionHead(encoder.dim, config.width, layers=version)
         self.key = MomentumEncoder(_Embedder(encoder, self.head), config.momentum)
         self.queue = FeatureQueue(config.queue, config.width)
@@ -136,8 +139,7 @@ class HierarchicalContrast(Contrast):
     """
 
     def __init__(self, encoder: nn.Module, config: ContrastConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.stride = getattr(encoder, "stride", 1)  # crops are whole patches
         self.mask = TimestampMask()
 
@@ -184,7 +186,7 @@ class LearnedContrast(Contrast):
     """AutoTCL's contrast, its augmentation network learned in turns with the encoder."""
 
     def __init__(self, encoder: nn.Module, config: ContrastConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         settings = AutoTCLConfig(head=config.width, temperature=config.temperature, augment_every=1)
         self.method = AutoTCL(encoder, settings)
 
@@ -205,7 +207,7 @@ class Both(Contrast):
     """The mean of two contrasts."""
 
     def __init__(self, first: Contrast, second: Contrast) -> None:
-        super().__init__()
+        super().__init__(first.config)
         self.parts = nn.ModuleList([first, second])
 
     def learned(self) -> list[nn.Parameter]:

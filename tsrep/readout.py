@@ -192,51 +192,6 @@ def fit_product(
     return {horizon: Product(look_back, *standard, maps) for horizon, maps in found.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class LinearPath:
-    """The product without a representation, as the map that it is.
-
-        y_{t+h} = y_t + w_h' [lags - y_t ; calendar ; y_t] + b_h
-
-    weight: (M, look_back + K, H), bias: (M, H); M is 1 where all channels share one map, else C.
-    """
-
-    look_back: int
-    weight: np.ndarray
-    bias: np.ndarray
-
-    def forecast(self, values: np.ndarray, calendar: np.ndarray) -> Forecast:
-        """values: (T, C), standardised, without NaN. calendar: (T, K)."""
-        nothing = np.zeros((1, len(values), 0), dtype=np.float32)
-        rows = slice(0, len(values))
-        inputs = Inputs(values, nothing, calendar, Split(rows, rows, rows), drop=0)
-        design, maps = (
-            _Design(inputs, self.look_back),
-            list(zip(self.weight, self.bias, strict=True)),
-        )
-        return lambda starts: design.forecast(maps, starts)
-
-
-def linear_paths(
-    values: np.ndarray,
-    calendar: np.ndarray,
-    split: Split,
-    horizons: Sequence[int],
-    look_back: int = 336,
-) -> dict[int, LinearPath]:
-    """:func:`product` without a representation, one map for each horizon.
-
-    values: (T, C), standardised, without NaN. calendar: (T, K), K = 0 where there is none.
-    """
-    nothing = np.zeros((1, len(values), 0), dtype=np.float32)
-    inputs = Inputs(values.astype(np.float32), nothing, calendar, split, drop=0)
-    maps = _maps(_Design(inputs, look_back), horizons, (1.0,))
-    return {
-        h: LinearPath(look_back, *(np.stack(part) for part in zip(*found, strict=True)))
-        for h, found in maps.items()
-    }
-
-
 def _maps(
     design: "_Design",
     horizons: Sequence[int],

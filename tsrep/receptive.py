@@ -99,22 +99,28 @@ def differentiable(
         raise UserError(
             "the forecaster has exogenous inputs: a receptive field is measured without any"
         )
-    path = model.linear(horizon)
-    share = 1.0 if path is None else float(model.shares[model.horizons.index(horizon)])
+    network = model.network
+    look_back = network.config.look_back
+    if not model.look_backs:
+        return lambda past: network(past[:, -look_back:])[:, :horizon]
+    mean, deviation, weight = (
+        getattr(model, f"{name}_{horizon}") for name in ("mean", "deviation", "weight")
+    )
+    lags = model.look_backs[horizon] - 1
+    # The rows of the lags, the vector and the level; those of the calendar lie before the last.
+    weight = torch.cat([weight[:, : lags + len(mean)], weight[:, -1:]], 1)  # (M, d, H)
 
     def forecaster(past: Tensor) -> Tensor:
-        ahead = past.new_zeros(len(past), horizon, past.shape[2])
-        if path is not None:  # see LinearPath
-            weight = torch.from_numpy(path.weight).to(past)  # (M, look-back + K, H)
-            lags, last = past[:, -path.look_back : -1], past[:, -1:]
-            read = torch.cat([lags - last, last], 1)
-            weight = torch.cat([weight[:, : lags.shape[1]], weight[:, -1:]], 1)
-            weight = weight.expand(past.shape[2], -1, -1)
-            ahead = last + torch.einsum("nlc,clh->nhc", read, weight)
-        if model.network is not None and share:
-            look_back = model.network.config.look_back
-            ahead = ahead + share * model.network(past[:, -look_back:])[:, :horizon]
-        return ahead
+        last = past[:, -1:]  # (N, 1, C)
+        vectors = network.summary(network.seen(past[:, -look_back:])[0])
+        vectors = ((vectors - mean) / deviation).view(len(past), -1, len(mean))  # (N, C or 1, D)
+        parts = [
+            (past[:, -lags - 1 : -1] - last).mT,
+            vectors.expand(-1, past.shape[2], -1),
+            last.mT,
+        ]
+        maps = weight.expand(past.shape[2], -1, -1)  # (C, d, H)
+        return last + torch.einsum("ncd,cdh->nhc", torch.cat(parts, 2), maps)
 
     return forecaster
 
@@ -126,7 +132,7 @@ def measured(model: "SeriesForecaster", series: Series, horizon: int) -> np.ndar
     values = filled(values).astype(np.float32)
     starts = np.linspace(max(rows.start, look_back - 1), rows.stop - 1, WINDOWS).astype(int)
     past = np.stack([values[t - look_back + 1 : t + 1] for t in starts])  # (N, L, C)
-    apart = model.network is None or model.network.config.channels == "independent"
+    apart = model.network.independent
     return receptive_field(differentiable(model, horizon), torch.from_numpy(past), apart=apart)
 
 

@@ -31,7 +31,7 @@ def write(folder: Path, data: Series | Panel, config: Any) -> Path:
     result = pages.read_json(folder / "result.json")
     encoder = load_encoder(folder / FILE)
     where = f"{result['data']}, {result.get('mode', 'classification')}"
-    parts = [f"<h1>AutoTCL on {html.escape(where)}</h1>", *_results(result)]
+    parts = [f"<h1>AutoTCL on {html.escape(where)}</h1>", *results(result)]
     if isinstance(data, Series):
         parts += _forecasts(result, encoder, data)
     parts += pages.losses(folder, result["seeds"])
@@ -42,7 +42,17 @@ def write(folder: Path, data: Series | Panel, config: Any) -> Path:
     return path
 
 
-def _results(result: dict[str, Any]) -> list[str]:
+TOLD = {
+    "autotcl": "<em>probe</em> reads the representation alone, <em>product</em> sets it on top of "
+    "a linear path from the lags, which is <em>no_representation</em> by itself. The random "
+    "encoder is the same network before training.",
+    "forecaster": "<em>linear_path</em> is the forecaster without its network, "
+    "<em>random_encoder</em> a ridge on the vectors of the network before training.",
+}
+
+
+def results(result: dict[str, Any]) -> list[str]:
+    """The table of a summary."""
     columns = evaluation.table_columns(result)
     spreads = evaluation.spreads(result)
     forecasts = result["task"] == "forecasting"
@@ -60,9 +70,7 @@ def _results(result: dict[str, Any]) -> list[str]:
     first = "MSE by horizon" if forecasts else "Accuracy by probe"
     told = (
         "Test errors in standardised units, means over seeds; the least of each column is marked. "
-        "<em>probe</em> reads the representation alone, <em>product</em> sets it on top of a "
-        "linear path from the lags, which is <em>no_representation</em> by itself. The random "
-        "encoder is the same network before training."
+        + TOLD["autotcl" if "probe" in result else "forecaster"]
         if forecasts
         else "Test accuracy, means over seeds; the greatest of each column is marked. The random "
         "encoder is the same network before training, raw the values themselves."
@@ -92,12 +100,17 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
         "product": readout.product(inputs, (horizon,), look_back)[horizon],
         control: _control(control, series, inputs, horizon),
     }
+    return examples(fitted, series, horizon)
+
+
+def examples(fitted: dict[str, baselines.Forecast], series: Series, horizon: int) -> list[str]:
+    """Forecasts of the first channel at three origins of the test rows."""
     rows = baselines.origins(series.split.test, horizon)
     starts = rows[[len(rows) // 8, len(rows) // 2, len(rows) * 7 // 8]]
     mean, std = series.scaler.mean[0], series.scaler.std[0]
     ahead = {name: f(starts)[..., 0] * std + mean for name, f in fitted.items()}  # (3, H)
     values = series.values[0, :, 0].astype(np.float64) * std + mean
-    examples = [
+    drawn = [
         plots.ForecastExample(
             f"from {series.times[t]}",
             values[max(0, t - 2 * horizon) : t + 1],
@@ -108,7 +121,7 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
     ]
     column = series.columns[0]
     told = f"{horizon} steps of {column} at three moments of the test rows, in the data's units"
-    return ["<h2>Forecasts</h2>", pages.figure(plots.forecasts(examples, column), told)]
+    return ["<h2>Forecasts</h2>", pages.figure(plots.forecasts(drawn, column), told)]
 
 
 def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) -> baselines.Forecast:

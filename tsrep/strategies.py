@@ -27,7 +27,7 @@ from common.errors import UserError
 from common.momentum import MomentumEncoder
 from common.probes import PENALTIES, Moments, RidgePath
 from common.training import Phase, Training, fit
-from tsrep.baselines import Forecast, second_harmonics
+from tsrep.baselines import Forecast
 from tsrep.forecaster import (
     ForecastBatch,
     Forecaster,
@@ -37,6 +37,7 @@ from tsrep.forecaster import (
     evaluation_windows,
     horizon_mse,
     horizon_pinball,
+    median,
     predictions,
 )
 from tsrep.objectives import Contrast, ContrastConfig, build
@@ -92,9 +93,8 @@ class Task:
     """A series to forecast.
 
     values: (T, C), standardised, NaN where missing. horizons: steps, rising; one network serves
-    them all. known: (T, F), known ahead, such as a calendar or planned values. past: (T, E), known
-    up to the present. base: a forecast of the longest horizon on top of which the network learns
-    the rest.
+    them all. known: (T, F), known ahead, such as planned values. past: (T, E), known up to the
+    present.
     """
 
     values: np.ndarray
@@ -102,17 +102,12 @@ class Task:
     horizons: tuple[int, ...]
     known: np.ndarray | None = None
     past: np.ndarray | None = None
-    base: Forecast | None = None
 
     @classmethod
-    def of(
-        cls, series: Series, horizons: Sequence[int] | None = None, calendar: bool = False
-    ) -> "Task":
-        """The task of a loaded series, with two harmonics of its calendar as known inputs."""
-        stop = series.split.test.stop
-        known = second_harmonics(series.calendar[:stop]) if calendar else None
+    def of(cls, series: Series, horizons: Sequence[int] | None = None) -> "Task":
+        """The task of a loaded series without exogenous inputs."""
         found = tuple(sorted(horizons or series.horizons))
-        return cls(series.values[0, :stop], series.split, found, known)
+        return cls(series.values[0, : series.split.test.stop], series.split, found)
 
     @property
     def longest(self) -> int:
@@ -121,8 +116,7 @@ class Task:
     def build(self, config: ForecasterConfig) -> Forecaster:
         """The untrained network."""
         known, past = (0 if t is None else t.shape[1] for t in (self.known, self.past))
-        inputs = {"known": known, "past": past, "rest": self.base is not None}
-        return config.build(self.values.shape[1], self.longest, **inputs)
+        return config.build(self.values.shape[1], self.longest, known=known, past=past)
 
     def learned_from(self, config: ForecasterConfig) -> ForecastWindows:
         """Train windows."""
@@ -135,14 +129,13 @@ class Task:
             apart=config.channels == "independent",
             known=self.known,
             past=self.past,
-            base=self.base,
         )
 
     def judged_on(self, rows: slice, config: ForecasterConfig, most: int | None = None):
         """Windows of all origins of validation or test rows, or of ``most`` evenly spaced ones."""
         count = rows.stop - rows.start - min(self.horizons)
         stride = 1 if most is None else max(1, math.ceil(count / most))
-        options = {"known": self.known, "past": self.past, "base": self.base, "stride": stride}
+        options = {"known": self.known, "past": self.past, "stride": stride}
         return evaluation_windows(self.values, rows, config.look_back, self.horizons, **options)
 
 
@@ -328,7 +321,7 @@ def set_ridge_head(model: Forecaster, task: Task) -> tuple[Forecaster, float]:
 def forecasts(model: Forecaster, task: Task, rows: slice | None = None) -> dict[int, Forecast]:
     """Forecasts of every horizon from all origins of ``rows`` (default: test)."""
     data = task.judged_on(rows or task.split.test, model.config)
-    ahead = predictions(model, data)
+    ahead = median(model.config, predictions(model, data))
     return {horizon: as_forecast(ahead, data, horizon) for horizon in task.horizons}
 
 
@@ -376,7 +369,6 @@ def _ridge_rows(model: Forecaster, task: Task, part: str) -> tuple[np.ndarray, n
         before=part != "train",
         known=task.known,
         past=task.past,
-        base=task.base,
         stride=max(1, math.ceil(count / RIDGE_ROWS)),
     )
     model.eval()

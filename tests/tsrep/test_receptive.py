@@ -13,9 +13,10 @@ from common.errors import UserError
 from common.training import Training
 from tests.tsrep.made_series import made_series
 from tsrep.encoders import LSTM, Transformer
+from tsrep.fitting import fit_forecaster
+from tsrep.forecast_data import Names, inputs_of
 from tsrep.forecaster import ForecasterConfig
 from tsrep.objectives import ContrastConfig
-from tsrep.product import Names, fit_forecaster
 from tsrep.receptive import differentiable, measured, periodicity, receptive_field
 from tsrep.strategies import Settings
 
@@ -136,9 +137,9 @@ def fitted(request, tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("fitted")
     linear = request.param != "network alone"
-    model, _, _ = fit_forecaster(series, settings, 0, folder, (6, 12), linear=linear)
-    if linear:
-        model.shares[:] = 0.5  # three steps of training would earn none
+    model = fit_forecaster(inputs_of(series), settings, 0, folder, (6, 12), linear=linear)
+    for horizon, look_back in model.look_backs.items():  # three steps of training would earn less
+        getattr(model, f"weight_{horizon}")[:, look_back - 1 : look_back + 7] += 0.1
     if request.param == "one map a channel":
         for name, part in model.named_buffers():
             if name.startswith(("weight_", "bias_")) and len(part) == 1:

@@ -45,6 +45,15 @@ def versions(*packages: str) -> str:
     return " ".join([f"python-{platform.python_version()}", *found])
 
 
+def measured(suite: str) -> set[tuple[str, str]]:
+    """Cases and systems that ``results/`` holds of a suite, measured on this kind of machine."""
+    path = RESULTS / f"{suite}-{machine()}.csv"
+    if not path.exists():
+        return set()
+    with path.open(newline="") as file:
+        return {(row["case"], row["system"]) for row in csv.DictReader(file)}
+
+
 def write(suite: str, rows: Iterable[Row], command: str, *packages: str) -> Path:
     """Write ``results/<suite>-<machine>.csv``, replacing the cases that ``rows`` measured again."""
     path = RESULTS / f"{suite}-{machine()}.csv"

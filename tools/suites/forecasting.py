@@ -1,0 +1,156 @@
+"""Strategies, backbones and objectives on the same windows, and the product, beside the controls.
+
+Every training is seen by one seed in a table of its own, so that the spread is that of the whole
+procedure. Nothing is chosen on test rows: settings were tuned on the validation rows of ETTh1 and
+ETTm1, multivariate, once for all systems; snapshots and ridges choose on validation rows.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, pstdev
+
+from suites.table import Row
+
+from common.training import Training
+from tsrep import evaluation
+from tsrep.datasets import load
+from tsrep.fitting import fit_forecaster, linear_path
+from tsrep.forecast_data import inputs_of
+from tsrep.forecaster import ForecasterConfig
+from tsrep.objectives import ContrastConfig
+from tsrep.strategies import LearningConfig, Settings, Task, forecasts, learn
+
+SETTINGS = Settings(
+    ForecasterConfig(look_back=336, dim=32, patch=24),
+    ContrastConfig(windows=32),
+    LearningConfig(learning_rate=3e-3),
+    Training(epochs=100, max_steps=300, batch_size=32, checkpoint_every=1000, device="cpu"),
+)
+"""Of the table: small enough for some two hundred trainings on one core."""
+PRODUCT_SETTINGS = replace(
+    SETTINGS,
+    model=replace(SETTINGS.model, dim=64),
+    learning=LearningConfig(),
+    training=replace(SETTINGS.training, batch_size=64),
+)
+"""Of the product: the tool's defaults."""
+WIDTHS = {"transformer": 32, "tcn": 16, "lstm": 32}
+"""A TCN computes every step where a Transformer computes patches: narrower, it costs the same."""
+PAPER = {"ETTh1/multivariate": 0.724, "ETTm1/multivariate": 0.606}
+"""Average MSE of the Informer with MoCo2, end to end (Zhang et al. 2023, Table 3)."""
+TABLE = ("ETTh1/multivariate", "ETTm1/multivariate", "ETTh1/univariate", "ETTm1/univariate")
+PRODUCT = (*TABLE, "ETTh2/multivariate", "ETTh2/univariate")
+CONTROLS = ("persistence", "seasonal_naive", "lag_ridge", "nridge", "lag_ridge_calendar")
+TWO_STEPS = ("finetune", "frozen-mlp", "frozen-ridge")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Rows that are measured together."""
+
+    case: str
+    systems: tuple[str, ...]
+
+    def rows(self, seeds: tuple[int, ...]) -> Iterator[Row]:
+        if self.systems == CONTROLS:
+            return _controls(self.case)
+        if self.systems == ("product",):
+            return _product(self.case, seeds)
+        return _strategies(self.case, self.systems, seeds)
+
+
+def jobs() -> list[Job]:
+    """All there is to measure, what matters most first."""
+    ours = [("transformer-none-e2e",), ("transformer-moco2-e2e",)]
+    ours += [tuple(f"transformer-moco2-{strategy}" for strategy in TWO_STEPS)]
+    more = [(f"transformer-{o}-e2e",) for o in ("moco", "hcl", "moco2+hcl", "autotcl")]
+    others: list[tuple[str, ...]] = []
+    for backbone in ("tcn", "lstm"):
+        others += [(f"{backbone}-{objective}-e2e",) for objective in ("none", "moco2")]
+        others += [tuple(f"{backbone}-moco2-{strategy}" for strategy in TWO_STEPS)]
+    found = [Job(case, systems) for case in TABLE for systems in ours]
+    found += [Job(case, ("product",)) for case in PRODUCT]
+    found += [Job(case, CONTROLS) for case in PRODUCT]
+    found += [Job(case, systems) for case in TABLE for systems in more]
+    return found + [Job(case, systems) for case in TABLE for systems in others]
+
+
+def _strategies(case: str, systems: tuple[str, ...], seeds: tuple[int, ...]) -> Iterator[Row]:
+    """Systems ``backbone-objective-strategy`` of one backbone and objective.
+
+    The two-step strategies share their first step.
+    """
+    series = _series(case)
+    task = Task.of(series)
+    scores: dict[str, list] = {system: [] for system in systems}
+    seconds: dict[str, list[float]] = {system: [] for system in systems}
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            first = Path(folder) / systems[0] / "contrast"
+            for system in systems:
+                own = Path(folder) / system
+                if system != systems[0] and first.exists():
+                    shutil.copytree(first, own / "contrast")
+                started = time.process_time()
+                model, _ = learn(task, settings(system), seed, own, resume=True)
+                seconds[system].append(time.process_time() - started)
+                scores[system].append(evaluation.score(forecasts(model, task), series))
+    for system in systems:
+        yield from _rows(case, system, scores[system])
+        spent = seconds[system]
+        yield Row(f"{case}/time", system, "cpu_s", fmean(spent), "s", pstdev(spent), len(spent))
+        if system == "transformer-moco2-e2e" and case in PAPER:
+            yield Row(f"{case}/average", "informer-moco2-e2e-paper", "mse", PAPER[case])
+
+
+def settings(system: str) -> Settings:
+    """Of a system of the table."""
+    backbone, objective, strategy = system.split("-", 2)
+    return replace(
+        SETTINGS,
+        model=replace(SETTINGS.model, backbone=backbone, dim=WIDTHS[backbone]),
+        contrast=replace(SETTINGS.contrast, objective=objective),
+        learning=replace(SETTINGS.learning, strategy=strategy),
+    )
+
+
+def _product(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
+    data = inputs_of(_series(case))
+    found, seconds = [], []
+    for seed in seeds:
+        started = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            model = fit_forecaster(data, PRODUCT_SETTINGS, seed, folder)
+        seconds.append(time.process_time() - started)
+        found.append(evaluation.score(model.forecasts(data), data.series))
+    yield from _rows(case, "product", found)
+    yield from _rows(case, "linear_path", [evaluation.score(linear_path(data), data.series)])
+    yield Row(f"{case}/time", "product", "cpu_s", fmean(seconds), "s", pstdev(seconds), len(seeds))
+
+
+def _controls(case: str) -> Iterator[Row]:
+    for system, scores in evaluation.control_scores(_series(case)).items():
+        yield from _rows(case, system, [scores])
+
+
+def _rows(case: str, system: str, found: list[evaluation.Scores]) -> Iterator[Row]:
+    """Means over seeds, with the spread of each, by horizon and on average."""
+    count = len(found) if len(found) > 1 else None
+
+    def row(place: str, metric: str, values: list[float]) -> Row:
+        spread = pstdev(values) if count else None
+        return Row(f"{case}/{place}", system, metric, fmean(values), std=spread, seeds=count)
+
+    for metric in ("mse", "mae"):
+        for horizon in found[0]["horizons"]:
+            yield row(horizon, metric, [s["horizons"][horizon][metric] for s in found])
+        yield row("average", metric, [s["average"][metric] for s in found])
+
+
+def _series(case: str):
+    name, mode = case.split("/")
+    return load(name, univariate=mode == "univariate")

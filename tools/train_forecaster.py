@@ -1,0 +1,153 @@
+"""Train a forecaster end to end or in two steps, on a linear path or alone, and test it.
+
+    python tools/train_forecaster.py --data ETTh1 --output runs/e2e
+    python tools/train_forecaster.py --data ETTh1 --output runs/hcl --objective hcl --no-linear
+    python tools/train_forecaster.py --data my.csv --target load --known-columns price \\
+        --past-columns wind --output runs/load --seeds 0
+    python tools/train_forecaster.py --config tools/configs/paper-finetune.toml --data ETTh1 \\
+        --output runs/finetune
+    python tools/train_forecaster.py --data ETTh1 --output runs/e2e --resume
+
+The run folder ends with result.json, report.html and forecaster.safetensors, which
+``tsrep.product.load_forecaster`` opens.
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.config import run_tool
+from common.errors import UserError
+from common.runs import Run, write_atomically, write_json
+from common.training import Training
+from tsrep import evaluation, forecast_report
+from tsrep.datasets import load
+from tsrep.fitting import coverage, fit_forecaster, linear_path
+from tsrep.forecast_data import ForecastData, inputs_of
+from tsrep.forecaster import ForecasterConfig
+from tsrep.objectives import ContrastConfig
+from tsrep.product import FILE, save_forecaster
+from tsrep.strategies import LearningConfig, Settings, forecasts, set_ridge_head
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str
+    """ETTh1, ETTh2, ETTm1, WTH, mitdb, or a CSV or Parquet file."""
+    output: Path
+    """Folder of the run."""
+    target: str | None = None
+    """Forecast this column alone."""
+    univariate: bool = False
+    """The published target of a named set, or the last column of a file, alone."""
+    columns: tuple[str, ...] | None = None
+    """Columns to forecast; all numeric ones by default."""
+    known_columns: tuple[str, ...] = ()
+    """Columns whose values are known ahead, such as planned prices; they are not forecast."""
+    past_columns: tuple[str, ...] = ()
+    """Columns that are read up to the present and not forecast."""
+    time_column: str | None = None
+    """Column of the timestamps; found by itself where there is one."""
+    data_root: Path | None = None
+    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    horizons: tuple[int, ...] | None = None
+    """Steps to forecast, by one network; the published ones by default."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One network is trained for each."""
+    resume: bool = False
+    """Continue the run that the output folder holds."""
+    linear: bool = True
+    """Put the network on top of a linear path; without it the network forecasts alone."""
+    model: ForecasterConfig = ForecasterConfig()
+    contrast: ContrastConfig = ContrastConfig()
+    learning: LearningConfig = LearningConfig()
+    training: Training = field(
+        default_factory=lambda: Training(epochs=100, max_steps=300, batch_size=64)
+    )
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(self.model, self.contrast, self.learning, self.training)
+
+
+def main(config: Config) -> None:
+    inputs = load_inputs(config)
+    series = inputs.series
+    run = Run(config.output, config, config.resume)
+    for seed in run.unfinished(config.seeds):
+        run.add(seed, train_one(config, inputs, seed, run.seed_folder(seed)))
+    results = run.results(config.seeds)
+    summary = evaluation.forecaster_summary(
+        series, config.seeds, results, evaluation.control_scores(series, config.horizons)
+    )
+    best = run.seed_folder(evaluation.best_seed(config.seeds, results)) / FILE
+    write_atomically(run.output / FILE, lambda file: file.write(best.read_bytes()))
+    write_json(run.output / "result.json", summary)
+    print(evaluation.table(summary))
+    print(run.output / "result.json")
+    print(forecast_report.write(run.output, inputs, config))
+
+
+def load_inputs(config: Config) -> ForecastData:
+    """What to forecast and from what; UserError, before anything is written, where it is amiss."""
+    if not config.seeds:
+        raise UserError("seeds: found none, expected at least one")
+    beside = (*config.known_columns, *config.past_columns)
+    options = {"time_column": config.time_column, "root": config.data_root}
+    if beside and (config.target is not None or config.columns is not None):
+        wanted = config.columns or (config.target,)
+        series = load(config.data, columns=(*wanted, *beside), **options)
+    elif config.univariate and beside:
+        raise UserError("univariate: with exogenous columns, name what to forecast by --target")
+    else:
+        own = {"target": config.target, "univariate": config.univariate, "columns": config.columns}
+        series = load(config.data, **own, **options)
+    inputs = inputs_of(series, config.known_columns, config.past_columns)
+    horizons = config.horizons or series.horizons
+    evaluation.check_horizons(inputs.series, horizons, config.model.look_back)
+    inputs.task(horizons).build(config.model)
+    return inputs
+
+
+def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> dict[str, Any]:
+    """Train the network of one seed, save it, and score it beside what it is made of."""
+    series = inputs.series
+    started = time.perf_counter()
+    model = fit_forecaster(
+        inputs,
+        config.settings,
+        seed,
+        folder,
+        config.horizons,
+        config.resume,
+        linear=config.linear,
+    )
+    train_s = time.perf_counter() - started
+    save_forecaster(folder / FILE, model)
+    started = time.perf_counter()
+    found = model.forecasts(inputs)
+    result: dict[str, Any] = {"forecast": evaluation.score(found, series)}
+    result["coverage"] = coverage(model, found, inputs.task().values, series.split.test)
+    valid = series.split.valid
+    on_validation = evaluation.score(model.forecasts(inputs, valid), series, valid)
+    result["validation"] = on_validation["average"]["mse"]
+    if config.linear:
+        result["linear_path"] = evaluation.score(linear_path(inputs, config.horizons), series)
+    result["random_encoder"] = evaluation.score(_untrained(config, inputs, seed), series)
+    result["timing"] = {"train_s": train_s, "test_s": time.perf_counter() - started}
+    return result
+
+
+def _untrained(config: Config, inputs: ForecastData, seed: int):
+    """A ridge on the vectors of the network before training."""
+    torch.manual_seed(seed)
+    task = inputs.task(config.horizons)
+    model = task.build(replace(config.model, head="linear", quantiles=()))
+    return forecasts(set_ridge_head(model, task)[0], task)
+
+
+if __name__ == "__main__":
+    run_tool(main, Config)

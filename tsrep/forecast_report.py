@@ -1,0 +1,42 @@
+"""``report.html`` of a trained forecaster: one file that needs no network and no script."""
+
+import html
+from pathlib import Path
+from typing import Any
+
+from common import pages
+from common.runs import write_text
+from tsrep import report
+from tsrep.fitting import linear_path
+from tsrep.forecast_data import ForecastData
+from tsrep.product import load_forecaster
+
+
+def write(folder: Path, data: ForecastData, config: Any) -> Path:
+    """Write ``report.html`` into the finished run ``folder`` and return its path.
+
+    data: what the run learned from. config: of ``tools/train_forecaster.py``. Raises UserError
+    where the folder holds no finished run.
+    """
+    folder = Path(folder)
+    result = pages.read_json(folder / "result.json")
+    model = load_forecaster(folder)
+    horizons = [int(h) for h in result["horizons"]]
+    horizon = max([h for h in horizons if h <= report.LONGEST] or [min(horizons)])
+    fitted = {
+        "forecaster": model.forecasts(data)[horizon],
+        "linear path": linear_path(data, (horizon,))[horizon],
+    }
+    where = f"{result['data']}, {result['mode']}"
+    shares = ", ".join(f"{h} steps {share:.3f}" for h, share in result["coverage"].items())
+    parts = [
+        f"<h1>Forecaster on {html.escape(where)}</h1>",
+        *report.results(result),
+        f"<p>Share of test values between the .1 and .9 quantiles: {shares}.</p>",
+        *report.examples(fitted, data.series, horizon),
+        *pages.losses(folder, result["seeds"]),
+        *pages.details(folder, config),
+    ]
+    path = folder / "report.html"
+    write_text(path, pages.page(where, parts))
+    return path
