@@ -10,6 +10,7 @@ from torch import Tensor
 from common.errors import UserError
 from pcrep.augment import AugmentConfig, augment
 from pcrep.cloud import Cloud
+from pcrep.foreground import foreground
 from pcrep.sparse import SparseTensor
 from pcrep.voxelize import voxelize
 
@@ -22,8 +23,9 @@ class ViewConfig:
 
     voxel: float = 0.015
     """Edge of a voxel, metres."""
-    points: int = 20_000
-    """Most points of a scene that a step looks at, the same for both views; drawn anew each step"""
+    points: int = 8_000
+    """Most points of a scene that a step looks at, in both views: those nearest to a point of the
+    foreground that is drawn anew each step."""
     augment: AugmentConfig = AugmentConfig()
 
     def __post_init__(self) -> None:
@@ -55,7 +57,7 @@ class Views:
     """Two views of a batch, and what is known of its N points whatever the view.
 
     clouds : the points by scene, one cloud after the other.
-    coords : (N, 3) metres from the scene's first point, before augmentation.
+    coords : (N, 3) metres from one point of the scene, before augmentation.
     scene : (N,) int64, the scene in the batch.
     segment : (N,) int64, numbered through the batch; -1 for none.
     offsets : (B + 1,), scene b's segments are offsets[b] .. offsets[b + 1] - 1.
@@ -74,7 +76,7 @@ class Views:
 def draw_views(
     clouds: Sequence[Cloud], config: ViewConfig, seed: int, device: torch.device | str = "cpu"
 ) -> Views:
-    """Draw points of each scene, augment them twice, voxelise; all from ``seed`` alone.
+    """Draw a part of each scene, augment it twice, voxelise; all from ``seed`` alone.
 
     Augmenting and voxelising run on the host; the result is on ``device``.
 
@@ -138,16 +140,22 @@ def check_extent(cloud: Cloud, voxel: float) -> None:
 
 
 def _draw(cloud: Cloud, most: int, generator: np.random.Generator) -> Cloud:
-    """At most ``most`` points in their order, from near the origin, segments without gaps."""
-    if len(cloud) > most:
-        rows = generator.choice(len(cloud), most, replace=False, shuffle=False)
-        cloud = cloud.take(np.sort(rows))
+    """The ``most`` points nearest to one of the foreground, from near the origin.
+
+    A part of the scene at its full density. Points keep their order, segments are numbered without
+    gaps.
+    """
     if cloud.segment is None:
         raise ValueError(
             f"{cloud.name or 'a cloud'} has no segments; pcrep.preparation.prepare finds them"
         )
-    # Voxels are numbered from the origin: a first point there keeps their numbers small.
-    coords = cloud.coords - cloud.coords[0]
+    shown = np.flatnonzero(foreground(cloud))
+    centre = generator.choice(shown) if len(shown) else generator.integers(len(cloud))
+    # Voxels are numbered from the origin: a centre there keeps their numbers small.
+    coords = cloud.coords - cloud.coords[centre]
+    if len(cloud) > most:
+        rows = np.sort(np.argpartition(np.square(coords).sum(1), most - 1)[:most])
+        cloud, coords = cloud.take(rows), coords[rows]
     present, number = np.unique(cloud.segment, return_inverse=True)
     outside = int((present < 0).sum())  # the id of points without segment, if there are any
     scores = cloud.objectness

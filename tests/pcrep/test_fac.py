@@ -30,7 +30,7 @@ SMALL = UNetConfig(
     encoder_blocks=(1, 1),
     decoder_blocks=(1, 1),
 )
-CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05, points=400))
+CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05))
 OWN = FACConfig(anchor_segments=4, anchor_points=3, least_voxels=2, top_k=5, momentum=0.9)
 CLOUDS = tuple(segmented(seed) for seed in range(4))
 

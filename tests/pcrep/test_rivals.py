@@ -32,7 +32,7 @@ SMALL = UNetConfig(
     encoder_blocks=(1, 1),
     decoder_blocks=(1, 1),
 )
-CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05, points=400))
+CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05))
 CLOUDS = tuple(segmented(seed) for seed in range(4))
 RIVALS = (PointContrast, ContrastiveSceneContexts, SegContrast)
 

@@ -20,10 +20,8 @@ def test_a_view_is_the_average_over_the_voxels_of_what_augment_makes():
     starts = np.cumsum([0, *map(len, CLOUDS)])
     for which, view in ((1, views.a), (2, views.b)):
         expected, first = {}, {}
-        for i, cloud in enumerate(CLOUDS):
-            made = augment(
-                cloud.coords - cloud.coords[0], cloud.colour, CONFIG.augment, (7, i, which)
-            )
+        for i, cloud in enumerate(views.clouds):
+            made = augment(cloud.coords, cloud.colour, CONFIG.augment, (7, i, which))
             cells = np.floor(made.coords / np.float32(CONFIG.voxel)).astype(int)
             for cell, colour, row in zip(cells, made.colour, made.rows, strict=True):
                 place = (i, *cell.tolist())
@@ -46,10 +44,27 @@ def test_a_point_keeps_its_segment_and_its_scene():
         assert (views.scene[own] == i).all()
         expected = np.where(cloud.segment < 0, -1, cloud.segment + views.offsets[i])
         assert views.segment[own].tolist() == expected.tolist()
-        coords = cloud.coords - cloud.coords[0]
-        np.testing.assert_array_equal(views.coords[own].numpy(), coords)
+        moved = views.coords[own].numpy() - cloud.coords
+        np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-6)
     scene = views.scene[views.a.first]
     assert torch.equal(scene, views.a.input.coordinates[:, 0].long())
+
+
+def test_a_large_scene_is_cut_to_the_points_nearest_to_one_of_the_foreground():
+    cloud = CLOUDS[0]
+    centres = set()
+    for seed in range(20):
+        part = draw_views([cloud], replace(CONFIG, points=100), seed).clouds[0]
+        assert len(part) == 100
+        distance = np.linalg.norm(part.coords, axis=1)
+        at = int(distance.argmin())
+        assert distance[at] == 0 and part.label[at] > 0
+        rows = np.flatnonzero((cloud.colour == part.colour[at]).all(1))
+        far = np.linalg.norm(cloud.coords - cloud.coords[rows], axis=1)
+        nearest = np.sort(np.argsort(far)[:100])
+        np.testing.assert_array_equal(cloud.colour[nearest], part.colour)
+        centres.update(rows.tolist())
+    assert len(centres) > 10
 
 
 def test_segments_without_points_are_left_out_and_keep_their_scores():
