@@ -45,7 +45,14 @@ COMES_WITH = {
     "MinkowskiEngineBackend": "MinkowskiEngine",
 }
 # Peers that tools/suites measure us against; inside functions, so that a suite runs without them.
-BENCHMARKED = {"tsaug", "pytorch_metric_learning", "lightly", "open3d"}
+BENCHMARKED = {
+    "tsaug",
+    "pytorch_metric_learning",
+    "lightly",
+    "open3d",
+    "neuralforecast",
+    "sktime",
+}
 
 
 class Import(NamedTuple):
