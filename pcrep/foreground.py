@@ -1,13 +1,13 @@
 """What in a scene may be an object, without labels: a score a segment, and weights to sample by."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from common.errors import UserError
+from pcrep.background import is_background
 from pcrep.cloud import Cloud
-from pcrep.neighbours import nearest, surface, thin
-from pcrep.planes import Plane, dominant_planes
+from pcrep.neighbours import nearest, sharpen, surface, thin
 
 Sampling = Literal["random", "size-balanced", "plane-removed", "objectness"]
 FOREGROUND = 0.5
@@ -19,40 +19,40 @@ CELLS = 40_000
 def objectness(cloud: Cloud) -> np.ndarray:
     """How much each segment looks like part of an object, (S,) float32 in 0 .. 1.
 
-    The cloud's gravity is along -z, and its ``segment`` is known.
+        (1 - background) (1 - min(1, size / 0.2)^2)
+
+    background = the share of its points that carry or enclose the scene, by the planes that bound
+    it, their normals, the height above the ground and the extent from floor to ceiling
+    (:func:`pcrep.background.is_background`); size = its share of the scene's surface. FAC's
+    published record says that large homogeneous segments are background, not how large: the rest
+    is ours. A segment's own planarity says nothing, since boxes and tables are as flat as walls.
+
+    cloud : ``segment`` is known, and gravity is along -z (:func:`pcrep.planes.upright`).
     """
     segment = _segments(cloud)
     cells = thin(cloud.coords, budget=CELLS)
-    normal = surface(cells.centre, nearest(cells.centre, 16)[0]).normal
-    shell = [p for p in dominant_planes(cells.centre, normal, 2 * cells.size)]
-    inside = np.ones(len(cells.count), np.float32)
-    for plane in shell:
-        inside *= _inside(plane, cells.centre, 2 * cells.size)
-    return _mean(inside[cells.member], segment)
-
-
-def _inside(plane: Plane, coords: np.ndarray, tolerance: float) -> np.ndarray:
-    """0 on a plane that bounds the scene and behind it, 1 inside; 1 everywhere for another."""
-    distance = plane.distance(coords)
-    if (distance > tolerance).sum() < (distance < -tolerance).sum():
-        distance = -distance
-    if (distance < -tolerance).mean() > 0.03:
-        return np.ones(len(coords), np.float32)
-    return (distance > tolerance).astype(np.float32)
+    index, _ = nearest(cells.centre, 12)
+    shape = surface(cells.centre, index)
+    behind = is_background(cells, sharpen(cells.centre, index, shape), shape.variance)
+    known = segment >= 0
+    rows, member = segment[known], cells.member[known]
+    background = np.bincount(rows, behind[member]) / np.maximum(np.bincount(rows), 1)
+    size = np.bincount(rows, 1 / cells.count[member]) / len(cells.count)
+    score = (1 - background) * (1 - np.minimum(1, size / 0.2) ** 2)
+    return score.astype(np.float32)
 
 
 def foreground(cloud: Cloud) -> np.ndarray:
     """Whether a point is part of a segment that looks like an object, (N,) bool."""
-    score = objectness(cloud) if cloud.objectness is None else cloud.objectness
     segment = _segments(cloud)
-    return (segment >= 0) & (score[segment] > FOREGROUND)
+    return (segment >= 0) & (_score(cloud)[segment] > FOREGROUND)
 
 
 def segment_weights(cloud: Cloud, how: Sampling = "objectness", smallest: int = 20) -> np.ndarray:
     """How often to draw from each segment, (S,) float64 with a sum of 1.
 
-    how : ``random``, by its points; ``size-balanced``, all alike; ``plane-removed``, all alike
-        that are foreground; ``objectness``, by objectness.
+    how : ``random``, by its points, as if points were drawn; ``size-balanced``, all alike;
+        ``plane-removed``, all alike that are foreground; ``objectness``, by objectness.
     smallest : points below which a segment is not drawn from, but by ``random``.
 
     Raises
@@ -60,32 +60,33 @@ def segment_weights(cloud: Cloud, how: Sampling = "objectness", smallest: int = 
     UserError
         No segment is left to draw from.
     """
-    points = _sizes(cloud)
-    score = objectness(cloud) if cloud.objectness is None else cloud.objectness
-    weight = {
-        "random": points,
-        "size-balanced": points >= smallest,
-        "plane-removed": (points >= smallest) & (score > FOREGROUND),
-        "objectness": (points >= smallest) * score,
-    }[how].astype(np.float64)
+    segment = _segments(cloud)
+    points = np.bincount(segment[segment >= 0])
+    large = points >= smallest
+    if how == "random":
+        weight = points.astype(np.float64)
+    elif how == "size-balanced":
+        weight = large.astype(np.float64)
+    elif how == "plane-removed":
+        weight = (large & (_score(cloud) > FOREGROUND)).astype(np.float64)
+    elif how == "objectness":
+        weight = large * _score(cloud).astype(np.float64)
+    else:
+        raise ValueError(f"how is {how!r}, expected one of {', '.join(get_args(Sampling))}")
     if not weight.any():
-        raise UserError(f"{cloud.name or 'the cloud'}: no segment to draw from by {how!r}")
+        raise UserError(
+            f"{cloud.name or 'the cloud'}: none of {len(points)} segments is left to draw from by "
+            f"{how!r}, expected one of at least {smallest} points that may be an object; leave "
+            "the scene out, or draw by 'random'"
+        )
     return weight / weight.sum()
+
+
+def _score(cloud: Cloud) -> np.ndarray:
+    return objectness(cloud) if cloud.objectness is None else cloud.objectness
 
 
 def _segments(cloud: Cloud) -> np.ndarray:
     if cloud.segment is None:
         raise ValueError("the cloud's segments are not known; pcrep.preparation.prepare finds them")
     return cloud.segment
-
-
-def _sizes(cloud: Cloud) -> np.ndarray:
-    segment = _segments(cloud)
-    return np.bincount(segment[segment >= 0])
-
-
-def _mean(values: np.ndarray, segment: np.ndarray) -> np.ndarray:
-    known = segment >= 0
-    count = np.bincount(segment[known])
-    total = np.bincount(segment[known], values[known])
-    return (total / np.maximum(count, 1)).astype(np.float32)
