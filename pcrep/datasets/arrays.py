@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from pcrep.datasets.columns import Columns, judge_count, select
+from pcrep.datasets.columns import Columns, select
+from pcrep.datasets.size import judge_count
 
 CLASS_NAMES = ("class_names", "classes")
 

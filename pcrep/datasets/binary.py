@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from pcrep.datasets.columns import Columns, judge_count
+from pcrep.datasets.columns import Columns
+from pcrep.datasets.size import rows_to_read
 
-FIELDS = {5: ("intensity",), 6: ("colour",), 4: ("intensity",)}
+LENGTHS = (5, 6, 4)
+LOOK = 1_000_000  # records from which the length is told
 
 
 def read(path: Path, max_points: int) -> Columns:
@@ -29,12 +31,11 @@ def read(path: Path, max_points: int) -> Columns:
     -1 elsewhere: the upper half alone numbers the objects of each class anew.
     """
     size = path.stat().st_size
-    judge_count(size // 24, path, max_points)  # at least so many
-    lengths = [n for n in FIELDS if size % (4 * n) == 0]
+    lengths = [n for n in LENGTHS if size % (4 * n) == 0]
     if path.name.endswith(".pcd.bin"):  # nuScenes' own suffix
         lengths = [n for n in lengths if n == 5]
     values = np.memmap(path, np.float32, mode="r") if lengths else None
-    length = next((n for n in lengths if _fits(values.reshape(-1, n), n)), None)
+    length = next((n for n in lengths if _fits(values.reshape(-1, n)[:LOOK], n)), None)
     if length is None:
         raise UserError(
             f"{path}: {size} bytes, expected float32 records of 16 (x y z, intensity not negative),"
@@ -42,10 +43,11 @@ def read(path: Path, max_points: int) -> Columns:
             "255); the file is cut off or of another kind"
         )
     records = values.reshape(-1, length)
-    judge_count(len(records), path, max_points)
-    columns = {"coords": np.array(records[:, :3])}
-    columns[FIELDS[length][0]] = np.array(records[:, 3:] if length == 6 else records[:, 3])
-    return columns | _labels(path, len(records))
+    rows = rows_to_read(len(records), path, max_points)
+    labels = _labels(path, len(records), rows)
+    records = records[rows]
+    beside = {"colour": records[:, 3:]} if length == 6 else {"intensity": records[:, 3]}
+    return {"coords": records[:, :3]} | beside | labels
 
 
 def _fits(records: np.ndarray, length: int) -> bool:
@@ -70,7 +72,7 @@ def label_file(path: Path) -> Path | None:
     return next((place for place in (beside, apart) if place.is_file()), None)
 
 
-def _labels(path: Path, count: int) -> Columns:
+def _labels(path: Path, count: int, rows: np.ndarray | slice) -> Columns:
     place = label_file(path)
     if place is None:
         return {}
@@ -80,5 +82,5 @@ def _labels(path: Path, count: int) -> Columns:
             f"{place}: {size} bytes, expected {4 * count}, 4 for each of the {count} points of "
             f"{path.name}; the two do not belong together or one is cut off"
         )
-    words = np.fromfile(place, "<u4").astype(np.int64)
+    words = np.memmap(place, "<u4", mode="r")[rows].astype(np.int64)
     return {"label": words & 0xFFFF, "instance": np.where(words >> 16, words, -1)}

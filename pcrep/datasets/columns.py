@@ -13,7 +13,6 @@ from pcrep.cloud import Cloud
 
 Columns = dict[str, np.ndarray]
 
-MAX_POINTS = 20_000_000  # about 1 GB with colours and labels, read one scene at a time
 FAR = 10_000.0  # metres; float32 counts in steps of 1 mm here, of 0.5 m at 5,000 km
 NEAR = 0.05  # metres
 
@@ -152,15 +151,6 @@ def unit_colour(colour: np.ndarray, path: Path) -> np.ndarray:
         )
     white = 1 if high <= 1 and colour.dtype.kind == "f" else 255 if high <= 255 else 65535
     return (colour / np.float32(white)).astype(np.float32)
-
-
-def judge_count(count: int, path: Path, most: int) -> None:
-    """Raise UserError for a file too large to be one scene, before it is read."""
-    if count > most:
-        raise UserError(
-            f"{path}: holds {count:,} points, expected at most {most:,} in a scene; crop it, cut "
-            "it into tiles, one file each, or thin it to the voxel size"
-        )
 
 
 def judge_labels(cloud: Cloud, classes: tuple[str, ...]) -> Cloud:

@@ -24,11 +24,9 @@ def header(path: Path, last: str, name: str) -> tuple[list[list[str]], int]:
 
 
 def records(path: Path, start: int, count: int, record: np.dtype) -> np.ndarray:
-    """``count`` binary records from the byte ``start`` on."""
+    """``count`` binary records from the byte ``start`` on, left on disk."""
     judge_whole(path, max(0, path.stat().st_size - start) // record.itemsize, count)
-    with path.open("rb") as file:
-        file.seek(start)
-        return np.fromfile(file, record, count)
+    return np.memmap(path, record, "r", start, count)
 
 
 def judge_whole(path: Path, found: int, count: int) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from pcrep.datasets.columns import Columns, judge_count, select
+from pcrep.datasets.columns import Columns, select
+from pcrep.datasets.headers import judge_whole
+from pcrep.datasets.size import rows_to_read
 
 CHUNK = 1_000_000  # points read at once
 COLOURS = ("red", "green", "blue")
@@ -22,26 +24,30 @@ def read(path: Path, max_points: int) -> Columns:
     try:
         with laspy.open(path) as file:
             count = file.header.point_count
-            judge_count(count, path, max_points)
-            chunks = [_columns(chunk) for chunk in file.chunk_iterator(CHUNK)]
-    except UserError:
-        raise
+            rows = rows_to_read(count, path, max_points)
+            chunks, found = [], 0
+            for chunk in file.chunk_iterator(CHUNK):
+                chunks.append(_columns(chunk[_inside(rows, found, len(chunk))]))
+                found += len(chunk)
     # laspy, its LAZ backend and numpy each raise their own for the same broken bytes.
     except Exception as error:
         raise UserError(
             f"{path}: cannot be read as LAS ({error}); it is cut off or damaged, get it again"
         ) from None
-    found = sum(len(chunk["x"]) for chunk in chunks)
-    if found != count:
-        raise UserError(
-            f"{path}: holds {found} points, expected {count} from its header; it is cut off, get "
-            "it again"
-        )
+    judge_whole(path, found, count)
     if not chunks:
         return {"coords": np.empty((0, 3))}
     arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     columns = select(arrays, path)
     return {n: v for n, v in columns.items() if n == "coords" or v.any()}
+
+
+def _inside(rows: np.ndarray | slice, start: int, length: int) -> np.ndarray | slice:
+    """Those of the rows that are in a chunk, counted from its start."""
+    if isinstance(rows, slice):
+        return rows
+    first, last = np.searchsorted(rows, [start, start + length])
+    return rows[first:last] - start
 
 
 def _columns(chunk) -> dict[str, np.ndarray]:

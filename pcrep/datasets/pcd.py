@@ -10,8 +10,9 @@ import numpy as np
 from numba import njit
 
 from common.errors import UserError
-from pcrep.datasets.columns import Columns, judge_count, select
+from pcrep.datasets.columns import Columns, select
 from pcrep.datasets.headers import header, judge_whole, records
+from pcrep.datasets.size import judge_count, rows_to_read
 from pcrep.datasets.text import table
 
 KINDS = ("ascii", "binary", "binary_compressed")
@@ -35,15 +36,14 @@ def read(path: Path, max_points: int) -> Columns:
     """
     lines, start = header(path, "DATA", "PCD")
     head = _parse(lines, path)
-    judge_count(head.points, path, max_points)
     if head.points == 0:
         return {"coords": np.empty((0, 3))}
-    if head.kind == "ascii":
-        fields = _text(path, len(lines), head)
-    elif head.kind == "binary":
-        fields = _binary(path, start, head)
+    if head.kind == "binary":
+        fields = _binary(path, start, head, rows_to_read(head.points, path, max_points))
     else:
-        fields = _compressed(path, start, head)
+        judge_count(head.points, path, max_points)
+        text = head.kind == "ascii"
+        fields = _text(path, len(lines), head) if text else _compressed(path, start, head)
     arrays = {
         "rgb" if name == "rgba" else name: _unpacked(values) if name in ("rgb", "rgba") else values
         for name, values in fields.items()
@@ -94,10 +94,12 @@ def _text(path: Path, skip: int, head: _Header) -> dict[str, np.ndarray]:
     return fields
 
 
-def _binary(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
+def _binary(
+    path: Path, start: int, head: _Header, rows: np.ndarray | slice
+) -> dict[str, np.ndarray]:
     fields = list(zip(head.names, head.types, head.counts, strict=True))
     record = np.dtype([(name, kind, (count,)) for name, kind, count in fields])
-    points = records(path, start, head.points, record)
+    points = records(path, start, head.points, record)[rows]
     return {name: points[name][:, 0] for name, _, count in fields if count == 1}
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from pcrep.datasets.columns import Columns, judge_count, select
+from pcrep.datasets.columns import Columns, select
 from pcrep.datasets.headers import header, judge_whole, records
+from pcrep.datasets.size import judge_count, rows_to_read
 from pcrep.datasets.text import table
 
 ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -41,7 +42,6 @@ def read(path: Path, max_points: int) -> Columns:
     if place is None:
         raise UserError(f"{path}: its header has no element vertex, expected points in it")
     vertex, before = elements[place], elements[:place]
-    judge_count(vertex.count, path, max_points)
     if vertex.lists or (order and any(element.lists for element in before)):
         raise UserError(
             f"{path}: has lists in or before its vertices, expected plain numbers; save it again "
@@ -51,8 +51,10 @@ def read(path: Path, max_points: int) -> Columns:
         return {"coords": np.empty((0, 3))}
     if order:
         start += sum(e.count * _record(e, order).itemsize for e in before)
-        points = records(path, start, vertex.count, _record(vertex, order))
+        rows = rows_to_read(vertex.count, path, max_points)
+        points = records(path, start, vertex.count, _record(vertex, order))[rows]
         return select({name: points[name] for name, _ in vertex.properties}, path)
+    judge_count(vertex.count, path, max_points)
     skip = len(lines) + sum(element.count for element in before)
     return select(_ascii(path, skip, vertex), path)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets import arrays, binary, las, pcd, ply, text
-from pcrep.datasets.columns import MAX_POINTS, to_cloud
+from pcrep.datasets.columns import to_cloud
+from pcrep.datasets.size import MAX_POINTS
 
 # What the files of a format begin with; the others have no such mark.
 MARKS = {"PLY": (b"ply",), "PCD": (b"# .PCD", b"VERSION"), "LAS": (b"LASF",), "NPZ": (b"PK\3\4",)}
@@ -46,8 +47,8 @@ def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
     are the file's own numbers. ``columns.to_cloud`` says what becomes of far coordinates, of points
     that are not finite, and of colours.
 
-    max_points : a file that holds more is refused. All formats but NPZ say how many they hold, or
-        are counted, before their points are read, so that memory stays bounded.
+    max_points : of a file that holds more, one point of each k is read, with a warning, so that
+        memory stays bounded: ``.bin``, LAS, and binary PLY and PCD. Other formats are refused.
 
     Raises UserError, one line, where the file is missing, is not what its name says, is cut off or
     holds nothing usable.

@@ -10,8 +10,9 @@ import numpy as np
 from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets import text
-from pcrep.datasets.columns import MAX_POINTS, judge_count, to_cloud
+from pcrep.datasets.columns import to_cloud
 from pcrep.datasets.layouts import LEARN, TEST, Layout, natural
+from pcrep.datasets.size import MAX_POINTS, judge_count
 
 CLASSES = (
     "ceiling",

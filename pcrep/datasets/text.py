@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from pcrep.datasets.columns import Columns, judge_count, select
+from pcrep.datasets.columns import Columns, select
+from pcrep.datasets.size import judge_count
 
 CHUNK = 1_000_000  # lines read at once
 # What columns are where no first line names them. Seven are in the order of PTS.

@@ -1,6 +1,6 @@
 """What is wrong with a file is said in one line that names it, and nothing else is printed."""
 
-import struct
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -258,24 +258,62 @@ def test_far_coordinates_keep_their_millimetres(tmp_path):
         )
 
 
-def test_more_points_than_memory_are_refused_before_they_are_read(tmp_path):
-    """By what the header or the size says: the points themselves are not there, or are a hole."""
-    some = {name: np.broadcast_to(v[:1], (10, *v.shape[1:])) for name, v in CLOUD.items()}
-    for data, name in (
-        (ply(some, "binary_little_endian"), "a.ply"),
-        (pcd(some, "binary"), "a.pcd"),
-    ):
-        many = data.replace(b"vertex 10", b"vertex 100000000").replace(
-            b"POINTS 10", b"POINTS 100000000"
-        )
-        refused(put(tmp_path, name, many), "100,000,000 points", "20,000,000", "crop")
+@pytest.mark.parametrize("kind", ["ply", "pcd", "bin", "las", "laz"])
+def test_of_too_many_points_one_of_each_few_is_read(tmp_path, monkeypatch, kind):
+    """With a warning, and what belongs to a point stays with it."""
+    count = 1000
+    x = np.arange(count, dtype=np.float32) / 100
+    rising = {"coords": np.stack([x, x, x + 50], axis=1), "intensity": x / 10}
+    rising["label"] = rising["instance"] = np.arange(count)
+    rising |= {"colour": np.zeros((count, 3), np.uint8), "normal": np.ones((count, 3))}
+    path = tmp_path / f"a.{kind}"
+    if kind in ("las", "laz"):
+        laspy = pytest.importorskip("laspy")
+        monkeypatch.setattr("pcrep.datasets.las.CHUNK", 130)
+        header = laspy.LasHeader(point_format=0, version="1.2")
+        header.scales = [0.001] * 3
+        file = laspy.LasData(header)
+        file.x = file.y = file.z = x.astype(np.float64)
+        file.classification = np.arange(count) % 7 + 1
+        file.write(path)
+    elif kind == "bin":
+        path.write_bytes(np.column_stack([rising["coords"], x / 10]).astype("<f4").tobytes())
+        path.with_suffix(".label").write_bytes(np.arange(count, dtype="<u4").tobytes())
+    else:
+        path.write_bytes({"ply": ply, "pcd": pcd}[kind](rising, BINARY[kind]))
+    with pytest.warns(UserWarning, match="holds 1,000 points, more than 300: one of each 4 is"):
+        read = load_points(path, max_points=300)
+    assert len(read) == 250
+    rows = np.round(read.coords[:, 0] * 100).astype(int)
+    np.testing.assert_array_equal(rows // 4, np.arange(250))
+    assert set(np.bincount(rows % 4) > 30) == {True}  # none of four scan lines is left out
+    expected = rows % 7 + 1 if kind in ("las", "laz") else rows
+    np.testing.assert_array_equal(read.label, expected)
+
+
+BINARY = {"ply": "binary_big_endian", "pcd": "binary"}
+
+
+def test_a_hundred_million_points_in_bounded_memory(tmp_path):
+    """A file of 2 GB that is a hole: what is read of it fits in a fraction of that."""
     path = tmp_path / "a.bin"
     with path.open("wb") as file:
-        file.truncate(16 * 10**8)
-    refused(path, "66,666,666", "crop")  # it may be records of 24 bytes
-    data = bytearray(las_bytes(tmp_path, ".las"))
-    data[107:111] = struct.pack("<I", 10**8)
-    refused(put(tmp_path, "a.las", bytes(data)), "100,000,000 points", "crop")
+        file.truncate(20 * 10**8)
+    tracemalloc.start()
+    with pytest.warns(UserWarning, match="holds 100,000,000 points.*one of each 50000 is"):
+        assert len(load_points(path, max_points=2_000)) == 2_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6
+
+
+def test_too_many_points_in_a_format_that_cannot_be_picked_from(tmp_path):
+    """Refused, where there is a header, before the points are read."""
+    some = {name: np.broadcast_to(v[:1], (10, *v.shape[1:])) for name, v in CLOUD.items()}
+    many = ply(some, "ascii").replace(b"vertex 10", b"vertex 100000000")
+    refused(put(tmp_path, "a.ply", many), "100,000,000 points", "20,000,000", "crop")
+    many = pcd(some, "binary_compressed").replace(b"POINTS 10", b"POINTS 100000000")
+    refused(put(tmp_path, "a.pcd", many), "100,000,000 points", "20,000,000", "crop")
     refused(put(tmp_path, "a.pts", b"100000000\n1 2 3 4 5 6 7\n"), "100,000,000 points", "crop")
     refused(put(tmp_path, "a.xyz", b"1 2 3\n" * 30), "30 points", "at most 20", max_points=20)
     np.savez(tmp_path / "a.npz", coords=np.ones((30, 3)))
