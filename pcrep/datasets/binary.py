@@ -17,7 +17,7 @@ import numpy as np
 
 from common.errors import UserError
 from pcrep.datasets.columns import Columns
-from pcrep.datasets.size import rows_to_read
+from pcrep.datasets.size import Rows, records, rows_to_read
 
 LENGTHS = (5, 6, 4)
 LOOK = 1_000_000  # records from which the length is told
@@ -34,24 +34,27 @@ def read(path: Path, max_points: int) -> Columns:
     lengths = [n for n in LENGTHS if size % (4 * n) == 0]
     if path.name.endswith(".pcd.bin"):  # nuScenes' own suffix
         lengths = [n for n in lengths if n == 5]
-    values = np.memmap(path, np.float32, mode="r") if lengths else None
-    length = next((n for n in lengths if _fits(values.reshape(-1, n)[:LOOK], n)), None)
+    length = next((n for n in lengths if _fits(np.fromfile(path, _record(n), LOOK), n)), None)
     if length is None:
         raise UserError(
             f"{path}: {size} bytes, expected float32 records of 16 (x y z, intensity not negative),"
             " 20 (and a ring in 0 .. 127) or 24 (x y z r g b, colours in 0 .. 1 or whole in 0 .. "
             "255); the file is cut off or of another kind"
         )
-    records = values.reshape(-1, length)
-    rows = rows_to_read(len(records), path, max_points)
-    labels = _labels(path, len(records), rows)
-    records = records[rows]
-    beside = {"colour": records[:, 3:]} if length == 6 else {"intensity": records[:, 3]}
-    return {"coords": records[:, :3]} | beside | labels
+    count = size // (4 * length)
+    rows = rows_to_read(count, path, max_points)
+    labels = _labels(path, count, rows)
+    values = records(path, 0, count, _record(length), rows)
+    beside = {"colour": values[:, 3:]} if length == 6 else {"intensity": values[:, 3]}
+    return {"coords": values[:, :3]} | beside | labels
 
 
-def _fits(records: np.ndarray, length: int) -> bool:
-    beside = records[:, 3:]
+def _record(length: int) -> np.dtype:
+    return np.dtype(("<f4", (length,)))
+
+
+def _fits(values: np.ndarray, length: int) -> bool:
+    beside = values[:, 3:]
     if not (beside >= 0).all():  # NaN too
         return False
     if length == 5:
@@ -72,7 +75,7 @@ def label_file(path: Path) -> Path | None:
     return next((place for place in (beside, apart) if place.is_file()), None)
 
 
-def _labels(path: Path, count: int, rows: np.ndarray | slice) -> Columns:
+def _labels(path: Path, count: int, rows: Rows) -> Columns:
     place = label_file(path)
     if place is None:
         return {}
@@ -82,5 +85,5 @@ def _labels(path: Path, count: int, rows: np.ndarray | slice) -> Columns:
             f"{place}: {size} bytes, expected {4 * count}, 4 for each of the {count} points of "
             f"{path.name}; the two do not belong together or one is cut off"
         )
-    words = np.memmap(place, "<u4", mode="r")[rows].astype(np.int64)
+    words = records(place, 0, count, np.dtype("<u4"), rows).astype(np.int64)
     return {"label": words & 0xFFFF, "instance": np.where(words >> 16, words, -1)}

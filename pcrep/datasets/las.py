@@ -6,10 +6,8 @@ import numpy as np
 
 from common.errors import UserError
 from pcrep.datasets.columns import Columns, select
-from pcrep.datasets.headers import judge_whole
-from pcrep.datasets.size import rows_to_read
+from pcrep.datasets.size import CHUNK, judge_whole, rows_to_read, within
 
-CHUNK = 1_000_000  # points read at once
 COLOURS = ("red", "green", "blue")
 
 
@@ -27,7 +25,7 @@ def read(path: Path, max_points: int) -> Columns:
             rows = rows_to_read(count, path, max_points)
             chunks, found = [], 0
             for chunk in file.chunk_iterator(CHUNK):
-                chunks.append(_columns(chunk[_inside(rows, found, len(chunk))]))
+                chunks.append(_columns(chunk[within(rows, found, len(chunk))]))
                 found += len(chunk)
     # laspy, its LAZ backend and numpy each raise their own for the same broken bytes.
     except Exception as error:
@@ -40,14 +38,6 @@ def read(path: Path, max_points: int) -> Columns:
     arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     columns = select(arrays, path)
     return {n: v for n, v in columns.items() if n == "coords" or v.any()}
-
-
-def _inside(rows: np.ndarray | slice, start: int, length: int) -> np.ndarray | slice:
-    """Those of the rows that are in a chunk, counted from its start."""
-    if isinstance(rows, slice):
-        return rows
-    first, last = np.searchsorted(rows, [start, start + length])
-    return rows[first:last] - start
 
 
 def _columns(chunk) -> dict[str, np.ndarray]:

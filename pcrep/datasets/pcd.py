@@ -11,8 +11,8 @@ from numba import njit
 
 from common.errors import UserError
 from pcrep.datasets.columns import Columns, select
-from pcrep.datasets.headers import header, judge_whole, records
-from pcrep.datasets.size import judge_count, rows_to_read
+from pcrep.datasets.headers import header
+from pcrep.datasets.size import Rows, judge_count, judge_whole, records, rows_to_read
 from pcrep.datasets.text import table
 
 KINDS = ("ascii", "binary", "binary_compressed")
@@ -94,12 +94,10 @@ def _text(path: Path, skip: int, head: _Header) -> dict[str, np.ndarray]:
     return fields
 
 
-def _binary(
-    path: Path, start: int, head: _Header, rows: np.ndarray | slice
-) -> dict[str, np.ndarray]:
+def _binary(path: Path, start: int, head: _Header, rows: Rows) -> dict[str, np.ndarray]:
     fields = list(zip(head.names, head.types, head.counts, strict=True))
     record = np.dtype([(name, kind, (count,)) for name, kind, count in fields])
-    points = records(path, start, head.points, record)[rows]
+    points = records(path, start, head.points, record, rows)
     return {name: points[name][:, 0] for name, _, count in fields if count == 1}
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from common.errors import UserError
 from pcrep.datasets.columns import Columns, select
-from pcrep.datasets.headers import header, judge_whole, records
-from pcrep.datasets.size import judge_count, rows_to_read
+from pcrep.datasets.headers import header
+from pcrep.datasets.size import judge_count, judge_whole, records, rows_to_read
 from pcrep.datasets.text import table
 
 ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -52,7 +52,7 @@ def read(path: Path, max_points: int) -> Columns:
     if order:
         start += sum(e.count * _record(e, order).itemsize for e in before)
         rows = rows_to_read(vertex.count, path, max_points)
-        points = records(path, start, vertex.count, _record(vertex, order))[rows]
+        points = records(path, start, vertex.count, _record(vertex, order), rows)
         return select({name: points[name] for name, _ in vertex.properties}, path)
     judge_count(vertex.count, path, max_points)
     skip = len(lines) + sum(element.count for element in before)

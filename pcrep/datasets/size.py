@@ -1,4 +1,4 @@
-"""Files of more points than a scene may have."""
+"""Records of a file, all or some: of more points than a scene may have, it has some."""
 
 import warnings
 from pathlib import Path
@@ -8,9 +8,12 @@ import numpy as np
 from common.errors import UserError
 
 MAX_POINTS = 20_000_000  # about 1 GB with colours and labels, read one scene at a time
+CHUNK = 1_000_000  # records read at once
+
+Rows = np.ndarray | slice  # rising indices, or all
 
 
-def rows_to_read(count: int, path: Path, most: int) -> np.ndarray | slice:
+def rows_to_read(count: int, path: Path, most: int) -> Rows:
     """Which of a file's records to read: all, or with a warning one of each k in turn, at random.
 
     At random within each k, for scanners write ring after ring or line after line, of which a fixed
@@ -27,6 +30,35 @@ def rows_to_read(count: int, path: Path, most: int) -> np.ndarray | slice:
     first = np.arange(0, count, step)
     drawn = np.random.default_rng(0).integers(0, step, len(first))
     return np.minimum(first + drawn, count - 1)
+
+
+def within(rows: Rows, start: int, length: int) -> Rows:
+    """Those of the rows that are in a chunk, counted from its start."""
+    if isinstance(rows, slice):
+        return rows
+    first, last = np.searchsorted(rows, [start, start + length])
+    return rows[first:last] - start
+
+
+def records(path: Path, start: int, count: int, record: np.dtype, rows: Rows) -> np.ndarray:
+    """Those of ``count`` binary records, from the byte ``start`` on, that are to be read."""
+    judge_whole(path, max(0, path.stat().st_size - start) // record.itemsize, count)
+    parts = []
+    with path.open("rb") as file:
+        file.seek(start)
+        for first in range(0, count, CHUNK):
+            part = np.fromfile(file, record, min(CHUNK, count - first))
+            parts.append(part[within(rows, first, len(part))])
+    return np.concatenate(parts)
+
+
+def judge_whole(path: Path, found: int, count: int) -> None:
+    """Raise UserError where a file holds fewer points than its header says."""
+    if found < count:
+        raise UserError(
+            f"{path}: holds {found} points, expected {count} from its header; it is cut off, get "
+            "it again"
+        )
 
 
 def judge_count(count: int, path: Path, most: int) -> None:

@@ -294,17 +294,18 @@ def test_of_too_many_points_one_of_each_few_is_read(tmp_path, monkeypatch, kind)
 BINARY = {"ply": "binary_big_endian", "pcd": "binary"}
 
 
-def test_a_hundred_million_points_in_bounded_memory(tmp_path):
-    """A file of 2 GB that is a hole: what is read of it fits in a fraction of that."""
+def test_memory_is_bounded_by_what_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "a.bin"
     with path.open("wb") as file:
-        file.truncate(20 * 10**8)
+        file.truncate(20 * 2_000_000)  # a hole of 40 MB
+    monkeypatch.setattr("pcrep.datasets.size.CHUNK", 10_000)
+    monkeypatch.setattr("pcrep.datasets.binary.LOOK", 10_000)
     tracemalloc.start()
-    with pytest.warns(UserWarning, match="holds 100,000,000 points.*one of each 50000 is"):
+    with pytest.warns(UserWarning, match="holds 2,000,000 points.*one of each 1000 is"):
         assert len(load_points(path, max_points=2_000)) == 2_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 60e6
+    assert peak < 2e6
 
 
 def test_too_many_points_in_a_format_that_cannot_be_picked_from(tmp_path):
