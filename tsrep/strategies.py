@@ -256,14 +256,14 @@ def judge(learner: Learner, model: Forecaster, data: ForecastWindows) -> float:
 
 
 def learn(
-    task: Task, settings: Settings, seed: int, folder: str | Path, resume: bool = False
+    task: Task, settings: Settings, seed: int, folder: str | Path | None, resume: bool = False
 ) -> tuple[Forecaster, float]:
     """Train by ``settings.learning.strategy``: the forecaster and its validation error.
 
     ``folder`` receives ``metrics.jsonl`` and ``checkpoint.pt``, of the contrast alone in
-    ``folder/contrast``. With ``resume`` the run in it goes on.
+    ``folder/contrast``; nothing is written where it is None. With ``resume`` the run in it goes on.
     """
-    folder, strategy = Path(folder), settings.learning.strategy
+    strategy = settings.learning.strategy
     config = settings.model
     if strategy in ("frozen-mlp", "frozen-ridge"):
         config = replace(config, head="mlp" if strategy == "frozen-mlp" else "linear")
@@ -273,14 +273,15 @@ def learn(
     model = task.build(config)
     if strategy == "e2e":
         return _fit(task, settings, model, seed, folder, resume, contrasts=True)
-    pretrain(task, settings, model, seed, folder / "contrast", resume)
+    alone = None if folder is None else Path(folder) / "contrast"
+    pretrain(task, settings, model, seed, alone, resume)
     if strategy == "frozen-ridge":
         return set_ridge_head(model, task)
     return _fit(task, settings, model, seed, folder, resume, frozen=strategy == "frozen-mlp")
 
 
 def pretrain(
-    task: Task, settings: Settings, model: Forecaster, seed: int, folder: Path, resume: bool
+    task: Task, settings: Settings, model: Forecaster, seed: int, folder: Path | None, resume: bool
 ) -> None:
     """Train the encoder of ``model`` in place by the contrast alone; the running mean of it."""
     if settings.contrast.objective == "none":
@@ -345,7 +346,7 @@ def _fit(
     settings: Settings,
     model: Forecaster,
     seed: int,
-    folder: Path,
+    folder: str | Path | None,
     resume: bool,
     contrasts: bool = False,
     frozen: bool = False,
