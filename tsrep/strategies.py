@@ -274,23 +274,26 @@ def learn(
     if strategy == "e2e":
         return _fit(task, settings, model, seed, folder, resume, contrasts=True)
     alone = None if folder is None else Path(folder) / "contrast"
-    pretrain(task, settings, model, seed, alone, resume)
+    encoder = pretrain(task, settings, seed, alone, resume)
+    model.encoder.load_state_dict(encoder.state_dict())
     if strategy == "frozen-ridge":
         return set_ridge_head(model, task)
     return _fit(task, settings, model, seed, folder, resume, frozen=strategy == "frozen-mlp")
 
 
 def pretrain(
-    task: Task, settings: Settings, model: Forecaster, seed: int, folder: Path | None, resume: bool
-) -> None:
-    """Train the encoder of ``model`` in place by the contrast alone; the running mean of it."""
+    task: Task, settings: Settings, seed: int, folder: Path | None, resume: bool = False
+) -> nn.Module:
+    """The encoder, trained by the contrast alone; the running mean of it."""
     if settings.contrast.objective == "none":
         raise UserError(
             "objective 'none' has nothing to pretrain with: take strategy e2e, or another objective"
         )
+    torch.manual_seed(seed)
+    model = task.build(settings.model)
     learner, data = _prepare(task, settings, model, contrasts=True, forecasts=False)
     fit(learner, data, settings.training, seed, folder, resume)
-    model.encoder.load_state_dict(learner.averaged.encoder.encoder.state_dict())
+    return learner.averaged.encoder.encoder
 
 
 def set_ridge_head(model: Forecaster, task: Task) -> tuple[Forecaster, float]:
