@@ -1,7 +1,7 @@
 """How a set lies in a folder, and the layout of a user's own folder."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,6 @@ class Layout:
     classes : what labels mean.
     """
 
-    name: str
     files: Callable[[Path], list[Path]]
     read: Callable[[Path], Cloud]
     title: Callable[[Path], str]
@@ -44,27 +43,29 @@ class Layout:
         )
 
 
-def own(folder: Path) -> Layout:
+def own(folder: Path, files: list[Path]) -> Layout:
     """A user's folder of files of any format, or of subfolders of them.
 
     Labels are class indices. Their names come from a file ``classes.txt`` in the folder, one a
-    line, or from an array ``class_names`` in its first NPZ. Subfolders ``learn`` (or ``train``),
+    line, or from an array ``class_names`` in the first NPZ. Subfolders ``learn`` (or ``train``),
     ``test`` (or ``val``) and ``unlabelled`` say what a scene is for.
     """
-    return Layout("files", _files, load_points, lambda path: path.stem, _part, _classes(folder))
+    classes = _classes(folder, files)
+    return Layout(own_files, load_points, lambda path: path.stem, _part, classes)
 
 
-def _files(folder: Path) -> list[Path]:
+def own_files(folder: Path) -> list[Path]:
+    """All files below a folder whose suffix is a format's."""
     here = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
     return natural(p for p in here if p.is_file() and p.name not in ("classes.txt", "README.txt"))
 
 
-def natural(paths) -> list[Path]:
+def natural(paths: Iterable[Path]) -> list[Path]:
     """Sorted by name, numbers by value: scene2 before scene10."""
 
     def key(path: Path):
         words = re.split(r"(\d+)", str(path.with_suffix("")))
-        return [(int(word), "") if word.isdigit() else (-1, word) for word in words]
+        return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
 
     return sorted(paths, key=key)
 
@@ -74,7 +75,7 @@ def _part(path: Path, folder: Path) -> str | None:
     return next((PART_OF[name] for name in inside if name in PART_OF), None)
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
+def _classes(folder: Path, files: list[Path]) -> tuple[str, ...]:
     listed = folder / "classes.txt"
     if listed.is_file():
         try:
@@ -84,5 +85,5 @@ def _classes(folder: Path) -> tuple[str, ...]:
                 f"{listed}: cannot be read ({error}), expected a class a line"
             ) from None
         return tuple(line.strip() for line in lines if line.strip())
-    first = next((path for path in _files(folder) if path.suffix.lower() == ".npz"), None)
+    first = next((path for path in files if path.suffix.lower() == ".npz"), None)
     return arrays.class_names(first) if first else ()

@@ -68,4 +68,4 @@ def part(path: Path, folder: Path) -> str | None:
     return TEST if object_class(path) >= 0 else None
 
 
-LAYOUT = Layout("mosd", files, scene, lambda path: path.stem, part, CLASSES)
+LAYOUT = Layout(files, scene, lambda path: path.stem, part, CLASSES)

@@ -7,7 +7,7 @@ from common import datafiles
 from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
 from pcrep.datasets import mosd, s3dis, scannet, semantickitti
-from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, own
+from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, own, own_files
 from pcrep.datasets.points import SUFFIXES
 
 LAYOUTS = (mosd.LAYOUT, scannet.LAYOUT, s3dis.LAYOUT, semantickitti.LAYOUT)
@@ -52,7 +52,7 @@ def load_scenes(name_or_path: str | Path, root: str | Path | None = None) -> Sce
         return _procedural(UNLABELLED)
     folder = _place(name_or_path, root)
     if folder.is_file():
-        return own(folder.parent).scenes(str(name_or_path), [folder])
+        return own(folder.parent, [folder]).scenes(str(name_or_path), [folder])
     layout, paths = _layout(folder)
     return layout.scenes(str(name_or_path), paths)
 
@@ -118,9 +118,11 @@ def _place(name_or_path: str | Path, root: str | Path | None) -> Path:
 
 def _layout(folder: Path) -> tuple[Layout, list[Path]]:
     """The layout that has files in the folder, and those."""
-    for layout in (*LAYOUTS, own(folder)):
+    for layout in LAYOUTS:
         if paths := layout.files(folder):
             return layout, paths
+    if paths := own_files(folder):
+        return own(folder, paths), paths
     raise UserError(
         f"{folder}: holds no point clouds, expected files that end in {', '.join(SUFFIXES)}, or "
         "the layout of mOSD, ScanNet, S3DIS or SemanticKITTI"

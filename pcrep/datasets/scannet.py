@@ -126,4 +126,4 @@ def _listed(name: str, folder: Path) -> frozenset[str]:
     return frozenset(place.read_text(encoding="utf-8").split()) if place else frozenset()
 
 
-LAYOUT = Layout("scannet", files, scan, title, part, CLASSES)
+LAYOUT = Layout(files, scan, title, part, CLASSES)

@@ -25,7 +25,7 @@ def rows_to_read(count: int, path: Path, most: int) -> Rows:
     warnings.warn(
         f"{path}: holds {count:,} points, more than {most:,}: one of each {step} is read; crop it "
         "or cut it into tiles, one file each, to use all",
-        stacklevel=5,
+        stacklevel=4,
     )
     first = np.arange(0, count, step)
     drawn = np.random.default_rng(0).integers(0, step, len(first))
