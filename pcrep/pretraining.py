@@ -102,7 +102,7 @@ class Objective(nn.Module):
     """A method for ``fit``: draws two views of the batch and contrasts them.
 
     A step's views follow from torch's random state, which ``fit`` sets from seed and step alone,
-    so that a killed run resumes bit for bit.
+    so that a killed run resumes bit for bit. Each of several processes contrasts its own scenes.
 
     Parameters
     ----------

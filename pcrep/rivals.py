@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
+from common.distributed import ranks
 from common.losses import InfoNCE, moco
 from common.momentum import MomentumEncoder
 from common.queue import FeatureQueue
@@ -186,7 +187,7 @@ class SegContrast(Objective):
         loss = 0 * queries.sum()
         if len(queries) and len(earlier):
             loss = moco(queries, keys, earlier, self.temperature)
-        self.queue.enqueue(keys[-self.queue.length :])
+        self.queue.enqueue(keys[: self.queue.length // ranks()[1]])  # all ranks' keys fit
         return {"loss": loss}
 
     def kept(self, views: Views, sides: list[Tensor]) -> Tensor:

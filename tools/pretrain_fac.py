@@ -66,7 +66,7 @@ class Config:
     fac: FACConfig = FACConfig()
     probe: ProbeConfig = ProbeConfig()
     training: Training = field(
-        default_factory=lambda: Training(epochs=1_000_000, max_steps=150, batch_size=4)
+        default_factory=lambda: Training(epochs=1_000_000, max_steps=400, batch_size=4)
     )
 
 

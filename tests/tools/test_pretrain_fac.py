@@ -1,5 +1,6 @@
 """The tool that pretrains on point clouds, run as a user would, on tiny rooms."""
 
+import importlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from common.config import load
 from common.weights import FILE, read_encoder
 from pcrep import load_encoder
 from tests.tools.conftest import TOOLS, contents, run
@@ -139,6 +141,13 @@ def test_bad_data_is_one_line(write, message, tmp_path, tool):
     status, _, stderr = tool("pretrain_fac", "--data", write(tmp_path), "--output", output, *TINY)
     assert status == 2
     assert message in stderr and stderr.count("\n") == 1
+
+
+def test_the_configuration_for_rooms_is_read(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    tool = importlib.import_module("pretrain_fac")
+    config = load(tool.Config, TOOLS / "configs" / "fac-procedural.toml")
+    assert config.pretraining.views.voxel == 0.05
 
 
 def test_bad_options_write_nothing(rooms, tmp_path, tool):
