@@ -12,8 +12,9 @@ from tsrep.sktime.panels import PANEL_MTYPES, encoder_of, stacked
 class ContrastiveClassifier(BaseClassifier):
     """A logistic regression on the vectors of an encoder that contrast (AutoTCL) has trained.
 
-    The encoder sees no labels; the regression is :func:`common.classifiers.linear_probe`. For another classifier on the same vectors, put
-    ``ContrastiveTransformer() * SVC()`` together. With many labels, MiniRocket is hard to beat.
+    The encoder sees no labels; the regression is :func:`common.classifiers.linear_probe`. For
+    another classifier on the same vectors, put ``ContrastiveTransformer() * SVC()`` together. Where
+    labels abound, MiniRocket is hard to beat.
 
     Parameters
     ----------
