@@ -41,7 +41,7 @@ def is_background(cells: Cells, normal: np.ndarray, variance: np.ndarray) -> np.
         distance = plane.distance(centre)
         noise = 1.4826 * float(np.median(np.abs(distance[plane.rows])))
         tolerance = np.float32(np.clip(4 * noise, size / 2, 2 * size))
-        along = np.abs(normal @ plane.normal.astype(np.float32)) > ALIGNED
+        along = np.abs(np.einsum("ni,i->n", normal, plane.normal)) > ALIGNED
         found |= (np.abs(distance) <= tolerance) & along | (distance < -tolerance)
         if plane.normal[2] > 0.9:
             floor = float(np.median(centre[plane.rows, 2]))
@@ -80,7 +80,7 @@ def _coverage(plane: Plane, centre: np.ndarray) -> float:
     first = np.cross([0.0, 0, 1] if steep else [1.0, 0, 0], plane.normal)  # a wall's runs level
     first /= np.linalg.norm(first)
     axes = np.stack([first, np.cross(plane.normal, first)]).astype(np.float32)
-    along = centre @ axes.T
+    along = np.einsum("ni,ji->nj", centre, axes)
     of_plane, of_scene = (
         np.ptp(np.quantile(rows, [0.05, 0.95], axis=0), axis=0)
         for rows in (along[plane.rows], along)

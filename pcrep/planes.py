@@ -25,7 +25,7 @@ class Plane(NamedTuple):
 
     def distance(self, coords: np.ndarray) -> np.ndarray:
         """Signed distances (N,) float32 of points, along the normal."""
-        return coords @ self.normal.astype(np.float32) - np.float32(self.offset)
+        return _along(coords, self.normal) - np.float32(self.offset)
 
 
 def dominant_planes(
@@ -57,7 +57,7 @@ def dominant_planes(
         best = tried[_support(points, normals, tried, tolerance).argmax()]
         axis, offset = normals[best].astype(np.float64), float(points[best] @ normals[best])
         for _ in range(3):
-            on = _on_plane(points, normals, axis.astype(np.float32), offset, tolerance)
+            on = _on_plane(points, normals, axis, offset, tolerance)
             if on.sum() < 3:
                 break
             axis, offset = _fit(points[on])
@@ -86,16 +86,21 @@ def _support(points, normals, tried, tolerance):
 
 
 def _on_plane(points, normals, axis, offset, tolerance):
-    return (np.abs(points @ axis - np.float32(offset)) <= tolerance) & (
-        np.abs(normals @ axis) >= ALIGNED
+    return (np.abs(_along(points, axis) - np.float32(offset)) <= tolerance) & (
+        np.abs(_along(normals, axis)) >= ALIGNED
     )
+
+
+def _along(coords: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """Scalar products (N,) float32; einsum, since a matrix product's bits depend on threads."""
+    return np.einsum("ni,i->n", coords, axis.astype(np.float32))
 
 
 def _fit(points: np.ndarray) -> tuple[np.ndarray, float]:
     """Normal and offset of the plane with the least squared distances."""
     centre = points.mean(0, dtype=np.float64)
     local = points - centre
-    axis = np.linalg.eigh(local.T @ local)[1][:, 0]
+    axis = np.linalg.eigh(np.einsum("ni,nj->ij", local, local))[1][:, 0]
     return axis, float(axis @ centre)
 
 
@@ -112,10 +117,14 @@ def upright(cloud: Cloud) -> Cloud:
     rotation = _rotation_upright(cloud.coords)
     if rotation is None:
         return cloud
-    turned = {"coords": cloud.coords @ rotation.T}
+    turned = {"coords": _turn(cloud.coords, rotation)}
     if cloud.normal is not None:
-        turned["normal"] = cloud.normal @ rotation.T
+        turned["normal"] = _turn(cloud.normal, rotation)
     return replace(cloud, **turned)
+
+
+def _turn(vectors: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    return np.einsum("ni,ji->nj", vectors, rotation).astype(np.float32)
 
 
 def _rotation_upright(coords: np.ndarray) -> np.ndarray | None:

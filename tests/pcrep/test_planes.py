@@ -80,7 +80,7 @@ def table(seed=0):
     """A table of 1.2 m with a box on it, z up, the table's top at z = 0."""
     rng = np.random.default_rng(seed)
     top = np.c_[rng.uniform(-0.6, 0.6, (6000, 2)), rng.normal(0, 0.001, 6000)]
-    box = rng.uniform(-0.1, 0.1, (1500, 3)) + [0.1, 0, 0.1]
+    box = rng.uniform(-0.1, 0.1, (1500, 3)) + np.array([0.1, 0, 0.1])
     face = rng.integers(0, 3, 1500)
     box[face == 0, 2] = 0.2
     box[face == 1, 1] = -0.1
@@ -94,7 +94,7 @@ def table(seed=0):
 def test_a_camera_frame_is_turned_up(pitch, roll, ahead):
     world = table()
     look = Rotation.from_euler("zx", [roll, 90 + pitch], degrees=True)  # y down, z ahead
-    camera = look.apply(world) + [0, 0, 1.1]
+    camera = look.apply(world) + np.array([0, 0, 1.1])
     if ahead < 0:
         camera = camera * [1, -1, -1]  # OpenGL's camera: y up, z behind
     cloud = Cloud(coords=camera.astype(np.float32), normal=camera.astype(np.float32))
