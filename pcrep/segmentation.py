@@ -115,10 +115,18 @@ class Segmenter(nn.Module):
 
     def _view(self, cloud: Cloud, seed: Sequence[int]) -> Cloud:
         if len(cloud) > self.config.points:
-            random = np.random.default_rng(seed)
-            cloud = cloud.take(random.choice(len(cloud), self.config.points, replace=False))
+            cloud = cloud.take(_draw(cloud.label, self.config.points, np.random.default_rng(seed)))
         made = augment(cloud.coords, cloud.colour, self.config.augment, (*seed, 1))
         return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)
+
+
+def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Rows (count,) of points to look at: any, but where labels are few, all that have one."""
+    known = np.flatnonzero(label >= 0)
+    if 2 * len(known) >= count:
+        return random.choice(len(label), count, replace=False)
+    others = random.choice(np.flatnonzero(label < 0), count - len(known), replace=False)
+    return np.concatenate([known, others])
 
 
 def with_labels(scenes: Scenes) -> Scenes:

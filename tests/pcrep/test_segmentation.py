@@ -64,6 +64,14 @@ def test_a_step_without_labels_has_no_gradient():
     assert all(p.grad is None or not p.grad.any() for p in method.parameters())
 
 
+def test_no_step_misses_the_only_label():
+    cloud, method = made_scene(0), Segmenter(tiny(), 3, replace(CONFIG, points=50))
+    one = replace(cloud, label=np.where(np.arange(600) == 444, cloud.label, -1))
+    torch.manual_seed(0)
+    losses = [method.loss(Batch([one]), "segment")["loss"].item() for _ in range(20)]
+    assert min(losses) > 0 and len(set(losses)) == 20
+
+
 def test_views_follow_torchs_seed_alone():
     method, batch = Segmenter(tiny(), 3, CONFIG), Batch([made_scene(0)] * 2)
     losses = []

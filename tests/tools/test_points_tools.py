@@ -16,7 +16,7 @@ from pcrep.evaluation import ProbeConfig, probe, score
 from pcrep.segmentation import Segmenter, choose_scenes, load_segmenter
 from tests.pcrep.made_scenes import CLASSES, made_scene
 from tests.pcrep.test_evaluation import tiny
-from tests.tools.conftest import contents, run
+from tests.tools.conftest import contents
 from tests.tools.test_bad_input import is_one_line
 
 QUICK = ("--device", "cpu", "--max-steps", 4, "--batch-size", 2, "--probe-points", 50)
@@ -138,14 +138,13 @@ def test_probes_of_frozen_features(tool, data, encoder, tmp_path, mode):
     assert mode in stdout
 
 
-def test_from_scratch_without_an_encoder_or_names_of_classes(data, tmp_path):
+def test_from_scratch_without_an_encoder_or_names_of_classes(tool, data, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(data, bare)
     (bare / "classes.txt").unlink()
-    options = ("--data", bare, "--output", tmp_path / "run", "--labelled-fraction", 0.05)
-    options += (*QUICK, "--seeds", 0, "--voxel", 0.1, "--labelled-scenes", 1)
-    done = run("finetune_segmentation", *options)
-    assert done.returncode == 0, done.stderr
+    options = ("--labelled-fraction", 0.05, "--labelled-scenes", 1, "--seeds", 0, "--voxel", 0.1)
+    status, _, stderr = finetune(tool, bare, tmp_path / "run", *options)
+    assert status == 0, stderr
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["mode"] == "scratch" and result["iou"].keys() == {"0", "1", "2"}
     assert result["labelled_fraction"] == pytest.approx(0.05 / 3)
