@@ -4,8 +4,8 @@
     python tools/train_forecaster.py --data ETTh1 --output runs/hcl --objective hcl --no-linear
     python tools/train_forecaster.py --data my.csv --target load --known-columns price \\
         --past-columns wind --output runs/load --seeds 0
-    python tools/train_forecaster.py --config tools/configs/paper-finetune.toml --data ETTh1 \\
-        --output runs/finetune
+    python tools/train_forecaster.py --config tools/configs/forecasting/finetune.toml \\
+        --data ETTh1 --backbone tcn --output runs/finetune
     python tools/train_forecaster.py --data ETTh1 --output runs/e2e --resume
 
 The run folder ends with result.json, report.html and forecaster.safetensors, which
@@ -95,6 +95,7 @@ def load_inputs(config: Config) -> ForecastData:
     """What to forecast and from what; UserError, before anything is written, where it is amiss."""
     if not config.seeds:
         raise UserError("seeds: found none, expected at least one")
+    settings = config.settings  # which checks that they fit together
     beside = (*config.known_columns, *config.past_columns)
     options = {"time_column": config.time_column, "root": config.data_root}
     if beside and (config.target is not None or config.columns is not None):
@@ -108,7 +109,7 @@ def load_inputs(config: Config) -> ForecastData:
     inputs = inputs_of(series, config.known_columns, config.past_columns)
     horizons = config.horizons or series.horizons
     evaluation.check_horizons(inputs.series, horizons, config.model.look_back)
-    inputs.task(horizons).build(config.model)
+    inputs.task(horizons).build(settings.model)
     return inputs
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from common import pages
+from common.figures import themed
 from common.runs import write_text
-from tsrep import report
+from tsrep import plots, receptive, report
 from tsrep.fitting import linear_path
 from tsrep.forecast_data import ForecastData
-from tsrep.product import load_forecaster
+from tsrep.product import SeriesForecaster, load_forecaster
+from tsrep.series import Series
 
 
 def write(folder: Path, data: ForecastData, config: Any) -> Path:
@@ -34,9 +36,25 @@ def write(folder: Path, data: ForecastData, config: Any) -> Path:
         *report.results(result),
         f"<p>Share of test values between the .1 and .9 quantiles: {shares}.</p>",
         *report.examples(fitted, data.series, horizon),
-        *pages.losses(folder, result["seeds"]),
-        *pages.details(folder, config),
+        *_receptive_field(model, data.series, horizon),
     ]
+    if (folder / f"seed-{result['seeds'][0]}" / "metrics.jsonl").exists():  # a ridge has no steps
+        parts += pages.losses(folder, result["seeds"])
+    parts += pages.details(folder, config)
     path = folder / "report.html"
     write_text(path, pages.page(where, parts))
     return path
+
+
+def _receptive_field(model: SeriesForecaster, series: Series, horizon: int) -> list[str]:
+    """The heat map and its periodicity; nothing where exogenous inputs forbid to measure it."""
+    if model.names.known or model.names.past:
+        return []
+    field = receptive.measured(model, series, horizon)
+    told = "How much each forecast step changes with each past value, mean over validation windows"
+    period = receptive.period_within(field, series)
+    if period:
+        score = receptive.periodicity(field, (period,))
+        told += f"; periodicity {score:.3f}, 1 all at whole seasons of {period} steps, 0 flat"
+    drawn = themed(plots.receptive_field(field, period))
+    return ["<h2>Receptive field</h2>", pages.figure(drawn, told)]

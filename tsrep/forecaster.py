@@ -39,7 +39,7 @@ class ForecasterConfig:
     """Layers of the backbone; by default 2, of convolutions as many as reach the look-back."""
     heads: int = 4
     """Attention heads (Transformer)."""
-    patch: int = 16
+    patch: int = 24
     """Steps of a token; the head reads one vector of every so many steps, whatever the backbone."""
     dropout: float = 0.2
     """In the backbone, and before the head."""

@@ -45,7 +45,7 @@ class ContrastConfig:
     """Of the projection head before the contrast."""
     strength: float = 1.0
     """0 to 1: of the scale, shift and jitter that make the views."""
-    windows: int = 64
+    windows: int = 32
     """At most so many windows of a batch are contrasted; the forecast sees them all."""
 
     def __post_init__(self) -> None:

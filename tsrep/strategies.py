@@ -85,7 +85,17 @@ class Settings:
     model: ForecasterConfig = ForecasterConfig()
     contrast: ContrastConfig = ContrastConfig()
     learning: LearningConfig = LearningConfig()
-    training: Training = Training(epochs=10, max_steps=300, batch_size=64)
+    training: Training = Training(epochs=100, max_steps=300, batch_size=64)
+
+    def __post_init__(self) -> None:
+        strategy = self.learning.strategy
+        if strategy != "e2e" and self.contrast.objective == "none":
+            raise UserError(
+                f"strategy {strategy!r} with objective 'none' has nothing to pretrain with: take "
+                "strategy e2e, or another objective"
+            )
+        if strategy == "frozen-ridge" and self.model.quantiles:
+            raise UserError("quantiles: a ridge forecasts the mean; take another strategy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,8 +277,6 @@ def learn(
     config = settings.model
     if strategy in ("frozen-mlp", "frozen-ridge"):
         config = replace(config, head="mlp" if strategy == "frozen-mlp" else "linear")
-    if strategy == "frozen-ridge" and config.quantiles:
-        raise UserError("quantiles: a ridge forecasts the mean; take another strategy")
     torch.manual_seed(seed)
     model = task.build(config)
     if strategy == "e2e":
@@ -285,10 +293,6 @@ def pretrain(
     task: Task, settings: Settings, seed: int, folder: Path | None, resume: bool = False
 ) -> nn.Module:
     """The encoder, trained by the contrast alone; the running mean of it."""
-    if settings.contrast.objective == "none":
-        raise UserError(
-            "objective 'none' has nothing to pretrain with: take strategy e2e, or another objective"
-        )
     torch.manual_seed(seed)
     model = task.build(settings.model)
     learner, data = _prepare(task, settings, model, contrasts=True, forecasts=False)

@@ -205,7 +205,7 @@ def test_versions_of_moco_differ_by_head_and_views():
     [
         ("temperature", 0.0, "temperature: found 0"),
         ("momentum", 1.5, "momentum: found 1.5"),
-        ("queue", 4, "queue: found 4, expected at least the 64"),
+        ("queue", 4, "queue: found 4, expected at least the 32"),
     ],
 )
 def test_settings_that_cannot_be(field, value, message):

@@ -236,6 +236,6 @@ def test_pinball_training_ends_in_quantiles(tmp_path):
         ),
     ],
 )
-def test_combinations_that_cannot_be(tmp_path, change, message):
+def test_combinations_that_cannot_be(change, message):
     with pytest.raises(UserError, match=message):
-        learn(Task.of(made_series()), change(SETTINGS), 0, tmp_path)
+        change(SETTINGS)

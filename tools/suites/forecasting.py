@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, pstdev
 
+import train_forecaster
 from suites.table import Row
 
 from common.training import Training
@@ -25,19 +26,14 @@ from tsrep.objectives import ContrastConfig
 from tsrep.strategies import LearningConfig, Settings, Task, forecasts, learn
 
 SETTINGS = Settings(
-    ForecasterConfig(look_back=336, dim=32, patch=24),
-    ContrastConfig(windows=32),
+    ForecasterConfig(dim=32),
+    ContrastConfig(),
     LearningConfig(learning_rate=3e-3),
     Training(epochs=100, max_steps=300, batch_size=32, checkpoint_every=1000, device="cpu"),
 )
 """Of the table: small enough for some two hundred trainings on one core."""
-PRODUCT_SETTINGS = replace(
-    SETTINGS,
-    model=replace(SETTINGS.model, dim=64),
-    learning=LearningConfig(),
-    training=replace(SETTINGS.training, batch_size=64),
-)
-"""Of the product: the tool's defaults."""
+PRODUCT_SETTINGS = train_forecaster.Config("", Path()).settings
+"""Of the product: the tool's own."""
 WIDTHS = {"transformer": 32, "tcn": 16, "lstm": 32}
 """A TCN computes every step where a Transformer computes patches: narrower, it costs the same."""
 PAPER = {"ETTh1/multivariate": 0.724, "ETTm1/multivariate": 0.606}
