@@ -31,7 +31,7 @@ class EncoderConfig:
     """Attention heads; kind transformer alone."""
     patch: int = 1
     """Steps of a token; kind transformer alone."""
-    stride: int | None = None
+    patch_stride: int | None = None
     """Steps between tokens; kind transformer alone. Default: patch, or 1 where causal."""
     dropout: float = 0.1
     """Share dropped in training; kind transformer alone."""
@@ -69,7 +69,7 @@ class EncoderConfig:
         if self.kind == "lstm":
             return LSTM(channels, self.dim, depth)
         if self.kind == "transformer":
-            shape = (self.dim, depth, self.heads, self.patch, self.stride)
+            shape = (self.dim, depth, self.heads, self.patch, self.patch_stride)
             return Transformer(channels, *shape, dropout=self.dropout, causal=self.causal)
         return DilatedConv(
             channels,
