@@ -1,0 +1,131 @@
+"""Over-segmentation and foreground on labelled scenes: how good, how many segments, how fast.
+
+Default settings throughout. ``miou`` is that of a labelling in which each segment takes the class
+of most of its points, the bound of what a method can learn from segments. Times are processor time
+of one thread, best of three, from points to segments with neighbours and normals.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from suites.table import Row
+
+from common.errors import UserError
+from pcrep.cloud import Cloud
+from pcrep.datasets import labelled_split, load_points, load_scenes
+from pcrep.foreground import foreground
+from pcrep.planes import upright
+from pcrep.preparation import prepare
+from pcrep.scenes import BACKGROUND, CLASSES
+from pcrep.segments import SegmentConfig, over_segment
+
+ROOM = "points/s3dis_room/s3dis_room.npz"
+STREET = "points/semantickitti/000000.bin"
+OBJECTS = range(6, 11)
+"""Of the room's labels: board, table, chair, sofa, bookcase."""
+THINGS = (*range(10, 33), *range(252, 260))
+"""SemanticKITTI's raw labels of vehicles and people, at rest and moving."""
+GRAPH, CLUSTERS = "felzenszwalb-graph", "ransac-dbscan"
+
+
+def rows() -> Iterator[Row]:
+    """All rows. Needs ``$TSPCREP_DATA`` for mOSD, the S3DIS room and the SemanticKITTI frame."""
+    for config in (SegmentConfig(), SegmentConfig(method="planes")):
+        yield from segments(config)
+    yield from speed()
+    yield from foregrounds()
+
+
+def segments(config: SegmentConfig) -> Iterator[Row]:
+    system = GRAPH if config.method == "graph" else CLUSTERS
+    room = load_points(_find(ROOM))
+    sets: dict[str, list[Cloud]] = {
+        "s3dis-room": [room],
+        "mosd-3-test": list(labelled_split("mosd").test),
+        "procedural-test": list(labelled_split("procedural").test),
+    }
+    for name, clouds in sets.items():
+        found = [over_segment(upright(cloud), config) for cloud in clouds]
+        scores = [majority_miou(s, c.label) for s, c in zip(found, clouds, strict=True)]
+        counts = [float(s.max() + 1) for s in found]
+        case = f"over-segmentation/{name}"
+        yield Row(case, system, "miou", fmean(scores))
+        yield Row(case, system, "miou_worst_scene", min(scores))
+        yield Row(case, system, "segments", fmean(counts))
+        yield Row(case, system, "segments_most", max(counts))
+
+
+def majority_miou(segment: np.ndarray, label: np.ndarray) -> float:
+    """Mean IoU over the classes present if each segment takes its commonest label, -1 left out."""
+    segment, label = segment[label >= 0], label[label >= 0]
+    table = np.zeros((segment.max() + 1, label.max() + 1), np.int64)
+    np.add.at(table, (segment, label), 1)
+    chosen = table.argmax(1)
+    won = np.zeros(table.shape[1], np.int64)
+    np.add.at(won, chosen, table[np.arange(len(table)), chosen])
+    given = np.bincount(chosen, table.sum(1), minlength=table.shape[1])
+    present = table.sum(0) > 0
+    return float((won / np.maximum(table.sum(0) + given - won, 1))[present].mean())
+
+
+def speed(rounds: int = 3) -> Iterator[Row]:
+    clouds = {
+        "s3dis-room": load_points(_find(ROOM)),
+        "mosd-learn0": upright(load_scenes("mosd")[0]),
+        "semantickitti": load_points(_find(STREET)),
+    }
+    for name, cloud in clouds.items():
+        for task, run in (("over-segmentation", over_segment), ("prepare", prepare)):
+            seconds = min(_busy(run, cloud) for _ in range(rounds))
+            case = f"{task}/{name}"
+            yield Row(case, GRAPH, "points_per_second", len(cloud) / seconds, "1/s")
+
+
+def _busy(run: Callable[[Cloud], object], cloud: Cloud) -> float:
+    """Seconds of this process's processors, all threads together."""
+    start = time.process_time()
+    run(cloud)
+    return time.process_time() - start
+
+
+def foregrounds() -> Iterator[Row]:
+    """Precision and recall of points, the mean over scenes."""
+    background = [CLASSES.index(name) for name in BACKGROUND]
+    mosd = load_scenes("mosd")
+    halves = {
+        half: [i for i, name in enumerate(mosd.names) if name.startswith(half)]
+        for half in ("learn", "test")
+    }
+    sets: dict[str, list[tuple[Cloud, np.ndarray]]] = {
+        f"mosd-{half}": [(mosd[i], mosd[i].instance >= 0) for i in chosen]
+        for half, chosen in halves.items()
+    }
+    room, street = load_points(_find(ROOM)), load_points(_find(STREET))
+    sets["s3dis-room"] = [(room, np.isin(room.label, OBJECTS))]
+    sets["semantickitti-things"] = [(street, np.isin(street.label, THINGS))]
+    sets["procedural-test"] = [
+        (cloud, ~np.isin(cloud.label, background)) for cloud in labelled_split("procedural").test
+    ]
+    for name, scenes in sets.items():
+        case, system = f"foreground/{name}", "objectness"
+        found = [foreground(prepare(replace(cloud, label=None))) for cloud, _ in scenes]
+        hits = [(f & truth).sum() for f, (_, truth) in zip(found, scenes, strict=True)]
+        made, real = [f.sum() for f in found], [truth.sum() for _, truth in scenes]
+        precision = [h / max(m, 1) for h, m in zip(hits, made, strict=True)]
+        recall = [h / r for h, r in zip(hits, real, strict=True)]
+        yield Row(case, system, "precision", fmean(precision))
+        yield Row(case, system, "recall", fmean(recall))
+        yield Row(case, system, "recall_worst_scene", min(recall))
+        yield Row(case, system, "share_of_points", fmean(float(f.mean()) for f in found))
+
+
+def _find(name: str) -> Path:
+    path = Path(os.environ.get("TSPCREP_DATA") or ".") / name
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; set TSPCREP_DATA to the folder that holds {name}")
+    return path
