@@ -104,13 +104,14 @@ def measure_field(config: Config) -> None:
     horizon = max(config.horizons or model.horizons)
     check_length(series, model.look_back, horizon)
     field = receptive.measured(model, series, horizon)
-    if series.period:
-        score = receptive.periodicity(field, (series.period,))
+    period = receptive.period_within(field, series)
+    if period:
+        score = receptive.periodicity(field, (period,))
         print(
-            f"periodicity {score:.4f}: 1 all at multiples of {series.period} steps, 0 as by chance"
+            f"periodicity {score:.4f}: 1 all at whole seasons of {period} steps, 0 as a flat field"
         )
     if config.output is not None:
-        picture = on_paper(plots.receptive_field(field, series.period))
+        picture = on_paper(plots.receptive_field(field, period))
         with_field = partial(np.savez_compressed, field=field.astype(np.float32))
         save(config.output / "receptive.npz", with_field)
         save(config.output / "receptive.png", lambda file: file.write(picture))

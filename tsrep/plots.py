@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from common.figures import axes_grid, themed
 
@@ -73,7 +74,7 @@ def augmentation(
 def receptive_field(field: np.ndarray, period: int | None = None) -> Callable[[dict], Figure]:
     """The heat map of a receptive field (H, L), lag 0 on the right, for ``themed`` or ``on_paper``.
 
-    Dotted lines mark what lies whole periods before each forecast step.
+    Ticks stand at multiples of the period.
     """
     horizon, lags = field.shape
 
@@ -93,9 +94,8 @@ def receptive_field(field: np.ndarray, period: int | None = None) -> Callable[[d
             interpolation="nearest",
         )
         if period:
-            steps = np.array([1, horizon])
-            for distance in range(period, lags + horizon, period):
-                ax.plot(steps - distance, steps, color=theme["faint"], lw=0.6, ls=":")
+            for axis, length, most in ((ax.xaxis, lags, 7), (ax.yaxis, horizon, 5)):
+                axis.set_major_locator(MultipleLocator(period * -(-length // (period * most))))
         ax.set_xlim(-lags + 0.5, 0.5)
         ax.set_ylim(0.5, horizon + 0.5)
         ax.set_xlabel("input step, 0 is the last value seen")

@@ -136,6 +136,11 @@ def measured(model: "SeriesForecaster", series: Series, horizon: int) -> np.ndar
     return receptive_field(differentiable(model, horizon), torch.from_numpy(past), apart=apart)
 
 
+def period_within(field: np.ndarray, series: Series) -> int | None:
+    """The season of the series, where the field (H, L) reaches back so far."""
+    return series.period if series.period and series.period <= field.shape[1] else None
+
+
 def periodicity(
     field: np.ndarray, periods: Sequence[int], steps: Sequence[int] | None = None
 ) -> float:
