@@ -24,14 +24,8 @@ from tqdm import tqdm
 
 from tsrep import evaluation
 from tsrep.datasets import load, load_classification
-from tsrep.forecaster import (
-    ForecasterConfig,
-    ForecastWindows,
-    as_forecast,
-    evaluation_windows,
-    horizon_mse,
-    predictions,
-)
+from tsrep.forecast_windows import ForecastWindows, evaluation_windows
+from tsrep.forecaster import ForecasterConfig, as_forecast, horizon_mse, predictions
 from tsrep.series import Panel, Series
 
 CASES = ("ETTh1", "ETTh2", "ETTm1")
@@ -57,7 +51,7 @@ class Budget:
 BUDGETS = {
     "nlinear": Budget(1e-3, 1500, 256),
     "dlinear": Budget(1e-3, 1500, 256),
-    "patchtst": Budget(1e-3, 800, 128),
+    "patchtst": Budget(3e-4, 800, 128),
 }
 SETS = ("BasicMotions", "JapaneseVowels", "ItalyPowerDemand")
 
