@@ -129,13 +129,15 @@ def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndar
     return np.concatenate([known, others])
 
 
-def with_labels(scenes: Scenes) -> Scenes:
-    """The scenes, each sure to have labels; classes without names are called 0, 1, ...
+def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
+    """The scenes, each sure to have labels, and these within the classes.
+
+    classes : names; those of the scenes by default, or else 0, 1, ... up to the largest label.
 
     Raises
     ------
     UserError
-        A scene without labels, now or when it is read.
+        A scene without labels or with one outside the classes, now or when it is read.
     """
 
     def check(cloud: Cloud) -> Cloud:
@@ -144,14 +146,18 @@ def with_labels(scenes: Scenes) -> Scenes:
                 f"{cloud.name}: has no labels, expected a class for each point to learn or to "
                 "score with; see pcrep.datasets.load_points for how a format keeps them"
             )
+        if names and cloud.label.max() >= len(names):
+            raise UserError(
+                f"{cloud.name}: found label {cloud.label.max()}, expected 0 .. {len(names) - 1}, "
+                "the classes of the scenes to learn from, or -1 for none"
+            )
         return cloud
 
-    scenes = scenes.map(check)
-    if scenes.classes:
-        return scenes
-    bar = tqdm(scenes, desc="read labels", unit="scene", delay=2, leave=False)
-    count = max(int(cloud.label.max()) for cloud in bar) + 1
-    return replace(scenes, classes=tuple(map(str, range(count))))
+    names = tuple(classes) or scenes.classes
+    if not names:
+        bar = tqdm(scenes.map(check), desc="read labels", unit="scene", delay=2, leave=False)
+        names = tuple(map(str, range(max(int(cloud.label.max()) for cloud in bar) + 1)))
+    return replace(scenes.map(check), classes=names)
 
 
 def choose_scenes(scenes: Scenes, count: int, seed: int) -> list[int]:

@@ -12,7 +12,7 @@ encoder.safetensors and segmenter.safetensors of the first seed.
 """
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,7 +98,7 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
     learn, test = (keep(scenes.map(upright)) for scenes in (split.learn, split.test))
     learn = segmentation.with_labels(learn)
     check_extent(labelled(config, learn, config.seeds[0])[0], voxel)
-    return learn, replace(segmentation.with_labels(test), classes=learn.classes)
+    return learn, segmentation.with_labels(test, learn.classes)
 
 
 def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:

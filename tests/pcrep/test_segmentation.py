@@ -23,6 +23,7 @@ from pcrep.segmentation import (
     load_segmenter,
     save_segmenter,
     with_few_labels,
+    with_labels,
 )
 from tests.pcrep.made_scenes import CLASSES, made_scene, made_scenes
 from tests.pcrep.test_evaluation import tiny
@@ -149,6 +150,16 @@ def test_the_share_of_points_must_be_one():
     for fraction in (0.0, 1.5, float("nan")):
         with pytest.raises(UserError, match="labelled fraction: found"):
             with_few_labels(scenes, fraction, 0)
+
+
+def test_labels_are_within_the_classes():
+    scenes = replace(made_scenes(((1,), (2,))), classes=())
+    assert with_labels(scenes).classes == ("0", "1", "2")
+    assert with_labels(scenes, CLASSES).classes == CLASSES
+    with pytest.raises(UserError, match=r"made 1: found label 2, expected 0 \.\. 1"):
+        list(with_labels(scenes, ("floor", "box")))
+    with pytest.raises(UserError, match="has no labels"):
+        with_labels(scenes.map(lambda cloud: replace(cloud, label=None)))
 
 
 def test_kept_scenes_are_read_once_while_they_fit():
