@@ -15,6 +15,7 @@ Columns = dict[str, np.ndarray]
 
 FAR = 10_000.0  # metres; float32 counts in steps of 1 mm here, of 0.5 m at 5,000 km
 NEAR = 0.05  # metres
+HUGE = 1e12  # in no unit a place on Earth
 
 # What files call a field, in lower case; the first that is there counts.
 NAMES = {
@@ -69,20 +70,21 @@ def _shaped(field: str, values: np.ndarray, count: int, path: Path) -> np.ndarra
 
 
 def to_cloud(columns: Columns, path: Path) -> Cloud:
-    """The points whose coordinates are finite.
+    """The points whose coordinates are finite, and below 1e12.
 
     Coordinates beyond 10 km, as those of a national grid, would lose their centimetres in float32:
     their minimum, rounded down to a whole metre, is subtracted in float64 first. Colours are
     brought to 0 .. 1 (``unit_colour``), normals to length 1. A label or instance that is NaN or
     beyond 32 bits is -1. An intensity or a normal that is not finite throughout is left out.
 
-    Warns, with a count, that points with NaN or infinite coordinates are dropped, and of an extent
-    that is hardly one in metres. Raises UserError where there are no points or most are dropped.
+    Warns, with a count, of points that are dropped because of NaN, infinite or absurd coordinates,
+    and of an extent that is hardly one in metres. Raises UserError where there are no points, or
+    most would be dropped.
     """
     coords = columns["coords"]
     if not len(coords):
         raise UserError(f"{path}: holds no points, expected at least one; write the file again")
-    finite = np.isfinite(coords).all(axis=1)
+    finite = (np.abs(coords) < HUGE).all(axis=1)  # NaN is not
     if not finite.all():
         _judge_dropped(int((~finite).sum()), len(finite), path)
         columns = {name: values[finite] for name, values in columns.items()}
@@ -99,11 +101,12 @@ def to_cloud(columns: Columns, path: Path) -> Cloud:
 def _judge_dropped(dropped: int, total: int, path: Path) -> None:
     if 2 * dropped > total:
         raise UserError(
-            f"{path}: {dropped} of {total} points have NaN or infinite coordinates, expected less "
-            "than half; check the sensor's export and the columns of the file"
+            f"{path}: {dropped} of {total} points have coordinates that are NaN, infinite or "
+            "beyond 1e12, expected less than half; check the sensor's export and the file's columns"
         )
     warnings.warn(
-        f"{path}: dropped {dropped} of {total} points, whose coordinates are not finite",
+        f"{path}: dropped {dropped} of {total} points, whose coordinates are NaN, infinite or "
+        "beyond 1e12",
         stacklevel=4,
     )
 

@@ -1,5 +1,6 @@
 """LAS and LAZ through laspy."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,20 @@ def read(path: Path, max_points: int) -> Columns:
     intensity or a classification that are 0 throughout were never filled in, and are left out.
     """
     laspy = _laspy()
+    _judge_header(path)
     try:
         with laspy.open(path) as file:
             count = file.header.point_count
+            if not file.header.are_points_compressed:
+                room = path.stat().st_size - file.header.offset_to_point_data
+                judge_whole(path, room // file.header.point_format.size, count)
             rows = rows_to_read(count, path, max_points)
             chunks, found = [], 0
             for chunk in file.chunk_iterator(CHUNK):
                 chunks.append(_columns(chunk[within(rows, found, len(chunk))]))
                 found += len(chunk)
+    except UserError:
+        raise
     # laspy, its LAZ backend and numpy each raise their own for the same broken bytes.
     except Exception as error:
         raise UserError(
@@ -38,6 +45,26 @@ def read(path: Path, max_points: int) -> Columns:
     arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     columns = select(arrays, path)
     return {n: v for n, v in columns.items() if n == "coords" or v.any()}
+
+
+def _judge_header(path: Path) -> None:
+    """Raise UserError where more variable length records are announced than there is room for.
+
+    laspy would go on to read them, millions where a byte is wrong.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(247)
+    points, before = struct.unpack_from("<II", start, 96) if len(start) >= 104 else (0, 0)
+    after = 0
+    if len(start) == 247 and start[24:26] == b"\1\4":
+        (after,) = struct.unpack_from("<I", start, 243)
+    if points > size or 54 * before > points or 60 * after > size:
+        raise UserError(
+            f"{path}: its LAS header announces {before} records before the points at byte {points} "
+            f"and {after} after them, expected them to fit in {size} bytes; it is cut off or "
+            "damaged, get it again"
+        )
 
 
 def _columns(chunk) -> dict[str, np.ndarray]:

@@ -15,6 +15,8 @@ from pcrep.datasets.headers import header
 from pcrep.datasets.size import Rows, judge_count, judge_whole, records, rows_to_read
 from pcrep.datasets.text import table
 
+TYPES = {f"{kind}{n}": np.dtype(f"<{kind.lower()}{n}") for kind in "IU" for n in (1, 2, 4, 8)}
+TYPES |= {"F4": np.dtype("<f4"), "F8": np.dtype("<f8")}
 KINDS = ("ascii", "binary", "binary_compressed")
 
 
@@ -63,7 +65,7 @@ def _parse(lines: list[list[str]], path: Path) -> _Header:
         kinds = zip(said["TYPE"], said["SIZE"], strict=True)
         head = _Header(
             names=names,
-            types=[np.dtype(f"<{kind.lower()}{size}") for kind, size in kinds],
+            types=[TYPES[kind + size] for kind, size in kinds],
             counts=[int(number) for number in said.get("COUNT", ["1"] * len(names))],
             points=int(said["POINTS"][0]),
             height=int(said["HEIGHT"][0]),

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from test_datasets_formats import pcd, ply, random_cloud
+from test_datasets_formats import lines, pcd, ply, random_cloud
 
 from common.errors import UserError
 from pcrep.datasets import load_points, load_scenes
@@ -181,9 +181,9 @@ def test_arrays_that_are_no_points(tmp_path):
     assert load_points(path).label.tolist() == [-1, 1, -1, -1]
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e300])
 def test_points_that_are_not_finite_are_dropped_with_a_count(tmp_path, wrong):
-    coords = CLOUD["coords"].copy()
+    coords = CLOUD["coords"].astype(np.float64)
     coords[[3, 7, 20], [0, 1, 2]] = wrong
     np.savez(tmp_path / "a.npz", coords=coords, label=CLOUD["label"])
     with pytest.warns(UserWarning, match=r"a\.npz: dropped 3 of 50 points"):
@@ -256,6 +256,47 @@ def test_far_coordinates_keep_their_millimetres(tmp_path):
         np.testing.assert_array_equal(
             load_points(tmp_path / "a.npz").coords, near.astype(np.float32)
         )
+
+
+def whole_file(folder, name):
+    """A small cloud in the format that the name says."""
+    kind, suffix = name.split(".")
+    if suffix in ("las", "laz"):
+        return las_bytes(folder, f".{suffix}")
+    if suffix in ("ply", "pcd"):
+        return {"ply": ply, "pcd": pcd}[suffix](CLOUD, kind)
+    if suffix == "bin":
+        return np.column_stack([CLOUD["coords"], CLOUD["intensity"]]).astype("<f4").tobytes()
+    if suffix == "npz":
+        np.savez(folder / "whole.npz", coords=CLOUD["coords"], label=CLOUD["label"])
+        return (folder / "whole.npz").read_bytes()
+    return lines([*CLOUD["coords"].T, CLOUD["label"]], first="x y z label\n")
+
+
+DAMAGED = (
+    *("ascii.ply", "binary_little_endian.ply", "ascii.pcd", "binary.pcd", "binary_compressed.pcd"),
+    *("a.las", "a.laz", "a.bin", "a.npz", "a.xyz"),
+)
+
+
+@pytest.mark.filterwarnings("ignore")  # that points are dropped or far apart
+@pytest.mark.parametrize("name", DAMAGED)
+def test_any_damage_is_a_line_or_a_cloud(tmp_path, name):
+    data = whole_file(tmp_path, name)
+    rng = np.random.default_rng(len(name))
+    lines_said = 0
+    for _ in range(40):
+        at = int(rng.integers(min(len(data), 400) if rng.random() < 0.6 else len(data)))
+        gone = int(rng.integers(0, 12))
+        new = rng.integers(0, 256, int(rng.integers(1, 9)), dtype=np.uint8).tobytes()
+        path = put(tmp_path, name, data[:at] + new + data[at + gone :])
+        try:
+            assert np.isfinite(load_points(path).coords).all()
+        except UserError as error:
+            assert name in str(error)
+            assert "\n" not in str(error)
+            lines_said += 1
+    assert lines_said
 
 
 @pytest.mark.parametrize("kind", ["ply", "pcd", "bin", "las", "laz"])
