@@ -25,12 +25,12 @@ class SegmentConfig:
     """Cells to cut a scene into, where ``cell`` is left out."""
     neighbours: int = 12
     """Edges of a cell in the graph, and neighbours that its normal is taken from."""
-    threshold: float = 0.15
+    threshold: float = 0.3
     """k of the paper, in cells times the weight of an edge: larger makes larger segments."""
-    convex: float = 0.2
+    convex: float = 0.1
     """Weight of an angle that opens towards the viewer's other side, as at the edge of a box,
     beside one that opens towards the viewer, as where a box stands on a table."""
-    offset: float = 0.5
+    offset: float = 1.0
     """Weight of a step: how far a neighbour lies off the tangent plane, over its distance."""
     colour: float = 0.5
     """Weight of a difference in colour, of 0 .. 1."""
