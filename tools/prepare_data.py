@@ -7,7 +7,7 @@
     python tools/prepare_data.py --url https://mirror.example.org/series
 
 The files come from public repositories (ETTh1, ETTh2, ETTm1: zhouhaoyi/ETDataset; WTH:
-xun468/Time-GNN; mosd, 95 MB: PointCloudLibrary/data) at fixed commits. mitdb ships with sktime and
+xun468/Time-GNN; mosd, 97 MB: PointCloudLibrary/data) at fixed commits. mitdb ships with sktime and
 is not fetched. A file that is there and intact is left alone; one that differs is replaced, and
 only by a whole and verified one.
 """

@@ -23,8 +23,8 @@ USUAL = {
 def read(path: Path, max_points: int) -> Columns:
     """Columns of a text file, separated by spaces, tabs, commas or semicolons.
 
-    A first line may name them (``x y z r g b label``, also after ``#`` or ``//``) or hold the
-    number of points, as in PTS.
+    A line before the numbers may name them (``x y z r g b label``, also after ``#`` or ``//``) or
+    hold how many points there are, as in PTS; other lines before the numbers are passed over.
     """
     skip, names, declared, first = _start(path)
     separator = next((mark for mark in ",;" if mark in first), r"\s+")
@@ -64,7 +64,8 @@ def _start(path: Path) -> tuple[int, tuple[str, ...] | None, int | None, str]:
             try:
                 numbers = _numbers(line)
             except ValueError:
-                names = tuple(word.strip('"').lower() for word in _words(line.lstrip("#/")))
+                words = tuple(word.strip('"').lower() for word in _words(line.lstrip("#/")))
+                names = words if {"x", "y", "z"} <= set(words) else names  # or a remark
                 continue
             if len(numbers) == 1 and numbers[0].is_integer():
                 declared = int(numbers[0])
