@@ -68,9 +68,10 @@ def series(config: Config) -> None:
 
 
 def classification(config: Config) -> None:
-    from suites import classification
+    from suites import classification, forecasting_peers
 
     save("classification", classification.classification_rows(config.seeds), "sktime")
+    save("classification", forecasting_peers.minirocket_rows(config.seeds), "sktime")
 
 
 def forecasting(config: Config) -> None:
@@ -88,9 +89,8 @@ def forecasting(config: Config) -> None:
         for rows in (
             forecasting_peers.forecasting_rows(forecasting_peers.CASES, config.seeds),
             forecasting_peers.step_rows(),
-            forecasting_peers.minirocket_rows(config.seeds),
         ):
-            save("forecasting", rows, "neuralforecast", "sktime")
+            save("forecasting", rows, "neuralforecast")
 
 
 def augmentations(config: Config) -> None:

@@ -53,7 +53,7 @@ BUDGETS = {
     "dlinear": Budget(1e-3, 1500, 256),
     "patchtst": Budget(3e-4, 800, 128),
 }
-SETS = ("BasicMotions", "JapaneseVowels", "ItalyPowerDemand")
+SETS = ("BasicMotions", "JapaneseVowels")
 
 
 class Peer(nn.Module):
