@@ -28,9 +28,10 @@ from tsrep.datasets import load
 from tsrep.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecast_data import ForecastData, inputs_of
 from tsrep.forecaster import ForecasterConfig
+from tsrep.learner import LearningConfig
 from tsrep.objectives import ContrastConfig
 from tsrep.product import FILE, save_forecaster
-from tsrep.strategies import LearningConfig, Settings, forecasts, set_ridge_head
+from tsrep.strategies import Settings, forecasts, set_ridge_head
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ import torch
 from tsrep import readout
 from tsrep.baselines import Forecast, filled, origins
 from tsrep.evaluation import linear_look_back
-from tsrep.forecast_data import ForecastData
+from tsrep.forecast_data import ForecastData, Task
 from tsrep.forecaster import Forecaster
-from tsrep.product import LEVELS, SeriesForecaster, window_vectors
+from tsrep.product import LEVELS, SeriesForecaster
 from tsrep.readout import OFF, fit_product
-from tsrep.strategies import Settings, Task, learn
+from tsrep.strategies import Settings, learn
+from tsrep.window_vectors import window_vectors
 
 REPRESENTATION = (OFF, 0.1, 0.3)
 """Scales of the network's vectors to choose from; OFF leaves the linear path alone."""

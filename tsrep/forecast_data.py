@@ -1,5 +1,6 @@
-"""What a forecaster is fitted to: a series, and the columns that stand beside it."""
+"""What a forecaster is fitted to: a series, its horizons, and the columns that stand beside it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,8 +8,60 @@ import numpy as np
 
 from common.errors import UserError
 from tsrep.baselines import filled, second_harmonics
-from tsrep.series import Scaler, Series
-from tsrep.strategies import Task
+from tsrep.forecast_windows import ForecastWindows, evaluation_windows
+from tsrep.forecaster import Forecaster, ForecasterConfig
+from tsrep.series import Scaler, Series, Split
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A series to forecast.
+
+    values: (T, C), standardised, NaN where missing. horizons: steps, rising; one network serves
+    them all. known: (T, F), known ahead, such as planned values. past: (T, E), known up to the
+    present.
+    """
+
+    values: np.ndarray
+    split: Split
+    horizons: tuple[int, ...]
+    known: np.ndarray | None = None
+    past: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, series: Series, horizons: Sequence[int] | None = None) -> "Task":
+        """The task of a loaded series without exogenous inputs."""
+        found = tuple(sorted(horizons or series.horizons))
+        return cls(series.values[0, : series.split.test.stop], series.split, found)
+
+    @property
+    def longest(self) -> int:
+        return max(self.horizons)
+
+    def build(self, config: ForecasterConfig) -> Forecaster:
+        """The untrained network."""
+        known, past = (0 if t is None else t.shape[1] for t in (self.known, self.past))
+        return config.build(self.values.shape[1], self.longest, known=known, past=past)
+
+    def learned_from(self, config: ForecasterConfig) -> ForecastWindows:
+        """Train windows."""
+        return ForecastWindows(
+            self.values,
+            self.split.train,
+            config.look_back,
+            self.longest,
+            shortest=min(self.horizons),
+            apart=config.channels == "independent",
+            known=self.known,
+            past=self.past,
+        )
+
+    def judged_on(self, rows: slice, config: ForecasterConfig, most: int | None = None):
+        """Windows of all origins of validation or test rows, or of ``most`` evenly spaced ones."""
+        count = rows.stop - rows.start - min(self.horizons)
+        stride = 1 if most is None else max(1, math.ceil(count / most))
+        options = {"known": self.known, "past": self.past, "stride": stride}
+        return evaluation_windows(self.values, rows, config.look_back, self.horizons, **options)
 
 
 @dataclass(frozen=True)

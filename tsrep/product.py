@@ -21,12 +21,13 @@ from common.config import from_dict
 from common.errors import UserError
 from tsrep import readout
 from tsrep.baselines import Forecast, filled, second_harmonics
-from tsrep.forecast_data import ForecastData, Names
-from tsrep.forecaster import Forecaster, ForecasterConfig, ForecastWindows, median, predictions
+from tsrep.forecast_data import ForecastData, Names, Task
+from tsrep.forecaster import Forecaster, ForecasterConfig, median, predictions
 from tsrep.readout import Product
 from tsrep.series import Scaler, Split
-from tsrep.strategies import Task, forecasts
+from tsrep.strategies import forecasts
 from tsrep.timestamps import calendar_features
+from tsrep.window_vectors import window_vectors, windows_ending_at
 
 FILE = "forecaster.safetensors"
 KIND = "tsrep.SeriesForecaster"
@@ -161,7 +162,7 @@ class SeriesForecaster(nn.Module):
         task = Task(values, Split(here, here, here), self.horizons, known, past)
         start = np.array([count - 1])
         if not self.look_backs:
-            data = _windows(self.network, task, here, max(self.horizons))
+            data = windows_ending_at(self.network, task, here, max(self.horizons))
             ahead = median(self.network.config, predictions(self.network, data))
         else:
             vectors = window_vectors(self.network, task, here)
@@ -257,26 +258,6 @@ class SeriesForecaster(nn.Module):
         return found.astype(np.float32)
 
 
-def window_vectors(network: Forecaster, task: Task, rows: slice) -> np.ndarray:
-    """The network's vector of the window that ends at each of ``rows``: (C or 1, T, D).
-
-    Rows elsewhere are zero. Before the first value of the series, windows hold the first.
-    """
-    data = _windows(network, task, rows, 1)
-    groups = data.channels if network.independent else 1
-    found = np.zeros((groups, len(task.values), network.config.dim), dtype=np.float32)
-    size = max(1, 256 // groups)
-    network.eval()
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        for first in range(0, len(data), size):
-            batch = data.__getitems__(range(first, min(first + size, len(data)))).to(device)
-            vectors = network.summary(network.seen(batch.past, batch.known)[0]).cpu()
-            at = slice(rows.start + first, rows.start + first + len(batch.past))
-            found[:, at] = vectors.view(-1, groups, vectors.shape[1]).transpose(0, 1).numpy()
-    return found
-
-
 def save_forecaster(path: str | Path, model: SeriesForecaster) -> None:
     """Write a forecaster as safetensors, its configuration in the header."""
     network = model.network
@@ -334,25 +315,6 @@ def _empty(config: dict, tensors: dict[str, torch.Tensor]) -> SeriesForecaster:
         Forecaster(from_dict(ForecasterConfig, config["network"]), **config["inputs"]),
         {int(h): product(h, look_back) for h, look_back in config["look_backs"].items()},
         config["calendar"],
-    )
-
-
-def _windows(network: Forecaster, task: Task, rows: slice, horizon: int) -> ForecastWindows:
-    """Windows that end at ``rows``; before the first value of the series stands the first."""
-    look_back = network.config.look_back
-    before = look_back - 1
-
-    def led(table: np.ndarray | None) -> np.ndarray | None:
-        return None if table is None else np.concatenate([table[:1].repeat(before, 0), table])
-
-    return ForecastWindows(
-        led(task.values),
-        slice(before + rows.start, before + rows.stop + 1),
-        look_back,
-        network.horizon if task.known is not None else horizon,
-        before=True,
-        known=led(task.known),
-        past=led(task.past),
     )
 
 

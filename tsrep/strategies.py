@@ -10,72 +10,34 @@ sec. 2. All strategies see the same windows and the same split, and end with a
 - ``frozen-ridge``: the contrast alone, then a ridge on the frozen encoder's vectors.
 """
 
-import copy
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch import nn
 
 from common.errors import UserError
-from common.momentum import MomentumEncoder
 from common.probes import PENALTIES, Moments, RidgePath
-from common.training import Phase, Training, fit
+from common.training import Training, fit
 from tsrep.baselines import Forecast
+from tsrep.forecast_data import Task
+from tsrep.forecast_windows import ForecastWindows
 from tsrep.forecaster import (
-    ForecastBatch,
     Forecaster,
     ForecasterConfig,
-    ForecastWindows,
     as_forecast,
-    evaluation_windows,
     horizon_mse,
-    horizon_pinball,
     median,
     predictions,
 )
-from tsrep.objectives import Contrast, ContrastConfig, build
-from tsrep.series import Series, Split
+from tsrep.learner import JUDGED, Learner, LearningConfig, choose
+from tsrep.objectives import ContrastConfig, build
 
-Strategy = Literal["e2e", "finetune", "frozen-mlp", "frozen-ridge"]
 RIDGE_ROWS = 16384
 """Train and validation windows that the ridge on frozen vectors is fitted to, at most."""
-JUDGED = 400
-"""Validation origins by which a snapshot is chosen, at most; they are evenly spaced."""
-
-
-@dataclass(frozen=True)
-class LearningConfig:
-    """How the network learns."""
-
-    strategy: Strategy = "e2e"
-    """End to end, or contrast first: then fine-tuned, frozen under an MLP, frozen under a ridge."""
-    contrast_weight: float = 0.1
-    """Weight of the contrast beside the forecast's loss [lambda]."""
-    contrast_decay: float = 1.0
-    """Factor on that weight from the first step to the last, exponential in between; 1 keeps it."""
-    learning_rate: float = 1e-3
-    """At the first step."""
-    weight_decay: float = 0.01
-    """AdamW's."""
-    averaging: float = 0.98
-    """Momentum of the running mean of the weights, which is what forecasts; 0 for no mean."""
-    snapshots: int = 4
-    """Evenly spaced moments of training among which validation chooses; 1 takes the end."""
-
-    def __post_init__(self) -> None:
-        if self.contrast_weight < 0 or not 0 < self.contrast_decay <= 1 or self.snapshots < 1:
-            raise UserError(
-                f"contrast_weight {self.contrast_weight}, contrast_decay {self.contrast_decay}, "
-                f"snapshots {self.snapshots}: expected a weight of at least 0, a decay above 0 and "
-                "at most 1, at least 1 snapshot"
-            )
 
 
 @dataclass(frozen=True)
@@ -96,173 +58,6 @@ class Settings:
             )
         if strategy == "frozen-ridge" and self.model.quantiles:
             raise UserError("quantiles: a ridge forecasts the mean; take another strategy")
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A series to forecast.
-
-    values: (T, C), standardised, NaN where missing. horizons: steps, rising; one network serves
-    them all. known: (T, F), known ahead, such as planned values. past: (T, E), known up to the
-    present.
-    """
-
-    values: np.ndarray
-    split: Split
-    horizons: tuple[int, ...]
-    known: np.ndarray | None = None
-    past: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, series: Series, horizons: Sequence[int] | None = None) -> "Task":
-        """The task of a loaded series without exogenous inputs."""
-        found = tuple(sorted(horizons or series.horizons))
-        return cls(series.values[0, : series.split.test.stop], series.split, found)
-
-    @property
-    def longest(self) -> int:
-        return max(self.horizons)
-
-    def build(self, config: ForecasterConfig) -> Forecaster:
-        """The untrained network."""
-        known, past = (0 if t is None else t.shape[1] for t in (self.known, self.past))
-        return config.build(self.values.shape[1], self.longest, known=known, past=past)
-
-    def learned_from(self, config: ForecasterConfig) -> ForecastWindows:
-        """Train windows."""
-        return ForecastWindows(
-            self.values,
-            self.split.train,
-            config.look_back,
-            self.longest,
-            shortest=min(self.horizons),
-            apart=config.channels == "independent",
-            known=self.known,
-            past=self.past,
-        )
-
-    def judged_on(self, rows: slice, config: ForecasterConfig, most: int | None = None):
-        """Windows of all origins of validation or test rows, or of ``most`` evenly spaced ones."""
-        count = rows.stop - rows.start - min(self.horizons)
-        stride = 1 if most is None else max(1, math.ceil(count / most))
-        options = {"known": self.known, "past": self.past, "stride": stride}
-        return evaluation_windows(self.values, rows, config.look_back, self.horizons, **options)
-
-
-class Learner(nn.Module):
-    """The method for :func:`common.training.fit`: forecast loss + lambda * contrast.
-
-    Parameters
-    ----------
-    forecasts : learn to forecast; otherwise the contrast alone.
-    frozen : the encoder stays as it is, and in evaluation mode.
-    steps : of the training, at which the last snapshot is taken.
-
-    The running mean of the weights, its snapshots and the count of steps are part of the state, so
-    a resumed run chooses among the same weights. Validation rows are not seen here: see
-    :func:`choose`.
-    """
-
-    def __init__(
-        self,
-        forecaster: Forecaster,
-        contrast: Contrast | None,
-        learning: LearningConfig,
-        horizons: Sequence[int],
-        steps: int,
-        *,
-        forecasts: bool = True,
-        frozen: bool = False,
-    ):
-        super().__init__()
-        self.forecaster, self.contrast, self.learning = forecaster, contrast, learning
-        self.horizons, self.steps = tuple(horizons), steps
-        self.forecasts, self.frozen = forecasts, frozen
-        self.averaged = MomentumEncoder(forecaster, learning.averaging)
-        size = sum(p.numel() for p in forecaster.parameters())
-        self.register_buffer("snapshots", torch.zeros(learning.snapshots, size))
-        self.register_buffer("done", torch.zeros((), dtype=torch.int64))
-
-    def phases(self) -> list[Phase]:
-        whole = self.forecaster if self.forecasts else self.forecaster.encoder
-        left = {id(p) for p in self.forecaster.encoder.parameters()} if self.frozen else set()
-        learned = [p for p in whole.parameters() if id(p) not in left]
-        own: list[Phase] = []
-        if self.contrast is not None:
-            learned += self.contrast.learned()
-            own = self.contrast.own_phases()
-        c = self.learning
-        return [*own, Phase("learn", learned, c.learning_rate, weight_decay=c.weight_decay)]
-
-    def train(self, mode: bool = True) -> "Learner":
-        super().train(mode)
-        if self.frozen:
-            self.forecaster.encoder.eval()
-        return self
-
-    def loss(self, batch: ForecastBatch, phase: str) -> dict[str, Tensor]:
-        model = self.forecaster
-        seen, level, scale = model.seen(batch.past, batch.known)
-        if phase != "learn":
-            return self.contrast.own_loss(self._some(seen))
-        losses: dict[str, Tensor] = {}
-        total = seen.new_zeros(())
-        if self.forecasts:
-            outputs = model.head(model.drop(model.vectors(seen)))
-            ahead = model.in_units(outputs, level, scale, batch.known)
-            losses["forecast"] = total = self.forecast_loss(ahead, batch.future)
-        if self.contrast is not None:
-            losses["contrast"] = self.contrast(model.encoder, self._some(seen))
-            weight = self.contrast_weight() if self.forecasts else 1.0
-            total = total + weight * losses["contrast"]
-        return {"loss": total, **losses}
-
-    def forecast_loss(self, ahead: Tensor, future: Tensor) -> Tensor:
-        quantiles = self.forecaster.config.quantiles
-        if quantiles:
-            return horizon_pinball(ahead, future, self.horizons, quantiles)
-        return horizon_mse(ahead, future, self.horizons)
-
-    def contrast_weight(self) -> float:
-        c = self.learning
-        return c.contrast_weight * c.contrast_decay ** (int(self.done) / max(1, self.steps - 1))
-
-    @torch.no_grad()
-    def after_step(self) -> None:
-        if self.contrast is not None:
-            self.contrast.after_step(self.forecaster.encoder)
-        self.averaged.update(self.forecaster)
-        self.done += 1
-        for k in range(self.learning.snapshots):
-            if int(self.done) == math.ceil(self.steps * (k + 1) / self.learning.snapshots):
-                weights = parameters_to_vector(self.averaged.encoder.parameters())
-                self.snapshots[k] = weights
-
-    def _some(self, seen: Tensor) -> Tensor:
-        """As many windows as are contrasted, drawn anew in each step."""
-        most = self.contrast.config.windows
-        return seen if len(seen) <= most else seen[torch.randperm(len(seen))[:most]]
-
-
-def choose(learner: Learner, task: Task) -> tuple[Forecaster, float]:
-    """The snapshot of least validation error, and that error: the mean over horizons."""
-    model = copy.deepcopy(learner.averaged.encoder).requires_grad_(False).eval()
-    data = task.judged_on(task.split.valid, model.config, JUDGED)
-    best = math.inf, learner.snapshots[-1]
-    for weights in learner.snapshots:
-        vector_to_parameters(weights, model.parameters())
-        error = judge(learner, model, data)
-        best = min(best, (error, weights), key=lambda pair: pair[0])
-    vector_to_parameters(best[1].clone(), model.parameters())
-    return model, best[0]
-
-
-@torch.inference_mode()
-def judge(learner: Learner, model: Forecaster, data: ForecastWindows) -> float:
-    """The loss of the forecast on all of ``data``."""
-    ahead = torch.from_numpy(predictions(model, data, what="validate"))
-    future = data.__getitems__(range(len(data))).future
-    return float(learner.forecast_loss(ahead, future))
 
 
 def learn(

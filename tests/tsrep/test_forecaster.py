@@ -10,11 +10,10 @@ from common.errors import UserError
 from tests.tsrep.made_series import made_series
 from tsrep import evaluation
 from tsrep.baselines import filled, origins
+from tsrep.forecast_windows import ForecastWindows, evaluation_windows
 from tsrep.forecaster import (
     ForecasterConfig,
-    ForecastWindows,
     as_forecast,
-    evaluation_windows,
     horizon_mse,
     horizon_pinball,
     predictions,

@@ -16,10 +16,12 @@ from tsrep.baselines import origins
 from tsrep.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecast_data import inputs_of
 from tsrep.forecaster import ForecasterConfig
+from tsrep.learner import LearningConfig
 from tsrep.objectives import ContrastConfig
-from tsrep.product import LEVELS, load_forecaster, save_forecaster, window_vectors
+from tsrep.product import LEVELS, load_forecaster, save_forecaster
 from tsrep.series import Scaler, Series
-from tsrep.strategies import LearningConfig, Settings
+from tsrep.strategies import Settings
+from tsrep.window_vectors import window_vectors
 
 SETTINGS = Settings(
     ForecasterConfig(look_back=24, dim=8, heads=2, patch=8),

@@ -12,20 +12,13 @@ from common.errors import UserError
 from common.probes import PENALTIES
 from common.training import Training
 from tests.tsrep.made_series import made_series, with_other_test_rows
+from tsrep import learner as learning
 from tsrep import strategies
+from tsrep.forecast_data import Task
 from tsrep.forecaster import ForecasterConfig
+from tsrep.learner import Learner, LearningConfig, choose
 from tsrep.objectives import ContrastConfig
-from tsrep.strategies import (
-    Learner,
-    LearningConfig,
-    Settings,
-    Task,
-    choose,
-    forecasts,
-    learn,
-    pretrain,
-    set_ridge_head,
-)
+from tsrep.strategies import Settings, forecasts, learn, pretrain, set_ridge_head
 
 SETTINGS = Settings(
     ForecasterConfig(look_back=24, dim=8, heads=2, patch=8),
@@ -116,7 +109,7 @@ def test_validation_and_test_never_touch_queue_or_key_encoder():
     learner.eval()
     for rows in (task.split.valid, task.split.test):
         windows = task.judged_on(rows, SETTINGS.model)
-        strategies.judge(learner, learner.forecaster, windows)
+        learning.judge(learner, learner.forecaster, windows)
         with torch.no_grad():
             learner.loss(windows.__getitems__(range(8)), "learn")
     learner.contrast.after_step(learner.forecaster.encoder)
@@ -171,8 +164,8 @@ def test_the_snapshot_of_least_validation_error_is_taken():
     learner.snapshots[1] = weights
     chosen, error = choose(learner, task)
     assert same(chosen, good)
-    data = task.judged_on(task.split.valid, SETTINGS.model, strategies.JUDGED)
-    assert error == strategies.judge(learner, good, data)
+    data = task.judged_on(task.split.valid, SETTINGS.model, learning.JUDGED)
+    assert error == learning.judge(learner, good, data)
 
 
 def test_snapshots_are_the_running_mean_at_even_moments(tmp_path):
@@ -219,7 +212,7 @@ def test_pinball_training_ends_in_quantiles(tmp_path):
     task = Task.of(made_series())
     model, error = learn(task, settings, 0, tmp_path)
     data = task.judged_on(task.split.test, model.config)
-    ahead = strategies.predictions(model, data)
+    ahead = learning.predictions(model, data)
     assert ahead.shape[1:] == (12, 1, 3) and (np.diff(ahead) > 0).all() and 0 < error < 1
     np.testing.assert_array_equal(forecasts(model, task)[4](data.starts[:3]), ahead[:3, :4, :, 1])
 

@@ -20,10 +20,11 @@ from common.training import Training
 from tsrep import evaluation
 from tsrep.datasets import load
 from tsrep.fitting import fit_forecaster, linear_path
-from tsrep.forecast_data import inputs_of
+from tsrep.forecast_data import Task, inputs_of
 from tsrep.forecaster import ForecasterConfig
+from tsrep.learner import LearningConfig
 from tsrep.objectives import ContrastConfig
-from tsrep.strategies import LearningConfig, Settings, Task, forecasts, learn
+from tsrep.strategies import Settings, forecasts, learn
 
 SETTINGS = Settings(
     ForecasterConfig(dim=32),
