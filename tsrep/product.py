@@ -37,7 +37,7 @@ LEVELS = tuple(float(q) for q in np.round(np.arange(0.05, 1.0, 0.05), 2))
 
 
 class SeriesForecaster(nn.Module):
-    """A forecaster that is fitted to one series; see :func:`fit_forecaster`.
+    """A forecaster that is fitted to one series, by :func:`tsrep.fitting.fit_forecaster`.
 
         product: y_{t+h} - u = y_t - u + w_h' [lags ; s network(window) ; calendar ; level] + b_h
         alone:   y = network(window)
