@@ -31,7 +31,7 @@ class FACConfig:
 
     sampler: Literal["random", "size-balanced", "plane-removed", "objectness"] = "objectness"
     """How anchors' segments are drawn; "random" takes any point, foreground or not (ablation)."""
-    anchor_segments: int = 16
+    anchor_segments: int = 32
     """Draws of a segment in each scene."""
     anchor_points: int = 8
     """Voxels of each drawn segment, in either view."""
@@ -41,8 +41,8 @@ class FACConfig:
     """Weight of the regional grouping contrast [alpha]."""
     feature_weight: float = 1.0
     """Weight of the feature contrast [beta]."""
-    temperature: float = 0.2
-    """Of both contrasts. At .1 and .4, features of mOSD's scenes tell less of a class."""
+    temperature: float = 0.1
+    """Of both contrasts. At .2 and .4, features of mOSD's scenes tell less of a class."""
     top_k: int = 16
     """Most similar foreground voxels that are an anchor's positives in the feature contrast [k]."""
     softness: float = 0.0
