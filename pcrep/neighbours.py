@@ -69,7 +69,7 @@ def thin(coords: np.ndarray, size: float | None = None, budget: int = 100_000) -
             f"{extent / LIMIT:.3g} m; are the coordinates in metres?"
         )
     if size is None:
-        size = _fitting_size(local, max(1, min(budget, int(0.6 * len(coords)) or 1)), extent)
+        size = _fitting_size(local, min(budget, max(1, int(0.6 * len(coords)))), extent)
     member, found = _assign(local, size)
     count = np.bincount(member, minlength=found)
     return Cells(size, _average(local, member, count), member, count, origin)
@@ -78,7 +78,7 @@ def thin(coords: np.ndarray, size: float | None = None, budget: int = 100_000) -
 def _fitting_size(local: np.ndarray, wanted: int, extent: float) -> float:
     """The edge for which about ``wanted`` cells are occupied, to 10 %."""
     smallest = max(extent / (LIMIT - 1), 1e-9)
-    size = max(extent / max(wanted, 1) ** 0.5, smallest)
+    size = max(extent / wanted**0.5, smallest)
     low, high = smallest, max(extent * 1.01, 2 * smallest)
     for _ in range(12):
         _, found = _assign(local, size)

@@ -15,7 +15,12 @@ from pcrep.planes import dominant_planes
 
 @dataclass(frozen=True)
 class SegmentConfig:
-    """The weights are untuned for a data set: one set for tables, rooms, streets and terrain."""
+    """How to cut a scene: one set of weights for tables, rooms, streets and terrain.
+
+    They were chosen on learn scenes of mOSD and on procedural rooms, with and without colour. That
+    density is a cue at all was learnt from an S3DIS room whose objects were each resampled to a
+    number of points: its boards lie within 1 cm of the wall, and show by nothing else.
+    """
 
     method: Literal["graph", "planes"] = "graph"
     """graph: Felzenszwalb and Huttenlocher. planes: RANSAC planes, DBSCAN of the rest."""
