@@ -15,7 +15,7 @@ import torch
 from common.config import load
 from common.weights import FILE, read_encoder
 from pcrep import load_encoder
-from tests.tools.conftest import TOOLS, contents, run
+from tests.tools.conftest import TOOLS, contents
 
 TINY = ("--voxel", "0.08", "--batch-size", "2", "--device", "cpu", "--seeds", "0")
 
@@ -89,14 +89,16 @@ def test_rivals_on_one_file_without_a_split(method, rooms, tmp_path, tool):
     assert load_encoder(output).in_channels == 4
 
 
-def test_a_killed_run_ends_with_the_same_weights(rooms, tmp_path):
+def test_a_killed_run_ends_with_the_same_weights(rooms, tmp_path, tool):
     options = ["--data", rooms, *TINY, "--max-steps", 16, "--checkpoint-every", 1]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = run("pretrain_fac", *options, "--output", whole)
-    assert done.returncode == 0, done.stderr
+    assert tool("pretrain_fac", *options, "--output", whole)[0] == 0
     command = [sys.executable, str(TOOLS / "pretrain_fac.py"), *map(str, options)]
     process = subprocess.Popen(
-        [*command, "--output", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--output", str(killed)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     metrics, deadline = killed / "seed-0" / "metrics.jsonl", time.monotonic() + 300
     while not metrics.exists() or metrics.read_text().count("\n") < 2:
@@ -105,8 +107,7 @@ def test_a_killed_run_ends_with_the_same_weights(rooms, tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "seed-0" / FILE).exists(), "killed too late to show anything"
-    resumed = run("pretrain_fac", *options, "--output", killed, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    assert tool("pretrain_fac", *options, "--output", killed, "--resume")[0] == 0
     found, expected = (read_encoder(folder)[2] for folder in (killed, whole))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
