@@ -16,12 +16,14 @@ from tsrep.evaluation import linear_look_back
 from tsrep.forecast_data import ForecastData, Task
 from tsrep.forecaster import Forecaster
 from tsrep.product import LEVELS, SeriesForecaster
-from tsrep.readout import OFF, fit_product
+from tsrep.readout import OFF, Product, fit_product
 from tsrep.strategies import Settings, learn
 from tsrep.window_vectors import window_vectors
 
-REPRESENTATION = (OFF, 0.1, 0.3)
-"""Scales of the network's vectors to choose from; OFF leaves the linear path alone."""
+REPRESENTATION = (0.1, 0.3)
+"""Scales of the network's vectors to choose from."""
+PARTS = 4
+"""The vectors must help in each of so many successive parts of the validation rows."""
 WEIGHED = 1000
 """Validation origins that errors are taken from, at most."""
 HELPS = 0.99
@@ -41,7 +43,10 @@ def fit_forecaster(
 
     The product is :func:`tsrep.readout.product` with the mean of the patches' vectors of each
     window for the representation: it starts from the best simple model, a ridge on lags, and takes
-    the vectors in where they lower the validation error. ``linear=False``: the network alone.
+    the vectors in, horizon by horizon, where they lower the error in each quarter of the validation
+    rows. A gain that comes from some weeks alone may turn in others: on ETTh1 univariate, vectors
+    that lower the validation error by 5 % at 336 steps raise that of the last quarter by 8 %.
+    ``linear=False``: the network alone.
 
     Inputs that are known ahead enter the network and, in the product, by a linear effect at the
     time of the forecast, where that lowers the validation error. Past inputs enter the network.
@@ -94,8 +99,13 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
 
     def fitted(values: np.ndarray) -> SeriesForecaster:
         inputs = _product_inputs(values, vectors, calendar, task)
-        products = fit_product(inputs, task.horizons, look_back, REPRESENTATION)
         horizons, features = task.horizons, calendar.shape[1]
+        plain = fit_product(inputs, horizons, look_back, (OFF,))
+        found = fit_product(inputs, horizons, look_back, REPRESENTATION)
+        products = {
+            h: found[h] if _helps_throughout(found[h], plain[h], inputs, h) else plain[h]
+            for h in horizons
+        }
         return SeriesForecaster(data.names, scalers, horizons, network, products, features)
 
     plain = fitted(values)
@@ -113,6 +123,18 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
         return float(np.square(forecast(starts) - _future(values, starts, horizon)).mean())
 
     return explained if error(explained) < HELPS * error(plain) else plain
+
+
+def _helps_throughout(found: Product, plain: Product, inputs: readout.Inputs, horizon: int) -> bool:
+    """Whether a product has less error than another in each part of the validation rows."""
+    starts = origins(inputs.split.valid, horizon)
+    starts = starts[:: max(1, len(starts) // WEIGHED)]
+    truth = _future(inputs.values, starts, horizon)
+    errors = (
+        np.square(one.forecast(inputs)(starts) - truth).mean(axis=(1, 2)) for one in (found, plain)
+    )
+    parts = zip(*(np.array_split(error, PARTS) for error in errors), strict=True)
+    return all(new.mean() < old.mean() for new, old in parts)
 
 
 def _product_inputs(

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from common.errors import UserError
 from common.training import Training
 from tests.tsrep.made_series import made_series, with_other_test_rows
-from tsrep import evaluation
+from tsrep import evaluation, fitting, product
 from tsrep.baselines import origins
 from tsrep.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecast_data import inputs_of
@@ -109,20 +109,24 @@ def test_quantiles_are_those_of_validation_errors_and_rise(fitted):
     assert all(wide[h] > shares[h] for h in shares)
 
 
-def test_the_product_starts_from_the_linear_path():
-    """With vectors that say nothing it is the linear path; the trained ones cannot hurt much."""
+def test_vectors_are_taken_where_they_help_in_every_quarter(monkeypatch):
+    """Vectors that hold the future are; those that hold it for some of the rows alone are not."""
     data = inputs_of(made_series())
-    model = fit_forecaster(data, SETTINGS, 0, None, (4,))
-    starts = origins(data.series.split.valid, 4)
-    truth = data.series.values[0][starts[:, None] + np.arange(1, 5)]
-    errors = [
-        np.mean((forecast(starts) - truth) ** 2)
-        for forecast in (
-            model.forecasts(data, data.series.split.valid)[4],
-            linear_path(data, (4,))[4],
-        )
-    ]
-    assert errors[0] <= errors[1] * 1.02
+    values, valid = data.series.values[0], data.series.split.valid
+    ahead = np.stack([np.roll(values[:, 0], -h) for h in range(1, 9)], 1)[None]
+    part = ahead.copy()
+    part[:, valid.stop - 35 :] *= -1  # as wrong in the last quarter as it is right before
+    errors = {}
+    for name, vectors in (("all", ahead), ("part", part)):
+        monkeypatch.setattr(fitting, "window_vectors", lambda *_, v=vectors: v.astype(np.float32))
+        monkeypatch.setattr(product, "window_vectors", fitting.window_vectors)
+        model = fit_forecaster(data, SETTINGS, 0, None, (4,))
+        starts = origins(valid, 4)
+        truth = values[starts[:, None] + np.arange(1, 5)]
+        errors[name] = np.square(model.forecasts(data, valid)[4](starts) - truth).mean()
+        errors["linear"] = np.square(linear_path(data, (4,))[4](starts) - truth).mean()
+    assert errors["all"] < 0.2 * errors["linear"]
+    assert errors["part"] == pytest.approx(errors["linear"], rel=1e-3)
 
 
 def test_vectors_are_those_of_each_window(fitted):
