@@ -79,10 +79,10 @@ def forecasting(config: Config) -> None:
     from suites import forecasting, forecasting_peers
 
     check_cases(config, forecasting.PRODUCT)
-    done = table.measured("forecasting") if config.missing else set()
     for job in forecasting.jobs():
         if config.cases and job.case not in config.cases:
             continue
+        done = table.measured("forecasting") if config.missing else set()
         if not all((f"{job.case}/average", system) in done for system in job.systems):
             save("forecasting", job.rows(config.seeds))
     if not config.cases and not config.missing:
