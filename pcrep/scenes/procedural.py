@@ -51,7 +51,7 @@ def procedural(count: int, seed: int = 0, config: SceneConfig = SceneConfig()) -
     turned at random about z, which points up. The floor is at z = 0.
 
     Each cloud has ``coords``, ``colour``, ``label`` and ``instance``, both exact; 20 to 70 thousand
-    points. A scene takes about 0.1 s when it is read, and none is kept. Raises UserError for a
+    points. A scene takes about 0.2 s when it is read, and none is kept. Raises UserError for a
     count below 1.
     """
     if count < 1:
