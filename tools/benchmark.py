@@ -4,6 +4,7 @@
     python tools/benchmark.py series --cases ETTh1/univariate --seeds 0 1 2
     python tools/benchmark.py augmentations
     python tools/benchmark.py forecasting --missing
+    python tools/benchmark.py points --cases mosd/untrained mosd/fac
     python tools/benchmark.py all
 
 Peers that are not installed are left out (`pip install -e '.[bench]'` brings them).
@@ -33,12 +34,13 @@ class Config:
             "ridge",
             "losses",
             "sparse",
+            "points",
             "all",
         ]
     ]
     """What to measure."""
     cases: tuple[str, ...] = ()
-    """Of the series and forecasting suites: those alone, such as ETTh1/univariate."""
+    """Of the series, forecasting and points suites: those alone, such as ETTh1/univariate."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
     missing: bool = False
@@ -54,6 +56,7 @@ def main(config: Config) -> None:
         "ridge": ridge,
         "losses": losses,
         "sparse": sparse,
+        "points": points,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -115,6 +118,17 @@ def sparse(config: Config) -> None:
     from suites import sparse
 
     save("sparse", sparse.rows(), "numba", "open3d-cpu", "MinkowskiEngine")
+
+
+def points(config: Config) -> None:
+    from suites import points, points_preparation, points_views
+
+    check_cases(config, points.cases())
+    if not config.cases:
+        save("points", points_preparation.rows(), "numba", "scikit-learn")
+        save("points", points_views.rows(), "numba", "MinkowskiEngine")
+    for case in config.cases or points.cases():
+        save("points", points.rows(case, config.seeds), "numba", "scikit-learn")
 
 
 def check_cases(config: Config, cases: Iterable[str]) -> None:
