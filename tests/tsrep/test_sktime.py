@@ -1,6 +1,8 @@
 """The sktime estimators: sktime's own checks, none skipped, and what those do not ask."""
 
 import pickle
+import subprocess
+import sys
 from copy import deepcopy
 
 import numpy as np
@@ -267,7 +269,7 @@ def test_grid_search_over_splits_in_time():
     y = load_airline()
     cv = ExpandingWindowSplitter(initial_window=96, step_length=24, fh=np.arange(1, 13))
     search = ForecastingGridSearchCV(
-        ContrastiveForecaster(**TINY), cv=cv, param_grid={"look_back": [2, 24]}
+        ContrastiveForecaster(**TINY), cv=cv, param_grid={"look_back": [2, 24]}, backend=None
     )
     ahead = search.fit(y[:-12], fh=np.arange(1, 13)).predict()
     assert search.best_params_ == {"look_back": 24}  # a season of 12 months
@@ -325,6 +327,7 @@ def irregular(y):
             "y has 1 variables, expected 2 as in pretrain",
         ),
         (lambda f, y, x: f.set_params(backbone="rnn").fit(y), "backbone: found 'rnn'"),
+        (lambda f, y, x: f.set_params(look_back=0).fit(y), "look_back: found 0, expected at least"),
     ],
     ids=[
         "horizon-in-fit",
@@ -337,6 +340,7 @@ def irregular(y):
         "empty",
         "channels",
         "backbone",
+        "look-back",
     ],
 )
 def test_bad_input(act, message):
@@ -344,6 +348,29 @@ def test_bad_input(act, message):
     x = pd.DataFrame(np.ones((60, 2)), index=y.index, columns=["u", "v"])
     with pytest.raises(ValueError, match=message):
         act(ContrastiveForecaster(**TINY), y, x)
+
+
+def test_the_ten_lines_of_the_readme(tmp_path, monkeypatch):
+    """A forecast, its interval and a picture, on a series that ships with sktime."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    y = load_airline()
+    model = ContrastiveForecaster(**TINY).fit(y[:-24], fh=range(1, 25))
+    low, high = model.predict_interval(coverage=0.9).to_numpy().T
+    axes = y.plot(label="passengers", legend=True)
+    model.predict().plot(ax=axes, label="forecast", legend=True)
+    axes.fill_between(y.index[-24:], low, high, alpha=0.2)
+    axes.figure.savefig(tmp_path / "airline.png")
+    assert (tmp_path / "airline.png").stat().st_size > 10_000
+    error = np.abs(model.predict() / y[-24:] - 1).mean()
+    assert error < 0.06  # the seasonal naive forecast: .12
+    assert np.mean((low <= y[-24:]) & (y[-24:] <= high)) > 0.7
+
+
+def test_without_sktime_the_import_says_what_to_install():
+    code = "import sys; sys.modules['sktime'] = None; import tsrep.sktime"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'tspcrep[series]'" in done.stderr.splitlines()[-1]
 
 
 def test_an_unfitted_forecaster_says_so():

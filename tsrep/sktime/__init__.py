@@ -10,6 +10,13 @@
 The classes inherit from sktime's, so sktime is imported with this package, and with no other.
 """
 
+try:
+    import sktime  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "tsrep.sktime needs sktime, which is not installed: pip install 'tspcrep[series]'"
+    ) from error
+
 from tsrep.sktime.classifier import ContrastiveClassifier
 from tsrep.sktime.forecaster import ContrastiveForecaster
 from tsrep.sktime.transformer import ContrastiveTransformer

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+from common.errors import UserError
 from tsrep.baselines import DROP, filled
 from tsrep.encoders import Transformer
 from tsrep.encoding import encode
@@ -39,6 +40,8 @@ def plan(rows: int, horizon: int, look_back: int | None) -> Plan:
     A block is the horizon where eight of them fit. Validation is a sixth of the rows and a block.
     The look-back is a quarter of the rows, up to 336.
     """
+    if look_back is not None and look_back < 1:
+        raise UserError(f"look_back: found {look_back}, expected at least 1 lag")
     block = max(1, min(horizon, rows // 8))
     start = rows - (block + max(1, rows // 6))
     lags = max(1, min(look_back or 336, rows // 4))
