@@ -26,7 +26,7 @@ MAY_IMPORT = {
 WRAPPED_IN = {
     "open3d": None,
     "laspy": "pcrep/datasets/las.py",
-    "plotly": None,
+    "plotly": "pcrep/pictures.py",
     "sktime": "tsrep/datasets.py",
     "MinkowskiEngine": "pcrep/sparse/engines/minkowski.py",
     "spconv_triton": "pcrep/sparse/engines/triton.py",

@@ -1,0 +1,173 @@
+"""Still pictures of point clouds: a z-buffer of small discs, shaded by depth alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError, cKDTree
+
+FIELD = 35.0
+"""Degrees that a picture spans from left to right."""
+SHARPER = 2
+"""Pixels drawn for each pixel kept, along each axis."""
+LARGEST = 9
+"""Pixels across the largest disc that stands for a point."""
+NEAREST = 0.1
+"""Metres between the eye and the nearest point, at least."""
+SKIN = 0.15
+"""Metres: what lies so close to the hull's near side, or to the ceiling, is cut away."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Where a picture is taken from. origin (3,), axes (3, 3): right, down and forward as rows.
+    focal: in widths of the picture. shown: rows of the cloud that are not cut away. aspect: height
+    over width that the cloud fills."""
+
+    origin: np.ndarray
+    axes: np.ndarray
+    focal: float
+    shown: np.ndarray
+    aspect: float
+
+    def project(self, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places (N, 2) in widths from the middle, and depths (N,) in metres."""
+        own = (coords - self.origin) @ self.axes.T
+        return self.focal * own[:, :2] / own[:, 2:], own[:, 2]
+
+
+def choose_view(coords: np.ndarray, elevation: float = 40.0) -> View:
+    """The view from above, of eight directions, that shows most of a cloud.
+
+    coords: (N, 3), metres, z up. What would hide a room's inside is cut away: a ceiling, and the
+    outermost ``SKIN`` metres on the side of the viewer. elevation: degrees.
+    """
+    coords = np.asarray(coords, np.float64)
+    below = _without_ceiling(coords)
+    thin = below[:: max(1, len(below) // 20_000)]
+    views = [_view_from(coords, below, a, elevation) for a in np.arange(8) * np.pi / 4 + 0.3]
+    counts = [_pixels_covered(view, coords, thin) for view in views]
+    return views[int(np.argmax(counts))]
+
+
+def render(
+    coords: np.ndarray, colours: np.ndarray, view: View, width: int = 640, shade: float = 1.0
+) -> np.ndarray:
+    """The picture (H, W, 4) uint8 of a cloud, clear where there is nothing.
+
+    Nearer points hide farther ones. Edges are darkened by how far a pixel lies behind its
+    neighbours, so that form shows without normals or light (Boucheny, Eye-dome lighting, 2009).
+
+    Parameters
+    ----------
+    coords : (N, 3), metres; the cloud that the view was chosen for.
+    colours : (N, 3) in 0 .. 1.
+    width : of the picture, pixels; its height follows from the view.
+    shade : of the edges; 0 for none.
+    """
+    wide, high = width * SHARPER, round(width * view.aspect) * SHARPER
+    shown = view.shown
+    places, depth = view.project(np.asarray(coords[shown], np.float64))
+    gap = _spacing(coords[shown])
+    across = np.clip(np.ceil(gap * view.focal * wide / depth), 1, LARGEST).astype(np.int64)
+    column = np.floor(places[:, 0] * wide + wide / 2).astype(np.int64)
+    row = np.floor(places[:, 1] * wide + high / 2).astype(np.int64)
+    image = np.zeros((high * wide, 3), np.float32)
+    z = np.full(high * wide, np.inf)
+    pixels, points = _discs(row, column, across, high, wide)
+    order = np.argsort(-depth[points], kind="stable")  # of what is written twice, the last stays
+    pixels, points = pixels[order], points[order]
+    z[pixels] = depth[points]
+    image[pixels] = np.asarray(colours, np.float32)[shown][points]
+    z, image = z.reshape(high, wide), image.reshape(high, wide, 3)
+    image *= _eye_dome(z, shade)[..., None]
+    filled = np.isfinite(z)[..., None].astype(np.float32)
+    together = np.concatenate([image * filled, filled], 2)
+    small = together.reshape(high // SHARPER, SHARPER, wide // SHARPER, SHARPER, 4).mean((1, 3))
+    small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
+    return (255 * small.clip(0, 1) + 0.5).astype(np.uint8)
+
+
+def _without_ceiling(coords: np.ndarray) -> np.ndarray:
+    """The points below a ceiling, where the topmost layer covers a third of the ground or more."""
+    top = np.quantile(coords[:, 2], 0.995) - SKIN
+    above = coords[:, 2] > top
+    covered = [len(np.unique(np.floor(c[:, :2] / 0.25), axis=0)) for c in (coords[above], coords)]
+    return coords[~above] if covered[0] > covered[1] / 3 and (~above).any() else coords
+
+
+def _view_from(coords: np.ndarray, below: np.ndarray, azimuth: float, elevation: float) -> View:
+    tilt = np.radians(elevation)
+    flat = np.array([np.cos(azimuth), np.sin(azimuth)])
+    forward = -np.array([*(flat * np.cos(tilt)), np.sin(tilt)])
+    right = np.array([-flat[1], flat[0], 0.0])
+    axes = np.stack([right, np.cross(forward, right), forward])
+    focal = 0.5 / np.tan(np.radians(FIELD) / 2)
+    own = below @ axes.T
+    low, high = own.min(0), own.max(0)
+    middle = (low + high) / 2
+    # So far away that every point's place lies within half a width, up and down too.
+    reach = np.abs(own[:, :2] - middle[:2]).max(1) * focal / 0.49 - (own[:, 2] - middle[2])
+    origin = (middle - (0, 0, reach.max() + NEAREST)) @ axes
+    shown = (coords[:, 2] <= below[:, 2].max()) & ~_near_side(coords, flat)
+    view = View(origin, axes, focal, np.flatnonzero(shown), 1.0)
+    places, _ = view.project(coords[view.shown])
+    shift = (places[:, 1].max() + places[:, 1].min()) / 2
+    aspect = float(places[:, 1].max() - places[:, 1].min()) + 0.02
+    # Moves the middle of the picture to the middle of what is shown; parallax is left alone.
+    origin = origin + axes[1] * shift * (own[:, 2].mean() - origin @ axes[2]) / focal
+    return View(origin, axes, focal, view.shown, max(aspect * 1.04, 0.1))
+
+
+def _near_side(coords: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """Whether points lie within SKIN of a side of the ground plan's hull that faces the viewer."""
+    near = np.zeros(len(coords), bool)
+    try:
+        sides = ConvexHull(coords[:, :2]).equations  # normal, offset: 0 on a side, below 0 inside
+    except QhullError:
+        return near
+    for side in sides[sides[:, :2] @ flat > 0.1]:
+        near |= coords[:, :2] @ side[:2] + side[2] > -SKIN
+    return near if near.mean() < 0.5 else np.zeros(len(coords), bool)
+
+
+def _pixels_covered(view: View, coords: np.ndarray, thin: np.ndarray) -> int:
+    """How many of 100 x 100 pixels hold a point that is shown."""
+    places, _ = view.project(coords[view.shown[:: max(1, len(view.shown) // 20_000)]])
+    return len(np.unique(np.floor(places * 100), axis=0))
+
+
+def _spacing(coords: np.ndarray) -> float:
+    """Metres between neighbours that a disc has to bridge."""
+    some = np.random.default_rng(0).permutation(len(coords))[:2000]
+    distance, _ = cKDTree(coords).query(coords[some], k=min(5, len(coords)))
+    return float(np.median(distance[:, -1])) * 1.2 if len(coords) > 1 else 0.01
+
+
+def _discs(row, column, across, high: int, wide: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every pixel of every point's disc, and the point; those outside the picture left out."""
+    pixels, points = [], []
+    for size in np.unique(across):
+        mine = np.flatnonzero(across == size)
+        steps = np.arange(size) - (size - 1) // 2
+        dy, dx = (a.ravel() for a in np.meshgrid(steps, steps, indexing="ij"))
+        middle = (1 - size % 2) / 2
+        inside = (dy - middle) ** 2 + (dx - middle) ** 2 <= (size / 2) ** 2 + 0.1
+        y, x = row[mine, None] + dy[inside], column[mine, None] + dx[inside]
+        fits = (y >= 0) & (y < high) & (x >= 0) & (x < wide)
+        pixels.append((y * wide + x)[fits])
+        points.append(np.broadcast_to(mine[:, None], fits.shape)[fits])
+    return np.concatenate(pixels), np.concatenate(points)
+
+
+def _eye_dome(z: np.ndarray, strength: float) -> np.ndarray:
+    """Brightness (H, W) in 0 .. 1 of each pixel: less, the more its neighbours lie before it."""
+    log = np.log2(np.where(np.isfinite(z), z, 1e6))
+    behind = np.zeros_like(log)
+    reach = 2 * SHARPER
+    padded = np.pad(log, reach, mode="edge")
+    high, wide = log.shape
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+        y, x = reach + dy * reach, reach + dx * reach
+        neighbour = padded[y : y + high, x : x + wide]
+        behind += np.minimum(np.maximum(log - neighbour, 0), 0.05)
+    return np.exp(-6 * strength * behind).astype(np.float32)
