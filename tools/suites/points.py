@@ -8,6 +8,7 @@ were chosen on scenes to learn from; test scenes are read for the numbers of thi
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -20,10 +21,13 @@ from torch.utils.benchmark import Timer
 
 from common.config import load as load_config
 from common.runs import write_json
+from common.weights import FILE
+from pcrep import evaluation
+from pcrep.cloud import Scenes
 from pcrep.datasets import Split
 from pcrep.fac import FACConfig
 from pcrep.pretraining import SceneBatches
-from pcrep.unet import SparseUNet
+from pcrep.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.views import draw_views
 
 LABELLED = (1, 2, 4)
@@ -55,51 +59,69 @@ def cases() -> list[str]:
 def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
     """Mean IoU of one system on one set, by task, with what it gains over the untrained network."""
     name, system = case.split("/")
-    own, untrained = ([scores(name, s, seed) for seed in seeds] for s in (system, UNTRAINED))
-    for task in own[0]["miou"]:
-        found = [result["miou"][task] for result in own]
+    for task in tasks(name, system):
+        own, untrained = (
+            [score(name, which, seed, task) for seed in seeds] for which in (system, UNTRAINED)
+        )
         shown = system
         if system == UNTRAINED:
             shown = "random_encoder" if task == "linear" else "scratch"
+        found = [result["miou"] for result in own]
         yield Row(f"{name}/{task}", shown, "miou", fmean(found), "", pstdev(found), len(seeds))
-        for label in own[0]["iou"][task]:
-            value = fmean(result["iou"][task].get(label, 0.0) for result in own)
+        for label in own[0]["iou"]:
+            value = fmean(result["iou"].get(label, 0.0) for result in own)
             yield Row(f"{name}/{task}/{label}", shown, "iou", value, seeds=len(seeds))
         if system != UNTRAINED:
-            gains = [a - b["miou"][task] for a, b in zip(found, untrained, strict=True)]
-            yield Row(
-                f"{name}/{task}", system, "gain", fmean(gains), "miou", pstdev(gains), len(seeds)
-            )
-    if system != UNTRAINED:
-        seconds = [result["seconds"] for result in own]
-        yield Row(f"{name}/pretraining", system, "seconds", fmean(seconds), "s", pstdev(seconds))
+            gains = [a - b["miou"] for a, b in zip(found, untrained, strict=True)]
+            gain, spread = fmean(gains), pstdev(gains)
+            yield Row(f"{name}/{task}", shown, "gain", gain, "miou", spread, len(seeds))
     if case == "mosd/fac":
         yield outside_the_network()
 
 
-def scores(name: str, system: str, seed: int) -> dict[str, Any]:
-    """``{"miou": {task: ..}, "iou": {task: {class: ..}}, "seconds": ..}``, measured once."""
-    path = KEPT / name / system / f"seed-{seed}" / "scores.json"
+def tasks(name: str, system: str) -> list[str]:
+    few = name == "mosd" and system in SYSTEMS
+    return ["linear", *(f"finetuned-{count}" for count in LABELLED if few)]
+
+
+def score(name: str, system: str, seed: int, task: str) -> dict[str, Any]:
+    """``{"miou": .., "iou": {class: ..}}``, measured once."""
+    folder = KEPT / name / system / f"seed-{seed}"
+    path = folder / f"{task}.json"
     if not path.exists():
-        write_json(path, measure(name, system, seed, path.parent))
+        config = configuration(name, system)
+        split = load(name)[1]
+        encoder = pretrained(name, system, seed, folder)
+        if task == "linear":
+            voxel = config.pretraining.views.voxel
+            found = evaluation.probe(encoder, split.learn, split.test, voxel, seed=seed)
+        else:
+            count = int(task.removeprefix("finetuned-"))
+            found = finetuned(encoder, split, count, seed, folder, system)
+        write_json(path, found)
     return json.loads(path.read_text())
 
 
-def measure(name: str, system: str, seed: int, folder: Path) -> dict[str, Any]:
-    config = configuration(name, system)
-    scenes, split = pretrain_fac.load(config)
-    data = pretrain_fac.batches(config, scenes)
-    encoder, untrained, seconds = pretrain_fac.train(config, data, seed, folder)
-    tasks = {"linear": pretrain_fac.probes(config, split, encoder, untrained, seed)}
-    if system == UNTRAINED:
-        encoder, tasks["linear"] = untrained, tasks["linear"]["controls"]["random_encoder_probe"]
-    for count in LABELLED if name == "mosd" and system in SYSTEMS else ():
-        tasks[f"finetuned-{count}"] = finetuned(name, encoder, split, count, seed, folder)
-    return {
-        "miou": {task: result["miou"] for task, result in tasks.items()},
-        "iou": {task: result["iou"] for task, result in tasks.items()},
-        "seconds": seconds,
-    }
+def pretrained(name: str, system: str, seed: int, folder: Path) -> SparseUNet:
+    """The encoder of a system and seed, trained once."""
+    path = folder / FILE
+    if not path.exists():
+        config = configuration(name, system)
+        encoder, untrained, seconds = pretrain_fac.train(config, batches(name), seed, folder)
+        save_encoder(path, untrained if system == UNTRAINED else encoder)
+        write_json(folder / "timing.json", {"train_s": seconds})
+    return load_encoder(path)
+
+
+@cache
+def load(name: str) -> tuple[Scenes, Split]:
+    """Read once for all systems."""
+    return pretrain_fac.load(configuration(name, "fac"))
+
+
+@cache
+def batches(name: str) -> SceneBatches:
+    return pretrain_fac.batches(configuration(name, "fac"), load(name)[0])
 
 
 def configuration(name: str, system: str) -> pretrain_fac.Config:
@@ -115,25 +137,22 @@ def configuration(name: str, system: str) -> pretrain_fac.Config:
 
 
 def finetuned(
-    name: str, encoder: SparseUNet, split: Split, count: int, seed: int, folder: Path
+    encoder: SparseUNet, split: Split, count: int, seed: int, folder: Path, system: str
 ) -> dict[str, Any]:
-    config = finetune_segmentation.Config(data=name, output=folder, labelled_scenes=count)
+    config = finetune_segmentation.Config(data="mosd", output=folder, labelled_scenes=count)
     learn = finetune_segmentation.labelled(config, split.learn, seed)
-    copy = SparseUNet(encoder.config)
-    copy.load_state_dict(encoder.state_dict())
-    copy.voxel = encoder.voxel
+    name = "scratch" if system == UNTRAINED else "finetune"
     where = folder / f"finetuned-{count}"
-    return finetune_segmentation.train(config, learn, split.test, copy, seed, where, "finetune")
+    return finetune_segmentation.train(config, learn, split.test, encoder, seed, where, name)
 
 
 def outside_the_network() -> Row:
     """The share of a step of FAC's pretraining that draws views, of all that the step takes."""
     config = configuration("mosd", "fac")
-    data: SceneBatches = pretrain_fac.batches(config, pretrain_fac.load(config)[0])
     torch.manual_seed(0)
     method = pretrain_fac.FAC(pretrain_fac.network(config), config.pretraining, config.fac)
     optimizer = torch.optim.AdamW(method.trained(), lr=1e-3)
-    batch = data.__getitems__(range(config.training.batch_size))
+    batch = batches("mosd").__getitems__(range(config.training.batch_size))
 
     def step() -> None:
         method.loss(batch, "encoder")["loss"].backward()
