@@ -44,6 +44,22 @@ class Classifier:
         return float(np.mean(self.predict(x) == _array(y)))
 
 
+def linear_map(probe: Classifier, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight (classes, d) and bias (classes,) of the scores of a :func:`linear_probe` on raw rows.
+
+    Their softmax is the probe's probability. A class that the probe never saw has weight 0 and a
+    bias of -10 below the mean of the others: all but excluded, and free to be learned.
+    """
+    scaler, model = probe.model[0], probe.model[-1]
+    weight = model.coef_ / scaler.scale_
+    bias = model.intercept_ - weight @ scaler.mean_
+    if len(weight) == 1:  # of two classes scikit-learn keeps the difference alone
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weights, biases = np.zeros((classes, weight.shape[1])), np.full(classes, bias.mean() - 10)
+    weights[model.classes_], biases[model.classes_] = weight, bias
+    return weights, biases
+
+
 def svm_probe(
     x,
     y,

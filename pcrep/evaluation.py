@@ -108,6 +108,25 @@ def probe(
     a scene are drawn for every encoder with the same seed.
     voxel : metres; what the encoder was trained on, or else 0.02.
     """
+    voxel = voxel_size(encoder, voxel)
+    classifier = fit_probe(encoder, learn, voxel, name, config, seed)
+
+    def predict(cloud: Cloud) -> np.ndarray:
+        features, point_to_voxel = encode(encoder, cloud, voxel)
+        return classifier.predict(features)[point_to_voxel]
+
+    return score(test, predict)
+
+
+def fit_probe(
+    encoder: nn.Module,
+    learn: Scenes,
+    voxel: float | None = None,
+    name: ProbeName = "linear",
+    config: ProbeConfig | None = None,
+    seed: int = 0,
+) -> Classifier:
+    """The classifier of :func:`probe`. Raises UserError where all labels are of one class."""
     config, voxel = config or ProbeConfig(), voxel_size(encoder, voxel)
     rows = _labelled_features(encoder, learn, voxel, config, seed)
     x, y = (np.concatenate(parts) for parts in rows)
@@ -121,13 +140,7 @@ def probe(
         )
     with warnings.catch_warnings():  # a fit that has not ended is judged by how it classifies
         warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier = PROBES[name](x, y)
-
-    def predict(cloud: Cloud) -> np.ndarray:
-        features, point_to_voxel = encode(encoder, cloud, voxel)
-        return classifier.predict(features)[point_to_voxel]
-
-    return score(test, predict)
+        return PROBES[name](x, y)
 
 
 def _labelled_features(

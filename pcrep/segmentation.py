@@ -40,16 +40,18 @@ class SegmentationConfig:
     points: int = 20_000
     """Most points of a scene that a step looks at, drawn anew each step."""
     lr: float = 3e-3
-    """Of AdamW, falling to 0."""
+    """Of AdamW, falling to 0, from scratch."""
+    tuning_lr: float = 3e-4
+    """The same for a pretrained encoder, whose head starts from a linear probe."""
     weight_decay: float = 1e-2
     """Of AdamW."""
     augment: AugmentConfig = field(default_factory=light)
 
     def __post_init__(self) -> None:
-        if self.points < 1 or not self.lr > 0 or self.weight_decay < 0:
+        if self.points < 1 or not min(self.lr, self.tuning_lr) > 0 or self.weight_decay < 0:
             raise UserError(
-                f"points {self.points}, lr {self.lr}, weight_decay {self.weight_decay}: expected "
-                "at least 1, above 0, at least 0"
+                f"points {self.points}, lr {self.lr}, tuning_lr {self.tuning_lr}, weight_decay "
+                f"{self.weight_decay}: expected at least 1, above 0, above 0, at least 0"
             )
 
 
@@ -77,20 +79,41 @@ class Segmenter(nn.Module):
     ----------
     encoder : a SparseUNet with 4 input channels: colour and a constant.
     classes : C.
+    head : weight (C, dim) and bias (C,) of a linear probe of the encoder, which is then pretrained:
+        it is tuned gently from there, at ``tuning_lr`` and with its batch normalisation as it is.
+        Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
+        Out-of-Distribution", ICLR 2022: a random head's first gradients undo what was learned, and
+        statistics of one labelled scene are not those of the set.
     """
 
-    def __init__(self, encoder: SparseUNet, classes: int, config: SegmentationConfig | None = None):
+    def __init__(
+        self,
+        encoder: SparseUNet,
+        classes: int,
+        config: SegmentationConfig | None = None,
+        head: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
         super().__init__()
         check_encoder(encoder)
         self.config = config or SegmentationConfig()
         self.voxel = voxel_size(encoder, self.config.voxel)
         self.encoder, self.head = encoder, nn.Linear(encoder.dim, classes)
+        self.pretrained = head is not None
+        if head is not None:
+            with torch.no_grad():
+                for parameter, values in zip(self.head.parameters(), head, strict=True):
+                    parameter.copy_(torch.as_tensor(values))
 
     def phases(self) -> list[Phase]:
         config = self.config
-        return [
-            Phase("segment", list(self.parameters()), config.lr, weight_decay=config.weight_decay)
-        ]
+        lr = config.tuning_lr if self.pretrained else config.lr
+        return [Phase("segment", list(self.parameters()), lr, weight_decay=config.weight_decay)]
+
+    def train(self, mode: bool = True) -> "Segmenter":
+        super().train(mode)
+        if self.pretrained:
+            self.encoder.eval()  # batch normalisation is all that tells the modes apart
+        return self
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         seed = int(torch.randint(1 << 31, ()))  # fit sets torch's state by (seed, step) alone

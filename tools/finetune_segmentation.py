@@ -18,13 +18,14 @@ from typing import Any, Literal
 
 import torch
 
+from common.classifiers import linear_map
 from common.config import run_tool
 from common.distributed import launched_rank
 from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Training, fit
 from common.weights import FILE
-from pcrep import evaluation, segmentation
+from pcrep import evaluation, report, segmentation
 from pcrep.batches import keep
 from pcrep.cloud import Scenes
 from pcrep.datasets import labelled_split
@@ -82,6 +83,7 @@ def main(config: Config) -> None:
     write_json(run.output / "result.json", result)
     print(evaluation.table(result))
     print(run.output / "result.json")
+    print(report.write(run.output, config))
 
 
 def load(config: Config) -> tuple[Scenes, Scenes]:
@@ -168,7 +170,12 @@ def train(
 ) -> dict[str, Any]:
     """Train encoder and head, and score them on every point of the test scenes."""
     torch.manual_seed(seed)
-    segmenter = Segmenter(encoder, len(learn.classes), config.segmentation)
+    classes, head = len(learn.classes), None
+    if name == "finetune":
+        voxel = config.segmentation.voxel
+        probe = evaluation.fit_probe(encoder, learn, voxel, "linear", config.probe, seed)
+        head = linear_map(probe, classes)
+    segmenter = Segmenter(encoder, classes, config.segmentation, head)
     data = LabelledScenes(learn, config.training.batch_size)
     fit(segmenter, data, config.training, seed, folder / name, config.resume)
     if name == "finetune" or config.encoder is None:

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
-from common.classifiers import HARD, SVM_PENALTIES, knn_probe, linear_probe, svm_probe
+from common.classifiers import HARD, SVM_PENALTIES, knn_probe, linear_map, linear_probe, svm_probe
 
 
 def clusters(n=120, classes=3, noise=1.0, seed=0, dim=6):
@@ -94,3 +94,15 @@ def test_one_class_and_ragged_rows_are_named():
         svm_probe(np.ones((60, 2)), np.zeros(60))
     with pytest.raises(ValueError, match=r"x has shape \(3, 2\) and y \(4,\)"):
         linear_probe(np.ones((3, 2)), np.arange(4))
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_linear_map_has_the_probabilities_of_the_probe(classes):
+    x, y = clusters(classes=classes)
+    probe = linear_probe(x, 1 + y)  # class 0 and the last are never seen
+    weight, bias = linear_map(probe, classes + 2)
+    odds = np.exp(x @ weight.T + bias)
+    seen = odds[:, 1:-1] / odds[:, 1:-1].sum(1, keepdims=True)
+    np.testing.assert_allclose(seen, probe.model.predict_proba(x), atol=1e-9)
+    assert weight.shape == (classes + 2, x.shape[1])
+    assert not weight[[0, -1]].any() and bias[0] < bias[1:-1].mean() - 9

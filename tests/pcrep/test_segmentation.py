@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
+from common.classifiers import linear_map
 from common.errors import UserError
 from common.training import Training, fit
 from pcrep import SparseUNet, load_encoder, save_encoder
@@ -14,7 +15,7 @@ from pcrep.augment import AugmentConfig
 from pcrep.batches import Batch, keep
 from pcrep.cloud import Scenes
 from pcrep.encoding import encode
-from pcrep.evaluation import score
+from pcrep.evaluation import fit_probe, score
 from pcrep.segmentation import (
     LabelledScenes,
     SegmentationConfig,
@@ -100,6 +101,23 @@ def test_it_learns_and_a_resumed_run_ends_with_the_same_bits(tmp_path):
         assert torch.equal(value, resumed.state_dict()[name]), name
     untrained = score(scenes.subset([2]), Segmenter(tiny(), 3, CONFIG).predict)["miou"]
     assert score(scenes.subset([2]), whole.predict)["miou"] > max(0.5, untrained + 0.2)
+
+
+def test_a_pretrained_encoder_starts_from_its_probe_and_keeps_its_statistics():
+    scenes, encoder = made_scenes(((1, 2),) * 2), tiny().eval()
+    probe = fit_probe(encoder, scenes, 0.04)
+    method = Segmenter(encoder, 3, CONFIG, linear_map(probe, 3))
+    features, point_to_voxel = encode(encoder, scenes[0], 0.04)
+    expected = probe.predict(features)[point_to_voxel]
+    assert np.mean(method.predict(scenes[0]) == expected) > 0.99  # float32 may tip a tie
+    before = {n: b.clone() for n, b in encoder.named_buffers()}
+    weights = [p.detach().clone() for p in encoder.parameters()]
+    fit(method, LabelledScenes(scenes, 2), training(max_steps=2), 0, None)
+    for name, value in encoder.named_buffers():
+        assert torch.equal(value, before[name]), name
+    pairs = zip(weights, encoder.parameters(), strict=True)
+    moved = max(float((a - b).abs().max().detach()) for a, b in pairs)
+    assert 0 < moved < 3 * CONFIG.tuning_lr  # two steps of AdamW at the lower rate
 
 
 def test_batches_are_full_however_few_scenes():
