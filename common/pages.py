@@ -41,12 +41,15 @@ def page(title: str, parts: Sequence[str]) -> str:
     return "\n".join([head, "<body>", *parts, "</body></html>", ""])
 
 
-def losses(folder: Path, seeds: Sequence[int]) -> list[str]:
-    """A curve for each phase and part that ``metrics.jsonl`` holds, and the last histograms."""
+def losses(folder: Path, seeds: Sequence[int], under: str = ".") -> list[str]:
+    """A curve for each phase and part that ``metrics.jsonl`` holds, and the last histograms.
+
+    under : folder of that file in a seed's.
+    """
     curves: dict[str, dict[int, tuple[list[int], list[float]]]] = {}
     counts: dict[str, list[float]] = {}
     for seed in seeds:
-        lines = (folder / f"seed-{seed}" / "metrics.jsonl").read_text().splitlines()
+        lines = (folder / f"seed-{seed}" / under / "metrics.jsonl").read_text().splitlines()
         for line in map(json.loads, lines):
             for name, value in line.items():
                 if isinstance(value, list):

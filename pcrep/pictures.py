@@ -15,7 +15,7 @@ from pcrep.render import View, render
 
 PIXELS = 375
 """Width of a panel: two of them side by side, as wide as a figure."""
-MOST = 15_000
+MOST = 10_000
 """Points of a scene to turn."""
 UNKNOWN = (0.55, 0.55, 0.55)
 """Colour of what has no label or no segment."""

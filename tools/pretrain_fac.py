@@ -26,7 +26,7 @@ from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Training, fit
 from common.weights import FILE
-from pcrep import evaluation
+from pcrep import evaluation, report
 from pcrep.batches import keep
 from pcrep.cache import preprocessed
 from pcrep.cloud import Scenes
@@ -91,6 +91,7 @@ def main(config: Config) -> None:
     if split is not None:
         print(evaluation.table(result))
     print(run.output / "result.json")
+    print(report.write(run.output, config))
 
 
 def load(config: Config) -> tuple[Scenes, Split | None]:

@@ -60,7 +60,7 @@ def test_a_fine_tuned_run_and_what_it_leaves(tool, data, encoder, tmp_path):
     trained = [f"{name}/{file}" for name in ("finetune", "scratch") for file in
                ("checkpoint.pt", "metrics.jsonl")]  # fmt: skip
     left = ["result.json", FILE, "segmenter.safetensors"]
-    expected = {"config.toml", "env.json", *left}
+    expected = {"config.toml", "env.json", "report.html", *left}
     expected |= {f"seed-{seed}/{name}" for seed in (0, 3) for name in (*trained, *left)}
     assert {str(p.relative_to(output)) for p in output.rglob("*") if p.is_file()} == expected
 
