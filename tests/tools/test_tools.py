@@ -207,10 +207,20 @@ def test_classification_pretrained_and_evaluated(tool, tmp_path):
     assert json.loads((again / "result.json").read_text())["accuracy"] == result["accuracy"]
 
 
-def test_demo(tmp_path):
+def test_demo(tmp_path, monkeypatch):
     pytest.importorskip("sktime", reason="holds the demo's series")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # empty, as for a new user
     done = run("demo", "--output", tmp_path / "demo", "--max-steps", 1)
     assert done.returncode == 0, done.stderr
-    assert "random encoder, probe" in done.stdout and "nridge" in done.stdout
-    assert done.stdout.strip().splitlines()[-1] == str(tmp_path / "demo" / "report.html")
-    assert (tmp_path / "demo" / "report.html").exists()
+    for row in ("random encoder, probe", "nridge", "random_encoder_probe", "finetune", "scratch"):
+        assert row in done.stdout
+    lines = done.stdout.strip().splitlines()
+    for part in ("series", "fac", "segmentation"):
+        for name in ("result.json", "report.html"):
+            path = tmp_path / "demo" / part / name
+            assert path.exists() and str(path) in lines
+    assert lines[-1] == str(tmp_path / "demo" / "segmentation" / "report.html")
+    result = json.loads((tmp_path / "demo" / "segmentation" / "result.json").read_text())
+    assert result["labelled_scenes"] == 2 and set(result["labelled"][0]) < {
+        f"procedural-0-{i}" for i in range(8)
+    }
