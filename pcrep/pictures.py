@@ -54,13 +54,13 @@ def still(
     legend : colours by name, below. score : name, least and greatest value of a bar, below.
     """
     rows = -(-len(panels) // 2)
-    height = WIDTH / 2 * max(p.image.shape[0] for p in panels) / PIXELS + 0.25
+    height = WIDTH / 2 * max(p.image.shape[0] for p in panels) / PIXELS + 0.35
 
     def draw(theme: dict) -> Figure:
         lines = -(-len(legend or ()) // 4)
         below = 0.22 * lines + (0.45 if score else 0)
         figure = Figure((WIDTH, rows * height + below), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.05, wspace=0, hspace=0)
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.08, wspace=0, hspace=0)
         axes = np.ravel(figure.subplots(rows, 2))
         for ax in axes:
             ax.set_axis_off()

@@ -14,7 +14,9 @@ LARGEST = 9
 NEAREST = 0.1
 """Metres between the eye and the nearest point, at least."""
 SKIN = 0.15
-"""Metres: what lies so close to the hull's near side, or to the ceiling, is cut away."""
+"""Metres: of a room, what lies so close to the hull's near side, or to the ceiling, is cut away."""
+ROOM = 1.5
+"""Metres along each axis from which on a cloud may be a room, with walls and a ceiling to cut."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,8 @@ def render(
 
 def _without_ceiling(coords: np.ndarray) -> np.ndarray:
     """The points below a ceiling, where the topmost layer covers a third of the ground or more."""
+    if not _is_room(coords):
+        return coords
     top = np.quantile(coords[:, 2], 0.995) - SKIN
     above = coords[:, 2] > top
     covered = [len(np.unique(np.floor(c[:, :2] / 0.25), axis=0)) for c in (coords[above], coords)]
@@ -121,6 +125,8 @@ def _view_from(coords: np.ndarray, below: np.ndarray, azimuth: float, elevation:
 def _near_side(coords: np.ndarray, flat: np.ndarray) -> np.ndarray:
     """Whether points lie within SKIN of a side of the ground plan's hull that faces the viewer."""
     near = np.zeros(len(coords), bool)
+    if not _is_room(coords):
+        return near
     try:
         sides = ConvexHull(coords[:, :2]).equations  # normal, offset: 0 on a side, below 0 inside
     except QhullError:
@@ -128,6 +134,11 @@ def _near_side(coords: np.ndarray, flat: np.ndarray) -> np.ndarray:
     for side in sides[sides[:, :2] @ flat > 0.1]:
         near |= coords[:, :2] @ side[:2] + side[2] > -SKIN
     return near if near.mean() < 0.5 else np.zeros(len(coords), bool)
+
+
+def _is_room(coords: np.ndarray) -> bool:
+    """False for what lies on a table, where a few centimetres are whole objects."""
+    return bool((np.ptp(coords, axis=0) > ROOM).all())
 
 
 def _pixels_covered(view: View, coords: np.ndarray, thin: np.ndarray) -> int:

@@ -80,6 +80,11 @@ def test_a_room_is_seen_from_above_without_its_ceiling():
     assert red.sum() > 50
 
 
+def test_nothing_is_cut_from_what_is_smaller_than_a_room():
+    coords, _ = room(np.random.default_rng(0))
+    assert len(choose_view(coords / 4).shown) == len(coords)
+
+
 @pytest.mark.parametrize("points", [1, 2, 3])
 def test_a_few_points_have_a_picture(points):
     coords = np.eye(3)[:points]
