@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,8 @@ def test_the_configuration_for_rooms_is_read(monkeypatch):
     tool = importlib.import_module("pretrain_fac")
     config = load(tool.Config, TOOLS / "configs" / "fac-procedural.toml")
     assert config.pretraining.views.voxel == 0.05
+    usual = tool.Config(data="", output=config.output).training
+    assert config.training == replace(usual, max_steps=200)
 
 
 def test_bad_options_write_nothing(rooms, tmp_path, tool):
