@@ -4,7 +4,6 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.background import is_background
 from pcrep.cloud import Cloud
 from pcrep.neighbours import nearest, sharpen, surface, thin
@@ -49,16 +48,11 @@ def foreground(cloud: Cloud) -> np.ndarray:
 
 
 def segment_weights(cloud: Cloud, how: Sampling = "objectness", smallest: int = 20) -> np.ndarray:
-    """How often to draw from each segment, (S,) float64 with a sum of 1.
+    """How often to draw from each segment, (S,) float64 with a sum of 1; 0 if none is left to draw.
 
     how : ``random``, by its points, as if points were drawn; ``size-balanced``, all alike;
         ``plane-removed``, all alike that are foreground; ``objectness``, by objectness.
     smallest : points below which a segment is not drawn from, but by ``random``.
-
-    Raises
-    ------
-    UserError
-        No segment is left to draw from.
     """
     segment = _segments(cloud)
     points = np.bincount(segment[segment >= 0])
@@ -73,13 +67,7 @@ def segment_weights(cloud: Cloud, how: Sampling = "objectness", smallest: int = 
         weight = large * _score(cloud).astype(np.float64)
     else:
         raise ValueError(f"how is {how!r}, expected one of {', '.join(get_args(Sampling))}")
-    if not weight.any():
-        raise UserError(
-            f"{cloud.name or 'the cloud'}: none of {len(points)} segments is left to draw from by "
-            f"{how!r}, expected one of at least {smallest} points that may be an object; leave "
-            "the scene out, or draw by 'random'"
-        )
-    return weight / weight.sum()
+    return weight / (weight.sum() or 1.0)
 
 
 def _score(cloud: Cloud) -> np.ndarray:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
 from pcrep.background import SLOPE, _envelope, bounding_planes, fullness, ground
 from pcrep.cloud import Cloud
 from pcrep.foreground import foreground, objectness, segment_weights
@@ -173,10 +172,10 @@ def test_points_of_no_segment_are_no_foreground_and_weigh_nothing():
     assert objectness(cloud).shape == (2,)
 
 
-def test_a_scene_with_nothing_to_draw_says_so():
+def test_a_crop_with_nothing_to_draw_weighs_nothing():
     cloud = segmented([30, 60], [0.1, 0.2])
-    with pytest.raises(UserError, match="made: none of 2 segments is left to draw from by 'plane"):
-        segment_weights(cloud, "plane-removed")
+    assert segment_weights(cloud, "plane-removed").tolist() == [0, 0]
+    assert segment_weights(cloud, "objectness", smallest=100).tolist() == [0, 0]
     with pytest.raises(ValueError, match="how is 'all', expected one of random"):
         segment_weights(cloud, "all")
     with pytest.raises(ValueError, match="segments are not known"):
