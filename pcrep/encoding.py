@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.sparse import SparseTensor
+from pcrep.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.views import check_extent
 from pcrep.voxelize import voxelize
 
@@ -34,6 +35,13 @@ def network_input(
     voxels = voxelize(torch.from_numpy(coords), voxel, torch.from_numpy(batch))
     x = SparseTensor(voxels.coordinates.to(device), voxels.reduce(inputs).to(device))
     return x, voxels.point_to_voxel.to(device)
+
+
+def new_encoder(name: str) -> SparseUNet:
+    """An encoder of clouds with random weights: ``small``, or a Res16UNet such as ``34C``."""
+    if name == "small":
+        return SparseUNet(UNetConfig(in_channels=4))
+    return SparseUNet(res16unet(name, in_channels=4))
 
 
 def voxel_size(encoder: nn.Module, wanted: float | None = None) -> float:

@@ -29,11 +29,11 @@ from pcrep import evaluation, report, segmentation
 from pcrep.batches import keep
 from pcrep.cloud import Scenes
 from pcrep.datasets import labelled_split
-from pcrep.encoding import check_encoder, voxel_size
+from pcrep.encoding import check_encoder, new_encoder, voxel_size
 from pcrep.evaluation import ProbeConfig
 from pcrep.planes import upright
 from pcrep.segmentation import LabelledScenes, SegmentationConfig, Segmenter, save_segmenter
-from pcrep.unet import SparseUNet, UNetConfig, load_encoder, res16unet, save_encoder
+from pcrep.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.views import check_extent
 
 SEGMENTER = "segmenter.safetensors"
@@ -116,9 +116,7 @@ def build(config: Config) -> SparseUNet:
         encoder = load_encoder(config.encoder)
         check_encoder(encoder, str(config.encoder))
         return encoder
-    if config.network == "small":
-        return SparseUNet(UNetConfig(in_channels=4))
-    return SparseUNet(res16unet(config.network, in_channels=4))
+    return new_encoder(config.network)
 
 
 def untrained(config: Config, seed: int) -> SparseUNet:

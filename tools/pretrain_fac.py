@@ -31,13 +31,14 @@ from pcrep.batches import keep
 from pcrep.cache import preprocessed
 from pcrep.cloud import Scenes
 from pcrep.datasets import Split, labelled_split, load_scenes
+from pcrep.encoding import new_encoder
 from pcrep.evaluation import ProbeConfig
 from pcrep.fac import FAC, FACConfig
 from pcrep.planes import upright
 from pcrep.preparation import PrepareConfig, prepare
 from pcrep.pretraining import Objective, PretrainingConfig, SceneBatches
 from pcrep.rivals import ContrastiveSceneContexts, PointContrast, SegContrast
-from pcrep.unet import SparseUNet, UNetConfig, res16unet, save_encoder
+from pcrep.unet import SparseUNet, save_encoder
 
 RIVALS = {
     "pointcontrast": PointContrast,
@@ -101,7 +102,7 @@ def load(config: Config) -> tuple[Scenes, Split | None]:
     """
     if not config.seeds:
         raise UserError("seeds: found none, expected at least one")
-    network(config)
+    new_encoder(config.network)
     scenes = load_scenes(config.data, config.data_root)
     try:
         split = labelled_split(config.data, config.data_root)
@@ -109,13 +110,6 @@ def load(config: Config) -> tuple[Scenes, Split | None]:
         return scenes, None
     learn, test = (keep(part.map(upright)) for part in (split.learn, split.test))
     return split.unlabelled, Split(learn, test, split.unlabelled)
-
-
-def network(config: Config) -> SparseUNet:
-    """An encoder with weights drawn from torch's random numbers."""
-    if config.network == "small":
-        return SparseUNet(UNetConfig(in_channels=4))
-    return SparseUNet(res16unet(config.network, in_channels=4))
 
 
 def batches(config: Config, scenes: Scenes) -> SceneBatches:
@@ -128,7 +122,7 @@ def train(
 ) -> tuple[SparseUNet, SparseUNet, float]:
     """The trained encoder, the same before training, and the seconds."""
     torch.manual_seed(seed)
-    encoder = network(config)
+    encoder = new_encoder(config.network)
     encoder.voxel = config.pretraining.views.voxel
     untrained = copy.deepcopy(encoder)
     method: Objective

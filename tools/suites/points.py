@@ -25,6 +25,7 @@ from common.weights import FILE
 from pcrep import evaluation
 from pcrep.cloud import Scenes
 from pcrep.datasets import Split
+from pcrep.encoding import new_encoder
 from pcrep.fac import FACConfig
 from pcrep.pretraining import SceneBatches
 from pcrep.unet import SparseUNet, load_encoder, save_encoder
@@ -150,7 +151,7 @@ def outside_the_network() -> Row:
     """The share of a step of FAC's pretraining that draws views, of all that the step takes."""
     config = configuration("mosd", "fac")
     torch.manual_seed(0)
-    method = pretrain_fac.FAC(pretrain_fac.network(config), config.pretraining, config.fac)
+    method = pretrain_fac.FAC(new_encoder(config.network), config.pretraining, config.fac)
     optimizer = torch.optim.AdamW(method.trained(), lr=1e-3)
     batch = batches("mosd").__getitems__(range(config.training.batch_size))
 
