@@ -27,7 +27,7 @@ from common.runs import write_atomically, write_json
 from tsrep import classification, evaluation, plots, receptive
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.encoders import load_encoder, untrained
-from tsrep.product import load_forecaster
+from tsrep.forecaster_file import load_forecaster
 from tsrep.series import Series, check_length
 
 

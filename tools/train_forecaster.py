@@ -9,7 +9,7 @@
     python tools/train_forecaster.py --data ETTh1 --output runs/e2e --resume
 
 The run folder ends with result.json, report.html and forecaster.safetensors, which
-``tsrep.product.load_forecaster`` opens.
+``tsrep.load_forecaster`` opens.
 """
 
 import time
@@ -28,9 +28,9 @@ from tsrep.datasets import load
 from tsrep.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecast_data import ForecastData, inputs_of
 from tsrep.forecaster import ForecasterConfig
+from tsrep.forecaster_file import FILE, save_forecaster
 from tsrep.learner import LearningConfig
 from tsrep.objectives import ContrastConfig
-from tsrep.product import FILE, save_forecaster
 from tsrep.strategies import Settings, forecasts, set_ridge_head
 
 
@@ -132,7 +132,7 @@ def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> 
     started = time.perf_counter()
     found = model.forecasts(inputs)
     result: dict[str, Any] = {"forecast": evaluation.score(found, series)}
-    result["coverage"] = coverage(model, found, inputs.task().values, series.split.test)
+    result["coverage"] = coverage(model, inputs, found, series.split.test)
     valid = series.split.valid
     on_validation = evaluation.score(model.forecasts(inputs, valid), series, valid)
     result["validation"] = on_validation["average"]["mse"]

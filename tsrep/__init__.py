@@ -5,20 +5,33 @@
     series = load("my.csv")
     vectors = encode(load_encoder("runs/mine"), series.values)  # (N, T, D)
 
-``tools/pretrain_autotcl.py`` makes the encoder of a series.
+``tools/pretrain_autotcl.py`` makes the encoder of a series; ``load_forecaster`` opens what
+``tools/train_forecaster.py`` fitted.
 """
 
 from tsrep.datasets import load
 from tsrep.encoders import load_encoder
 from tsrep.encoding import Stream, encode
 
-__all__ = ["AutoTCL", "AutoTCLConfig", "Stream", "encode", "load", "load_encoder"]
+__all__ = [
+    "AutoTCL",
+    "AutoTCLConfig",
+    "Stream",
+    "encode",
+    "load",
+    "load_encoder",
+    "load_forecaster",
+]
 
 
 def __getattr__(name: str):
-    # An encoder is loaded and used without the trainer that made it.
+    # An encoder is loaded and used without the trainers.
     if name in ("AutoTCL", "AutoTCLConfig"):
         from tsrep import autotcl
 
         return getattr(autotcl, name)
+    if name == "load_forecaster":
+        from tsrep.forecaster_file import load_forecaster
+
+        return load_forecaster
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

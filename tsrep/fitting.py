@@ -13,10 +13,12 @@ import torch
 from tsrep import readout
 from tsrep.baselines import Forecast, filled, origins
 from tsrep.evaluation import linear_look_back
+from tsrep.exogenous import fit_beside
 from tsrep.forecast_data import ForecastData, Task
 from tsrep.forecaster import Forecaster
-from tsrep.product import LEVELS, SeriesForecaster
+from tsrep.product import SeriesForecaster
 from tsrep.readout import OFF, Product, fit_product
+from tsrep.spread import Spread
 from tsrep.strategies import Settings, learn
 from tsrep.window_vectors import window_vectors
 
@@ -25,9 +27,7 @@ REPRESENTATION = (0.1, 0.3)
 PARTS = 4
 """The vectors must help in each of so many successive parts of the validation rows."""
 WEIGHED = 1000
-"""Validation origins that errors are taken from, at most."""
-HELPS = 0.99
-"""Known inputs enter where they bring the validation error below this share."""
+"""Origins that errors are taken from, about."""
 
 
 def fit_forecaster(
@@ -58,7 +58,7 @@ def fit_forecaster(
     else:
         scalers = data.series.scaler, data.scaler
         model = SeriesForecaster(data.names, scalers, task.horizons, network, {}, 0)
-    _keep_quantiles(model, data)
+    _keep_spread(model, data)
     return model.requires_grad_(False).eval()
 
 
@@ -72,22 +72,18 @@ def linear_path(data: ForecastData, horizons: Sequence[int] | None = None) -> di
 
 def coverage(
     model: SeriesForecaster,
+    data: ForecastData,
     found: dict[int, Forecast],
-    values: np.ndarray,
     rows: slice,
     low: float = 0.1,
     high: float = 0.9,
 ) -> dict[str, float]:
     """Share of values between two quantiles, by horizon, of forecasts from origins of ``rows``."""
     shares = {}
-    for horizon, forecast in found.items():
-        starts = origins(rows, horizon)
-        starts = starts[:: max(1, len(starts) // WEIGHED)]
-        truth = values[starts[:, None] + np.arange(1, horizon + 1)]
-        error = truth - forecast(starts)  # (n, H, C)
-        bounds = model.spread(horizon, (low, high))
-        inside = (error >= bounds[..., 0]) & (error <= bounds[..., 1])
-        shares[str(horizon)] = float(inside[~np.isnan(error)].mean())
+    for horizon, errors in _errors(model, data, found, rows).items():
+        bounds = model.spread(horizon).quantiles((low, high))
+        inside = (errors >= bounds[..., 0]) & (errors <= bounds[..., 1])
+        shares[str(horizon)] = float(inside[~np.isnan(errors)].mean())
     return shares
 
 
@@ -95,46 +91,42 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
     calendar, scalers = data.calendar, (data.series.scaler, data.scaler)
     vectors = window_vectors(network, task, slice(0, len(task.values)))
     look_back = linear_look_back(data.series)
-    values = filled(task.values)
+    horizons = task.horizons
 
-    def fitted(values: np.ndarray) -> SeriesForecaster:
+    def fitted(values: np.ndarray) -> tuple[dict[int, Product], float]:
         inputs = _product_inputs(values, vectors, calendar, task)
-        horizons, features = task.horizons, calendar.shape[1]
         plain = fit_product(inputs, horizons, look_back, (OFF,))
         found = fit_product(inputs, horizons, look_back, REPRESENTATION)
         products = {
             h: found[h] if _helps_throughout(found[h], plain[h], inputs, h) else plain[h]
             for h in horizons
         }
-        return SeriesForecaster(data.names, scalers, horizons, network, products, features)
+        errors = _squared_errors(products[task.longest], inputs, task.longest)
+        return products, float(errors.mean())
 
-    plain = fitted(values)
+    values, effect = filled(task.values), None
     if task.known is None:
-        return plain
-    effect = _effect(values, task.known, task.split.train)
-    explained = fitted(values - task.known[: len(values)] @ effect)
-    explained.effect.copy_(torch.from_numpy(effect))
-
-    def error(model: SeriesForecaster) -> float:
-        horizon = task.longest
-        forecast = model.product_forecast(horizon, task, calendar, vectors)
-        starts = origins(task.split.valid, horizon)
-        starts = starts[:: max(1, len(starts) // WEIGHED)]
-        return float(np.square(forecast(starts) - _future(values, starts, horizon)).mean())
-
-    return explained if error(explained) < HELPS * error(plain) else plain
+        products, _ = fitted(values)
+    else:
+        known = task.known[: len(values)]
+        products, effect = fit_beside(fitted, values, known, task.split.train)
+    model = SeriesForecaster(data.names, scalers, horizons, network, products, calendar.shape[1])
+    if effect is not None:
+        model.effect.copy_(torch.from_numpy(effect))
+    return model
 
 
 def _helps_throughout(found: Product, plain: Product, inputs: readout.Inputs, horizon: int) -> bool:
     """Whether a product has less error than another in each part of the validation rows."""
-    starts = origins(inputs.split.valid, horizon)
-    starts = starts[:: max(1, len(starts) // WEIGHED)]
-    truth = _future(inputs.values, starts, horizon)
-    errors = (
-        np.square(one.forecast(inputs)(starts) - truth).mean(axis=(1, 2)) for one in (found, plain)
-    )
+    errors = (_squared_errors(one, inputs, horizon).mean(axis=(1, 2)) for one in (found, plain))
     parts = zip(*(np.array_split(error, PARTS) for error in errors), strict=True)
     return all(new.mean() < old.mean() for new, old in parts)
+
+
+def _squared_errors(found: Product, inputs: readout.Inputs, horizon: int) -> np.ndarray:
+    """Of forecasts from validation rows, (n, H, C)."""
+    starts = _weighed(inputs.split.valid, horizon)
+    return np.square(found.forecast(inputs)(starts) - _future(inputs.values, starts, horizon))
 
 
 def _product_inputs(
@@ -143,38 +135,29 @@ def _product_inputs(
     return readout.Inputs(values.astype(np.float32), vectors, calendar, task.split, drop=0)
 
 
-def _effect(values: np.ndarray, known: np.ndarray, train: slice) -> np.ndarray:
-    """Least squares of the change of the values on the change of the known inputs, (F, C).
-
-    Changes, because levels that drift together would look like an effect.
-    """
-    y, u = np.diff(values[train], axis=0), np.diff(known[train], axis=0)
-    gram = u.T @ u + 1e-3 * len(u) * np.eye(u.shape[1])
-    return np.linalg.solve(gram, u.T @ y).astype(np.float32)
+def _keep_spread(model: SeriesForecaster, data: ForecastData) -> None:
+    """Of the errors on validation rows."""
+    valid = data.series.split.valid
+    for horizon, errors in _errors(model, data, model.forecasts(data, valid), valid).items():
+        model.keep_spread(horizon, Spread.of(errors))
 
 
-def _keep_quantiles(model: SeriesForecaster, data: ForecastData) -> None:
-    """Quantiles of the errors on validation rows."""
-    task = data.task(model.horizons)
-    valid = task.split.valid
-    for horizon, forecast in model.forecasts(data, valid).items():
-        starts = origins(valid, horizon)
-        starts = starts[:: max(1, len(starts) // WEIGHED)]
-        errors = _future(task.values, starts, horizon) - forecast(starts)  # (n, H, C)
-        getattr(model, f"quantiles_{horizon}").copy_(_error_quantiles(errors))
+def _errors(
+    model: SeriesForecaster, data: ForecastData, found: dict[int, Forecast], rows: slice
+) -> dict[int, np.ndarray]:
+    """Errors (n, H, C) of forecasts from origins of ``rows``, over the network's widths."""
+    widths, values, errors = model.widths(data, rows), data.task(model.horizons).values, {}
+    for horizon, forecast in found.items():
+        starts = _weighed(rows, horizon)
+        missed = _future(values, starts, horizon) - forecast(starts)
+        errors[horizon] = missed / widths[horizon](starts)
+    return errors
 
 
-def _error_quantiles(errors: np.ndarray) -> torch.Tensor:
-    """(n, H, C) -> (H, C, len(LEVELS)), each step's taken together with its neighbours'."""
-    horizon = errors.shape[1]
-    reach = min(horizon // 20, 12)
-    found = []
-    for step in range(horizon):
-        near = errors[:, max(0, step - reach) : step + reach + 1 : max(1, reach // 2)]
-        rows = near.reshape(-1, near.shape[2])
-        rows = rows[~np.isnan(rows).any(axis=1)]
-        found.append(np.quantile(rows, LEVELS, axis=0) if len(rows) else found[-1])
-    return torch.from_numpy(np.stack(found).transpose(0, 2, 1)).float()
+def _weighed(rows: slice, horizon: int) -> np.ndarray:
+    """Origins of ``rows`` that errors are taken from, evenly spaced."""
+    starts = origins(rows, horizon)
+    return starts[:: max(1, len(starts) // WEIGHED)]
 
 
 def _future(values: np.ndarray, starts: np.ndarray, horizon: int) -> np.ndarray:

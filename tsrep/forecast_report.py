@@ -10,7 +10,8 @@ from common.runs import write_text
 from tsrep import plots, receptive, report
 from tsrep.fitting import linear_path
 from tsrep.forecast_data import ForecastData
-from tsrep.product import SeriesForecaster, load_forecaster
+from tsrep.forecaster_file import load_forecaster
+from tsrep.product import SeriesForecaster
 from tsrep.series import Series
 
 

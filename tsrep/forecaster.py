@@ -273,6 +273,13 @@ def median(config: ForecasterConfig, ahead: np.ndarray) -> np.ndarray:
     return ahead[..., int(np.abs(np.subtract(config.quantiles, 0.5)).argmin())]
 
 
+def width(config: ForecasterConfig, ahead: np.ndarray) -> np.ndarray:
+    """How far apart the outermost quantiles are (..., H, C); 1 where there are fewer than two."""
+    if len(config.quantiles) < 2:
+        return np.ones_like(median(config, ahead))
+    return np.maximum(ahead[..., -1] - ahead[..., 0], 1e-6)
+
+
 def check_quantiles(quantiles: Sequence[float]) -> None:
     if any(not 0 < q < 1 for q in quantiles) or list(quantiles) != sorted(set(quantiles)):
         raise UserError(f"quantiles: found {quantiles}, expected rising numbers between 0 and 1")

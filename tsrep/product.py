@@ -8,32 +8,23 @@ It is fitted by :func:`tsrep.fitting.fit_forecaster`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from common import weights
-from common.config import from_dict
 from common.errors import UserError
 from tsrep import readout
 from tsrep.baselines import Forecast, filled, second_harmonics
 from tsrep.forecast_data import ForecastData, Names, Task
-from tsrep.forecaster import Forecaster, ForecasterConfig, median, predictions
+from tsrep.forecaster import Forecaster, median, predictions, width
 from tsrep.readout import Product
 from tsrep.series import Scaler, Split
+from tsrep.spread import LEVELS, Spread
 from tsrep.strategies import forecasts
 from tsrep.timestamps import calendar_features
 from tsrep.window_vectors import window_vectors, windows_ending_at
-
-FILE = "forecaster.safetensors"
-KIND = "tsrep.SeriesForecaster"
-INPUTS = ("channels", "horizon", "known", "past")
-LEVELS = tuple(float(q) for q in np.round(np.arange(0.05, 1.0, 0.05), 2))
-"""Quantiles that are kept; others are interpolated between them."""
 
 
 class SeriesForecaster(nn.Module):
@@ -69,9 +60,8 @@ class SeriesForecaster(nn.Module):
                 self.register_buffer(f"{name}_{horizon}", torch.from_numpy(array))
         channels = len(names.columns)
         for horizon in self.horizons:
-            self.register_buffer(
-                f"quantiles_{horizon}", torch.zeros(horizon, channels, len(LEVELS))
-            )
+            self.register_buffer(f"miss_{horizon}", torch.zeros(horizon, channels))
+            self.register_buffer(f"miss_shape_{horizon}", torch.zeros(len(LEVELS), channels))
         self.register_buffer("effect", torch.zeros(len(names.known), channels))
 
     @property
@@ -122,7 +112,8 @@ class SeriesForecaster(nn.Module):
             that the forecaster was fitted with is missing; times of another frequency.
         """
         horizon = self._horizon(horizon)
-        return self.scaler.inverse(self._ahead(history, times, horizon, known, past))
+        ahead, _ = self._ahead(history, times, horizon, known, past)
+        return self.scaler.inverse(ahead)
 
     def predict_quantiles(
         self,
@@ -135,40 +126,54 @@ class SeriesForecaster(nn.Module):
     ) -> np.ndarray:
         """Quantiles (H, C, Q) of the next values, in the data's units, Q in the order asked for.
 
-        The forecast plus the quantiles of its errors on validation rows, by step and channel: of
-        all constants they have the least pinball loss there. Beyond .05 and .95 they stay at those.
+        The forecast plus the quantiles of its errors on validation rows, see
+        :class:`tsrep.spread.Spread`. Where the network forecasts quantiles, errors are measured by
+        the distance of its outermost ones, so that intervals widen where it expects to err more:
+        the locally weighted errors of Lei et al. (2018, section 5.2).
         """
         if any(not 0 < q < 1 for q in quantiles):
             raise UserError(f"quantiles: found {tuple(quantiles)}, expected numbers in (0, 1)")
         horizon = self._horizon(horizon)
-        ahead = self._ahead(history, times, horizon, known, past)
-        found = ahead[..., None] + self.spread(horizon, quantiles)  # (H, C, Q)
+        ahead, unit = self._ahead(history, times, horizon, known, past)
+        errors = self.spread(horizon).quantiles(quantiles)[:horizon]
+        found = ahead[..., None] + unit[..., None] * errors  # (H, C, Q)
         return self.scaler.inverse(found.transpose(2, 0, 1)).transpose(1, 2, 0)
 
-    def spread(self, horizon: int, quantiles: Sequence[float]) -> np.ndarray:
-        """Quantiles of the errors (H, C, Q), standardised, between those that are kept."""
-        kept = getattr(self, f"quantiles_{self._served_by(horizon)}").numpy()[:horizon]
-        place = np.interp(quantiles, LEVELS, np.arange(len(LEVELS)))
-        low, part = np.floor(place).astype(int), place % 1
-        high = np.minimum(low + 1, len(LEVELS) - 1)
-        return kept[..., low] * (1 - part) + kept[..., high] * part
+    def spread(self, horizon: int) -> Spread:
+        """Of the errors of the path that serves a horizon, standardised, over :meth:`widths`."""
+        served = self._served_by(horizon)
+        return Spread(*(getattr(self, f"{n}_{served}").numpy() for n in ("miss", "miss_shape")))
 
-    def _ahead(self, history, times, horizon, known, past) -> np.ndarray:
-        """The standardised forecast (H, C)."""
+    def keep_spread(self, horizon: int, found: Spread) -> None:
+        """Set what :meth:`spread` gives."""
+        for name, array in (("miss", found.deviation), ("miss_shape", found.shape)):
+            getattr(self, f"{name}_{horizon}").copy_(torch.from_numpy(array))
+
+    def widths(self, data: ForecastData, rows: slice) -> dict[int, Forecast]:
+        """How wide the network's quantiles are, from all origins of ``rows``; 1 without any."""
+        if len(self.network.config.quantiles) < 2:
+            shape = (len(self.names.columns),)
+            return {h: lambda starts, h=h: np.ones((len(starts), h, *shape)) for h in self.horizons}
+        return forecasts(self.network, data.task(self.horizons), rows, width)
+
+    def _ahead(self, history, times, horizon, known, past) -> tuple[np.ndarray, np.ndarray]:
+        """The standardised forecast, and the width of the network's quantiles: (H, C) each."""
         values, known, past = self._checked(history, known, past, horizon)
         calendar = self._calendar(times, len(values))
         count = len(values)
         here = slice(count - 1, count)
         task = Task(values, Split(here, here, here), self.horizons, known, past)
-        start = np.array([count - 1])
-        if not self.look_backs:
+        config = self.network.config
+        ahead, unit = None, np.ones(1)
+        if not self.look_backs or config.quantiles:
             data = windows_ending_at(self.network, task, here, max(self.horizons))
-            ahead = median(self.network.config, predictions(self.network, data))
-        else:
+            outputs = predictions(self.network, data)
+            ahead, unit = median(config, outputs), width(config, outputs)[0, :horizon]
+        if self.look_backs:
             vectors = window_vectors(self.network, task, here)
-            served = self._served_by(horizon)
-            ahead = self.product_forecast(served, task, calendar, vectors)(start)
-        return ahead[0, :horizon]
+            path = self.product_forecast(self._served_by(horizon), task, calendar, vectors)
+            ahead = path(np.array([count - 1]))
+        return ahead[0, :horizon], np.broadcast_to(unit, ahead[0, :horizon].shape)
 
     def product_forecast(
         self, horizon: int, task: Task, calendar: np.ndarray, vectors: np.ndarray
@@ -256,66 +261,6 @@ class SeriesForecaster(nn.Module):
                 "frequency cannot be inferred, or is not that of the series fitted"
             )
         return found.astype(np.float32)
-
-
-def save_forecaster(path: str | Path, model: SeriesForecaster) -> None:
-    """Write a forecaster as safetensors, its configuration in the header."""
-    network = model.network
-    config = {
-        "mean": model.scaler.mean.tolist(),
-        "std": model.scaler.std.tolist(),
-        "inputs_mean": model.inputs_scaler.mean.tolist(),
-        "inputs_std": model.inputs_scaler.std.tolist(),
-        "names": asdict(model.names),
-        "horizons": list(model.horizons),
-        "calendar": model.calendar,
-        "look_backs": {str(h): look_back for h, look_back in model.look_backs.items()},
-        "network": asdict(network.config),
-        "inputs": {name: getattr(network, name) for name in INPUTS},
-    }
-    weights.save_encoder(path, model, KIND, config)
-
-
-def load_forecaster(path: str | Path) -> SeriesForecaster:
-    """The forecaster in a file, or in a run folder. Nothing is unpickled.
-
-    Raises
-    ------
-    UserError
-        No such file, a truncated one, or one that holds something else.
-    """
-    path = Path(path) / FILE if Path(path).is_dir() else Path(path)
-    kind, config, tensors = weights.read_encoder(path)
-    if kind != KIND:
-        raise UserError(f"{path}: holds a {kind!r}, expected a {KIND!r}")
-    try:
-        model = _empty(config, tensors)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: a header of another version ({error})") from error
-    weights.load_into(model, tensors, path)
-    return model.requires_grad_(False).eval()
-
-
-def _empty(config: dict, tensors: dict[str, torch.Tensor]) -> SeriesForecaster:
-    """The forecaster of a header, its numbers still to be loaded."""
-
-    def scaler(prefix: str) -> Scaler:
-        return Scaler(np.array(config[f"{prefix}mean"]), np.array(config[f"{prefix}std"]))
-
-    def product(horizon: str, look_back: int) -> Product:
-        mean, deviation, weight, bias = (
-            tensors[f"{name}_{horizon}"].numpy() for name in ("mean", "deviation", "weight", "bias")
-        )
-        return Product(look_back, mean, deviation, list(zip(weight, bias, strict=True)))
-
-    return SeriesForecaster(
-        Names(**{name: tuple(columns) for name, columns in config["names"].items()}),
-        (scaler(""), scaler("inputs_")),
-        config["horizons"],
-        Forecaster(from_dict(ForecasterConfig, config["network"]), **config["inputs"]),
-        {int(h): product(h, look_back) for h, look_back in config["look_backs"].items()},
-        config["calendar"],
-    )
 
 
 def _arrays(found: Product) -> dict[str, np.ndarray]:

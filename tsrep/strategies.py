@@ -11,6 +11,7 @@ sec. 2. All strategies see the same windows and the same split, and end with a
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -121,10 +122,18 @@ def set_ridge_head(model: Forecaster, task: Task) -> tuple[Forecaster, float]:
     return model, float(horizon_mse(ahead, future, task.horizons))
 
 
-def forecasts(model: Forecaster, task: Task, rows: slice | None = None) -> dict[int, Forecast]:
-    """Forecasts of every horizon from all origins of ``rows`` (default: test)."""
+def forecasts(
+    model: Forecaster,
+    task: Task,
+    rows: slice | None = None,
+    of: Callable[[ForecasterConfig, np.ndarray], np.ndarray] = median,
+) -> dict[int, Forecast]:
+    """Forecasts of every horizon from all origins of ``rows`` (default: test).
+
+    of : what is wanted of the network's outputs, the point forecast or the ``width``.
+    """
     data = task.judged_on(rows or task.split.test, model.config)
-    ahead = median(model.config, predictions(model, data))
+    ahead = of(model.config, predictions(model, data))
     return {horizon: as_forecast(ahead, data, horizon) for horizon in task.horizons}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools.conftest import run
 from tsrep.datasets import load
-from tsrep.product import load_forecaster
+from tsrep.forecaster_file import load_forecaster
 from tsrep.receptive import measured, periodicity
 
 TINY = (

@@ -12,7 +12,7 @@ from common.config import load
 from tests.tools.conftest import TOOLS, contents, run
 from tsrep import datasets, evaluation
 from tsrep.forecast_data import inputs_of
-from tsrep.product import FILE, load_forecaster
+from tsrep.forecaster_file import FILE, load_forecaster
 
 TINY = (
     *("--look-back", "24", "--patch", "8", "--dim", "8", "--heads", "2", "--batch-size", "16"),

@@ -16,9 +16,9 @@ from tsrep.baselines import origins
 from tsrep.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecast_data import inputs_of
 from tsrep.forecaster import ForecasterConfig
+from tsrep.forecaster_file import load_forecaster, save_forecaster
 from tsrep.learner import LearningConfig
 from tsrep.objectives import ContrastConfig
-from tsrep.product import LEVELS, load_forecaster, save_forecaster
 from tsrep.series import Scaler, Series
 from tsrep.strategies import Settings
 from tsrep.window_vectors import window_vectors
@@ -101,11 +101,15 @@ def test_quantiles_are_those_of_validation_errors_and_rise(fitted):
     starts = origins(series.split.valid, 4)
     errors = series.values[0][starts[:, None] + np.arange(1, 5)]
     errors = errors - model.forecasts(data, series.split.valid)[4](starts)
-    expected = np.quantile(errors, LEVELS, axis=0).transpose(1, 2, 0)
-    np.testing.assert_allclose(model.spread(4, LEVELS), expected, atol=1e-4)
-    shares = coverage(model, model.forecasts(data), series.values[0], series.split.test)
+    size = np.sqrt(np.square(errors).mean(axis=0))  # (4, 2)
+    shape = np.quantile((errors / size).reshape(-1, 2), asked, axis=0)  # (5, 2)
+    history = series.scaler.transform(found.transpose(2, 0, 1)) - series.scaler.transform(
+        model.predict(history, times, 4)
+    )
+    np.testing.assert_allclose(history, size * shape[:, None], atol=1e-3)
+    shares = coverage(model, data, model.forecasts(data), series.split.test)
     assert all(0.7 < share < 0.9 for share in shares.values()), shares  # of .8, on new rows
-    wide = coverage(model, model.forecasts(data), series.values[0], series.split.test, 0.05, 0.95)
+    wide = coverage(model, data, model.forecasts(data), series.split.test, 0.05, 0.95)
     assert all(wide[h] > shares[h] for h in shares)
 
 
@@ -203,6 +207,33 @@ def test_a_pinball_network_under_the_product_predicts(tmp_path):
         save_forecaster(tmp_path / "f.safetensors", model)
         again = load_forecaster(tmp_path / "f.safetensors")
         np.testing.assert_array_equal(again.predict(history, times), model.predict(history, times))
+
+
+def test_intervals_are_wide_where_a_pinball_network_expects_to_err():
+    """A past input tells the size of the noise."""
+    size = np.where(np.arange(1500) // 50 % 2, 2.0, 0.3)
+    table = np.stack([np.random.default_rng(0).normal(size=1500) * size, size], axis=1)
+    made, scaler = made_series(2, 1500), Scaler.fit(table)
+    changes = {"values": scaler.transform(table)[None], "scaler": scaler}
+    data = inputs_of(replace(made, columns=("noise", "size"), **changes), past=("size",))
+    network = replace(SETTINGS.model, quantiles=(0.1, 0.5, 0.9), normalise="none")
+    training = replace(SETTINGS.training, epochs=20, max_steps=200)
+    learning = LearningConfig(learning_rate=1e-2)
+    training = replace(SETTINGS.training, epochs=20, max_steps=200)
+    settings = Settings(network, ContrastConfig("none"), learning, training)
+    series, test = data.series, data.series.split.test
+    for linear in (False, True):
+        fitted = fit_forecaster(data, settings, 0, None, (1,), linear=linear)
+        starts = origins(test, 1)
+        unit = fitted.widths(data, test)[1](starts)[:, 0, 0]
+        wild = size[starts] > 1
+        assert unit[wild].mean() > 2 * unit[~wild].mean(), linear
+        assert 0.7 < coverage(fitted, data, fitted.forecasts(data), test)["1"] < 0.9
+        history, times = raw(series, starts[5] + 1)
+        past = size[: starts[5] + 1, None]
+        low, high = fitted.predict_quantiles(history, (0.25, 0.75), times, past=past)[0, 0]
+        expected = np.diff(fitted.spread(1).quantiles((0.25, 0.75))[0, 0])[0]
+        assert high - low == pytest.approx(unit[5] * expected * series.scaler.std[0], rel=1e-3)
 
 
 def hours(count, freq="h"):

@@ -24,7 +24,7 @@ from sktime.transformations.impute import Imputer
 from sktime.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from tsrep.sktime import ContrastiveClassifier, ContrastiveForecaster, ContrastiveTransformer
-from tsrep.sktime.blocks import LEVELS, _spread, plan
+from tsrep.sktime.blocks import plan
 
 ESTIMATORS = [ContrastiveTransformer, ContrastiveForecaster, ContrastiveClassifier]
 TINY = {"dim": 4, "depth": 1, "max_steps": 2, "window": 16, "batch_size": 8}
@@ -89,7 +89,8 @@ def test_it_beats_the_seasonal_naive_and_a_longer_horizon_is_rolled():
     train, test = y[:220], y[220:]
     forecaster = ContrastiveForecaster(**TINY).fit(train, fh=np.arange(1, 61))
     ahead = forecaster.predict().to_numpy()
-    assert len(forecaster.blocks_.deviation) == 220 // 8  # a block is shorter than the horizon
+    block = len(forecaster.blocks_.spread.deviation)
+    assert block == 220 // 8  # shorter than the horizon
     naive = np.tile(train.to_numpy()[-7:], (9, 1))[:60]
     truth = test.to_numpy()
     assert np.mean((ahead - truth) ** 2) < 0.75 * np.mean((naive - truth) ** 2)
@@ -125,20 +126,6 @@ def test_quantiles_cover_what_they_promise():
     assert list(quantiles.columns) == [("a", 0.9), ("a", 0.1), ("a", 0.5)]
     assert (quantiles["a"][0.1] < quantiles["a"][0.5]).all()
     assert (quantiles["a"][0.5] < quantiles["a"][0.9]).all()
-
-
-def test_the_spread_of_errors_is_that_of_a_loop():
-    errors = np.random.default_rng(0).normal(size=(30, 3, 2)) * [[1.0, 9.0]]
-    errors[4, 1, 0] = np.nan
-    deviation, shape = _spread(errors)
-    for channel in range(2):
-        ratios = []
-        for step in range(3):
-            known = [e for e in errors[:, step, channel] if not np.isnan(e)]
-            found = np.sqrt(sum(e * e for e in known) / len(known))
-            assert deviation[step, channel] == pytest.approx(found)
-            ratios += [e / found for e in known]
-        np.testing.assert_allclose(shape[:, channel], np.quantile(ratios, LEVELS))
 
 
 def test_exogenous_series_count_where_they_help():

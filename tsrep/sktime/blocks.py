@@ -13,12 +13,11 @@ from tsrep.encoding import encode
 from tsrep.pretraining import inner
 from tsrep.readout import Inputs, Product, fit_product
 from tsrep.series import Split
+from tsrep.spread import Spread
 from tsrep.windows import targets
 
 LEAST_ROWS = 8
 """With fewer, nothing is fitted: the last value is the forecast."""
-LEVELS = np.linspace(0, 1, 201)
-"""Quantiles of the errors that are kept; others are interpolated between them."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +51,19 @@ def plan(rows: int, horizon: int, look_back: int | None) -> Plan:
 class Blocks:
     """Forecasts of a standardised series, ``block`` steps at a time, and how far they miss.
 
-    deviation: (block, C), root mean square errors on validation rows, by step. shape:
-    (len(LEVELS), C), quantiles of the errors over their deviation, all steps together. window:
-    steps that the encoder sees, None for all that it reaches.
+    spread: of the errors on validation rows. window: steps that the encoder sees, None for all that
+    it reaches.
     """
 
     encoder: nn.Module
     window: int | None
     product: Product
-    deviation: np.ndarray
-    shape: np.ndarray
+    spread: Spread
 
     @property
     def error(self) -> float:
         """Mean squared error on validation rows."""
-        return float(np.mean(self.deviation**2))
+        return float(np.mean(self.spread.deviation**2))
 
     def forecast(self, values: np.ndarray, calendar: np.ndarray, steps: int) -> np.ndarray:
         """The next ``steps`` after ``values (T, C)``, NaN where missing: (steps, C) float64.
@@ -78,16 +75,6 @@ class Blocks:
             ahead = self._block(values, calendar[: len(values)])
             values = np.concatenate([values, ahead.astype(values.dtype)])
         return values[rows : rows + steps].astype(np.float64)
-
-    def quantiles(self, steps: int, alpha: float) -> np.ndarray:
-        """What to add to a forecast for its quantile ``alpha``: (steps, C).
-
-        Behind the first block the deviation grows with the root of the step, as a random walk's.
-        """
-        block = len(self.deviation)
-        beyond = np.sqrt(np.arange(block + 1, steps + 1) / block)[:, None] * self.deviation[-1]
-        deviation = np.concatenate([self.deviation, beyond])[:steps]
-        return deviation * np.array([np.interp(alpha, LEVELS, shape) for shape in self.shape.T])
 
     def _block(self, values: np.ndarray, calendar: np.ndarray) -> np.ndarray:
         """The next block (block, C)."""
@@ -133,7 +120,7 @@ def fit_blocks(
     ahead = tried.forecast(inputs)(np.arange(starts.start, starts.stop))
     errors = targets(values, starts, block) - ahead  # (n, block, C), NaN where missing
     product = fit_product(inputs, (block,), plan.look_back, refit=True)[block]
-    return Blocks(encoder, seen, product, *_spread(errors))
+    return Blocks(encoder, seen, product, Spread.of(errors))
 
 
 def vectors(encoder: nn.Module, values: np.ndarray, window: int | None) -> np.ndarray:
@@ -162,19 +149,4 @@ def _persistence(
     maps = [(nothing, np.zeros(1, dtype=np.float32))]
     standard = np.zeros(size, dtype=np.float32), np.ones(size, dtype=np.float32)
     errors = np.diff(filled(values), axis=0)[:, None]  # (T - 1, 1, C)
-    return Blocks(encoder, window, Product(1, *standard, maps), *_spread(errors))
-
-
-def _spread(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Deviation (block, C) and shape (len(LEVELS), C) of errors (n, block, C), NaN left aside."""
-    known = np.isfinite(errors)
-    square = np.where(known, errors, 0.0) ** 2
-    pooled = square.sum((0, 1)) / known.sum((0, 1)).clip(1)  # for steps without a known error
-    count = known.sum(0)
-    deviation = np.sqrt(np.where(count > 0, square.sum(0) / count.clip(1), pooled))
-    ratio = errors / np.maximum(deviation, 1e-12)
-    shapes = [
-        np.quantile(part[here], LEVELS) if here.any() else np.zeros(len(LEVELS))
-        for part, here in zip(np.moveaxis(ratio, 2, 0), np.moveaxis(known, 2, 0), strict=True)
-    ]
-    return deviation, np.stack(shapes, axis=1)
+    return Blocks(encoder, window, Product(1, *standard, maps), Spread.of(errors))

@@ -10,7 +10,8 @@ from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 from torch import nn
 
 from tsrep.autotcl import AutoTCLConfig
-from tsrep.baselines import filled, second_harmonics
+from tsrep.baselines import second_harmonics
+from tsrep.exogenous import fit_beside
 from tsrep.sklearn import (
     LEVEL_WINDOW,
     build_encoder,
@@ -26,8 +27,6 @@ from tsrep.timestamps import calendar_features, season
 
 HORIZON = 24
 """Steps to fit for where neither ``fit`` nor a season says how many."""
-HELPS = 0.99
-"""Exogenous series enter where they bring the validation error below this share."""
 
 
 class ContrastiveForecaster(BaseForecaster):
@@ -178,9 +177,9 @@ class ContrastiveForecaster(BaseForecaster):
     def _predict_quantiles(self, fh, X, alpha):
         steps, ahead = self._steps(fh), self._ahead(fh, X)
         names = self._get_varnames()
-        added = [self.blocks_.quantiles(steps.max() + 1, a)[steps] for a in alpha]
+        spread = self.blocks_.spread.quantiles(alpha, steps.max() + 1)[steps]
         # (H, C, A): the quantiles of a variable stand side by side.
-        found = np.stack([ahead + extra * self.scaler_.std for extra in added], axis=2)
+        found = ahead[..., None] + spread * self.scaler_.std[:, None]
         columns = pd.MultiIndex.from_product([names, alpha])
         index = fh.to_absolute_index(self.cutoff)
         return pd.DataFrame(found.reshape(len(steps), -1), index=index, columns=columns)
@@ -191,20 +190,16 @@ class ContrastiveForecaster(BaseForecaster):
         calendar = _calendar(_times(self._cur_y.index))
         used = self._plan()
 
-        def fitted(rest: np.ndarray) -> Blocks:
-            return fit_blocks(self.encoder_, rest, calendar, used, self.window)
+        def fitted(rest: np.ndarray) -> tuple[Blocks, float]:
+            blocks = fit_blocks(self.encoder_, rest, calendar, used, self.window)
+            return blocks, blocks.error
 
-        self.blocks_ = fitted(values)
         if self._cur_X is None:
+            self.blocks_, _ = fitted(values)
             return
-        exogenous = _finite(self._cur_X, "X")
-        self._exogenous_scaler = tolerant_scaler(exogenous)
-        exogenous = self._exogenous(self._cur_X, self._cur_y.index)
-        effect = _effect(values[used.split.train], exogenous[used.split.train])
-        blocks = fitted((values - exogenous @ effect).astype(np.float32))
-        helps = blocks.error < HELPS * self.blocks_.error
-        self.effect_ = effect if helps else np.zeros_like(effect)
-        self.blocks_ = blocks if helps else self.blocks_
+        self._exogenous_scaler = tolerant_scaler(_finite(self._cur_X, "X"))
+        known = self._exogenous(self._cur_X, self._cur_y.index)
+        self.blocks_, self.effect_ = fit_beside(fitted, values, known, used.split.train)
 
     def _ahead(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> np.ndarray:
         """Forecasts (H, C) in the units of y."""
@@ -311,15 +306,6 @@ class ContrastiveForecaster(BaseForecaster):
             {**tiny, "max_steps": 1, "look_back": 4},
             {**tiny, "max_steps": 0, "backbone": "lstm", "channels": "joint"},
         ]
-
-
-def _effect(values: np.ndarray, exogenous: np.ndarray) -> np.ndarray:
-    """Slopes (K, C) of ``values (T, C)`` on ``exogenous (T, K)``, from their changes.
-
-    A ridge of penalty 1 on changes, which a drift or a season of either hardly touches.
-    """
-    dx, dy = np.diff(exogenous, axis=0), np.diff(filled(values), axis=0)
-    return np.linalg.solve(dx.T @ dx + np.eye(dx.shape[1]), dx.T @ dy)
 
 
 def _finite(frame: pd.DataFrame, name: str) -> np.ndarray:
