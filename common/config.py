@@ -10,7 +10,8 @@
 
 gives ``tool.py --config FILE.toml --data ETTh1 --epochs 5``: the file holds what differs from the
 defaults, the command line what differs from the file. Fields of nested dataclasses keep their
-section in TOML and lose their prefix on the command line.
+section in TOML and lose their prefix on the command line. ``"None"`` in TOML, which has no null, is
+None, as it is on the command line.
 """
 
 import contextlib
@@ -87,56 +88,77 @@ def from_dict(
     table: Mapping[str, Any],
     where: str = "config",
     missing: object = dataclasses.MISSING,
+    base: T | None = None,
 ) -> T:
     """Build the dataclass from nested plain values, naming the field that does not fit.
 
+    base : has the values of fields that the table lacks; the class's defaults without it. Those of
+    a nested dataclass are the defaults of the field that holds it, not of its class.
     ``missing`` stands in for required fields that the table lacks; without it they are an error.
     """
     hints = typing.get_type_hints(config_class)
-    fields = {field.name: field for field in dataclasses.fields(config_class)}
-    unknown = sorted(set(table) - set(fields))
+    defaults = _defaults(config_class, base)
+    unknown = sorted(set(table) - set(defaults))
     if unknown:
-        known = ", ".join(fields)
+        known = ", ".join(defaults)
         raise UserError(f"{where}: unknown field {unknown[0]!r}; the fields are {known}")
-    values = {
-        name: _convert(value, hints[name], f"{where}: {name}") for name, value in table.items()
-    }
-    for name, field in fields.items():
-        required = field.default is field.default_factory is dataclasses.MISSING
-        if required and name not in values:
-            if missing is dataclasses.MISSING:
-                raise UserError(f"{where}: field {name!r} is missing")
+    values = {}
+    for name, default in defaults.items():
+        if name in table:
+            found = f"{where}: {name}"
+            values[name] = _convert(table[name], hints[name], found, default)
+        elif default is not dataclasses.MISSING:
+            values[name] = default
+        elif missing is dataclasses.MISSING:
+            raise UserError(f"{where}: field {name!r} is missing")
+        else:
             values[name] = missing
     return config_class(**values)
 
 
-def to_dict(config: object) -> dict[str, Any]:
-    """Nested plain values (TOML has no null: a field that is None is left out)."""
+def to_dict(config: object, base: object | None = None) -> dict[str, Any]:
+    """Nested plain values, of which :func:`from_dict` makes the same again.
 
-    def plain(value: Any) -> Any:
+    A field that is None is left out where that is its default, and otherwise ``"None"``.
+    """
+
+    def plain(value: Any, default: Any = None) -> Any:
         if dataclasses.is_dataclass(value):
-            return to_dict(value)
+            return to_dict(value, default if type(default) is type(value) else None)
         if isinstance(value, (list, tuple)):
             return [plain(item) for item in value]
-        return str(value) if isinstance(value, Path) else value
+        return str(value) if isinstance(value, Path) or value is None else value
 
-    items = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
-    return {name: plain(value) for name, value in items if value is not None}
+    pairs = ((n, getattr(config, n), d) for n, d in _defaults(type(config), base).items())
+    return {n: plain(v, d) for n, v, d in pairs if v is not None or d is not None}
 
 
 def to_toml(config: object) -> str:
     return tomli_w.dumps(to_dict(config))
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """``value`` as the annotation ``hint`` wants it."""
+def _defaults(config_class: type, base: object | None) -> dict[str, Any]:
+    """What fields are where nothing is said, MISSING where that is not known."""
+    found = {}
+    for field in dataclasses.fields(config_class):
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        found[field.name] = default if base is None else getattr(base, field.name)
+    return found
+
+
+def _convert(value: Any, hint: Any, where: str, default: Any = None) -> Any:
+    """``value`` as the annotation ``hint`` wants it; default: of the field."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return from_dict(hint, value, where)
+        return from_dict(hint, value, where, base=default if type(default) is hint else None)
     if origin in (Union, types.UnionType):
+        if value == "None" and type(None) in arguments:
+            return None
         for option in arguments:
             with contextlib.suppress(UserError):
-                return _convert(value, option, where)
+                return _convert(value, option, where, default)
     elif origin is Literal:
         if value in arguments:
             return value

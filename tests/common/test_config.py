@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ class Method:
 
     lr: float = 1e-3
     """Learning rate."""
+    steps: int | None = 10
     horizons: tuple[int, ...] = (24, 48)
     mask: Literal["all", "none"] = "all"
 
@@ -36,25 +37,38 @@ class Config:
     method: Method = Method()
 
 
+@dataclass(frozen=True)
+class Tool:
+    """Has defaults of its own for the method's numbers."""
+
+    data: str = "x"
+    method: Method = field(default_factory=lambda: Method(lr=0.5, steps=20))
+
+
+METHODS = st.builds(
+    Method,
+    lr=st.floats(1e-9, 10),
+    steps=st.none() | st.integers(1, 99),
+    horizons=st.lists(st.integers(1, 999)).map(tuple),
+    mask=st.sampled_from(["all", "none"]),
+)
+
+
 @given(
     st.builds(
         Config,
         data=st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"])),
         root=st.none() | st.just(Path("a/b")),
         univariate=st.booleans(),
-        method=st.builds(
-            Method,
-            lr=st.floats(1e-9, 10),
-            horizons=st.lists(st.integers(1, 999)).map(tuple),
-            mask=st.sampled_from(["all", "none"]),
-        ),
+        method=METHODS,
     )
+    | st.builds(Tool, method=METHODS)
 )
 def test_toml_round_trip(tmp_path_factory, config):
     path = tmp_path_factory.mktemp("config") / "config.toml"
     path.write_text(to_toml(config), encoding="utf-8")
-    assert load(Config, path) == config
-    assert from_dict(Config, to_dict(config)) == config
+    assert load(type(config), path) == config
+    assert from_dict(type(config), to_dict(config)) == config
 
 
 def test_command_line_over_file_over_defaults(tmp_path):
@@ -62,6 +76,15 @@ def test_command_line_over_file_over_defaults(tmp_path):
     path.write_text('data = "ETTh1"\n[method]\nlr = 1\nhorizons = [1, 2]\n')
     config = parse(Config, ["--config", str(path), "--lr", "0.5", "--univariate"])
     assert config == Config("ETTh1", None, True, Method(lr=0.5, horizons=(1, 2)))
+
+
+def test_part_of_a_section_leaves_the_rest_as_the_tool_has_it(tmp_path):
+    path = tmp_path / "some.toml"
+    path.write_text("[method]\nhorizons = [7]\n")
+    assert load(Tool, path).method == Method(lr=0.5, steps=20, horizons=(7,))
+    assert parse(Tool, ["--config", str(path), "--steps", "None"]).method.steps is None
+    path.write_text('[method]\nsteps = "None"\n')
+    assert load(Tool, path).method == Method(lr=0.5, steps=None)
 
 
 @pytest.mark.parametrize(
