@@ -87,13 +87,9 @@ def forecasting(config: Config) -> None:
             continue
         done = table.measured("forecasting") if config.missing else set()
         if not all((f"{job.case}/average", system) in done for system in job.systems):
-            save("forecasting", job.rows(config.seeds))
+            save("forecasting", job.rows(config.seeds), "neuralforecast")
     if not config.cases and not config.missing:
-        for rows in (
-            forecasting_peers.forecasting_rows(forecasting_peers.CASES, config.seeds),
-            forecasting_peers.step_rows(),
-        ):
-            save("forecasting", rows, "neuralforecast")
+        save("forecasting", forecasting_peers.step_rows(), "neuralforecast")
 
 
 def augmentations(config: Config) -> None:

@@ -8,12 +8,14 @@ ETTm1, multivariate, once for all systems; snapshots and ridges choose on valida
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, pstdev
 
 import train_forecaster
+from suites import forecasting_peers
 from suites.table import Row
 
 from common.training import Training
@@ -51,17 +53,11 @@ TWO_STEPS = ("finetune", "frozen-mlp", "frozen-ridge")
 
 @dataclass(frozen=True)
 class Job:
-    """Rows that are measured together."""
+    """Rows of a case that are measured together: seeds -> rows."""
 
     case: str
     systems: tuple[str, ...]
-
-    def rows(self, seeds: tuple[int, ...]) -> Iterator[Row]:
-        if self.systems == CONTROLS:
-            return _controls(self.case)
-        if self.systems == ("product",):
-            return _product(self.case, seeds)
-        return _strategies(self.case, self.systems, seeds)
+    rows: Callable[[tuple[int, ...]], Iterator[Row]]
 
 
 def jobs() -> list[Job]:
@@ -73,11 +69,22 @@ def jobs() -> list[Job]:
     for backbone in ("tcn", "lstm"):
         others += [(f"{backbone}-{objective}-e2e",) for objective in ("none", "moco2")]
         others += [tuple(f"{backbone}-moco2-{strategy}" for strategy in TWO_STEPS)]
-    found = [Job(case, ("product",)) for case in PRODUCT]
-    found += [Job(case, systems) for case in TABLE for systems in ours]
-    found += [Job(case, CONTROLS) for case in PRODUCT]
-    found += [Job(case, systems) for case in TABLE for systems in more]
-    return found + [Job(case, systems) for case in TABLE for systems in others]
+
+    def table(groups: list[tuple[str, ...]]) -> list[Job]:
+        return [
+            Job(case, systems, partial(_strategies, case, systems))
+            for case in TABLE
+            for systems in groups
+        ]
+
+    product = [Job(case, ("product",), partial(_product, case)) for case in PRODUCT]
+    controls = [Job(case, CONTROLS, partial(_controls, case)) for case in PRODUCT]
+    peers = [
+        Job(f"{name}/multivariate", (system,), partial(forecasting_peers.rows, name, peer))
+        for peer, system in forecasting_peers.installed().items()
+        for name in forecasting_peers.CASES
+    ]
+    return [*product, *table(ours), *controls, *peers, *table(more), *table(others)]
 
 
 def _strategies(case: str, systems: tuple[str, ...], seeds: tuple[int, ...]) -> Iterator[Row]:
@@ -133,7 +140,7 @@ def _product(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
     yield Row(f"{case}/time", "product", "cpu_s", fmean(seconds), "s", pstdev(seconds), len(seeds))
 
 
-def _controls(case: str) -> Iterator[Row]:
+def _controls(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
     for system, scores in evaluation.control_scores(_series(case)).items():
         yield from _rows(case, system, [scores])
 

@@ -86,22 +86,24 @@ def peer(name: str, horizon: int) -> Peer:
     return Peer(PatchTST(**common, **size, **patches))
 
 
-def forecasting_rows(names: tuple[str, ...], seeds: tuple[int, ...]) -> Iterator[Row]:
-    """Test errors of NLinear, DLinear and PatchTST on each set, multivariate."""
+def installed() -> dict[str, str]:
+    """Peers by name, each with the name of its rows; none without neuralforecast."""
     if find_spec("neuralforecast") is None:
-        return
-    for name in names:
-        series = load(name)
-        for system, budget in BUDGETS.items():
-            found, seconds = [], []
-            for seed in seeds:
-                started = time.process_time()
-                model, _ = train(lambda h, s=system: peer(s, h), series, budget, seed)
-                seconds.append(time.process_time() - started)
-                found.append(scores(model, series))
-            yield from _rows(f"{name}/multivariate", _versioned(system), found)
-            spent = fmean(seconds), "s", pstdev(seconds), len(seeds)
-            yield Row(f"{name}/multivariate/time", _versioned(system), "cpu_s", *spent)
+        return {}
+    return {name: _versioned(name) for name in BUDGETS}
+
+
+def rows(name: str, system: str, seeds: tuple[int, ...]) -> Iterator[Row]:
+    """Test errors of a peer on a set, multivariate."""
+    series, found, seconds = load(name), [], []
+    for seed in seeds:
+        started = time.process_time()
+        model, _ = train(lambda h: peer(system, h), series, BUDGETS[system], seed)
+        seconds.append(time.process_time() - started)
+        found.append(scores(model, series))
+    case, shown = f"{name}/multivariate", _versioned(system)
+    yield from _rows(case, shown, found)
+    yield Row(f"{case}/time", shown, "cpu_s", fmean(seconds), "s", pstdev(seconds), len(seeds))
 
 
 def train(

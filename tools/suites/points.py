@@ -34,8 +34,12 @@ from pcrep.views import draw_views
 LABELLED = (1, 2, 4)
 """Numbers of labelled scenes of mOSD-3 to fine-tune with; on procedural scenes, and of ablations,
 frozen features alone are measured."""
+MANY_LABELLED = (8, 28)
+"""The same for FAC and for training from scratch alone; 28 are all."""
 UNTRAINED = "untrained"
 """The network with random weights: fine-tuned, it is training from scratch."""
+COARSE = "untrained-2cm"
+"""The same with the default voxels of 2 cm, in place of the 1.5 of pretraining."""
 FAC = {
     "fac": FACConfig(),
     "fac-random-anchors": FACConfig(sampler="random"),
@@ -45,6 +49,11 @@ FAC = {
     "fac-no-ema": FACConfig(momentum=0.0),
 }
 SYSTEMS = (UNTRAINED, "fac", *pretrain_fac.RIVALS)
+RANDOM = {
+    UNTRAINED: ("random_encoder", "scratch"),
+    COARSE: ("random_encoder-2cm", "scratch-2cm"),
+}
+"""What a network with random weights is called where it is frozen, and where it is tuned."""
 ABLATIONS = tuple(FAC)[1:]
 """Measured on mOSD alone."""
 KEPT = Path("runs/benchmark-points")
@@ -54,7 +63,7 @@ KEPT = Path("runs/benchmark-points")
 def cases() -> list[str]:
     """``set/system``, in the order of what is asked first."""
     compared = [f"{name}/{system}" for name in ("mosd", "procedural") for system in SYSTEMS]
-    return compared + [f"mosd/{system}" for system in ABLATIONS]
+    return compared + [f"mosd/{system}" for system in (*ABLATIONS, COARSE)]
 
 
 def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
@@ -65,14 +74,14 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
             [score(name, which, seed, task) for seed in seeds] for which in (system, UNTRAINED)
         )
         shown = system
-        if system == UNTRAINED:
-            shown = "random_encoder" if task == "linear" else "scratch"
+        if system in RANDOM:
+            shown = RANDOM[system][task != "linear"]
         found = [result["miou"] for result in own]
         yield Row(f"{name}/{task}", shown, "miou", fmean(found), "", pstdev(found), len(seeds))
         for label in own[0]["iou"]:
             value = fmean(result["iou"].get(label, 0.0) for result in own)
             yield Row(f"{name}/{task}/{label}", shown, "iou", value, seeds=len(seeds))
-        if system != UNTRAINED:
+        if system not in RANDOM:
             gains = [a - b["miou"] for a, b in zip(found, untrained, strict=True)]
             gain, spread = fmean(gains), pstdev(gains)
             yield Row(f"{name}/{task}", shown, "gain", gain, "miou", spread, len(seeds))
@@ -81,8 +90,10 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
 
 
 def tasks(name: str, system: str) -> list[str]:
-    few = name == "mosd" and system in SYSTEMS
-    return ["linear", *(f"finetuned-{count}" for count in LABELLED if few)]
+    counts: tuple[int, ...] = ()
+    if name == "mosd" and system not in ABLATIONS:
+        counts = LABELLED if system in pretrain_fac.RIVALS else LABELLED + MANY_LABELLED
+    return ["linear", *(f"finetuned-{count}" for count in counts)]
 
 
 def score(name: str, system: str, seed: int, task: str) -> dict[str, Any]:
@@ -109,7 +120,7 @@ def pretrained(name: str, system: str, seed: int, folder: Path) -> SparseUNet:
     if not path.exists():
         config = configuration(name, system)
         encoder, untrained, seconds = pretrain_fac.train(config, batches(name), seed, folder)
-        save_encoder(path, untrained if system == UNTRAINED else encoder)
+        save_encoder(path, untrained if system in RANDOM else encoder)
         write_json(folder / "timing.json", {"train_s": seconds})
     return load_encoder(path)
 
@@ -132,7 +143,10 @@ def configuration(name: str, system: str) -> pretrain_fac.Config:
         config = replace(load_config(pretrain_fac.Config, where), data=name, output=KEPT)
     if system in FAC:
         return replace(config, fac=FAC[system])
-    if system == UNTRAINED:
+    if system == COARSE:
+        views = replace(config.pretraining.views, voxel=0.02)
+        config = replace(config, pretraining=replace(config.pretraining, views=views))
+    if system in RANDOM:
         return replace(config, training=replace(config.training, max_steps=1))
     return replace(config, method=system)
 
@@ -142,7 +156,7 @@ def finetuned(
 ) -> dict[str, Any]:
     config = finetune_segmentation.Config(data="mosd", output=folder, labelled_scenes=count)
     learn = finetune_segmentation.labelled(config, split.learn, seed)
-    name = "scratch" if system == UNTRAINED else "finetune"
+    name = "scratch" if system in RANDOM else "finetune"
     where = folder / f"finetuned-{count}"
     return finetune_segmentation.train(config, learn, split.test, encoder, seed, where, name)
 
