@@ -77,12 +77,14 @@ class Scenes:
     names : one a scene.
     read : the cloud of a scene's index.
     classes : what the labels 0, 1, ... mean; empty where there are none.
+    things : those of the classes that are objects, the foreground; empty where that is not known.
     """
 
     name: str
     names: tuple[str, ...]
     read: Callable[[int], Cloud]
     classes: tuple[str, ...] = ()
+    things: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

@@ -62,7 +62,8 @@ def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, A
     """``{"miou": .., "iou": {class: ..}}`` of predictions over the points of all scenes together.
 
     predict : cloud of N points -> classes (N,). A class that no scene has and nobody predicted is
-    left out of both.
+    left out of both. Where it is known which classes are things, ``foreground`` has the precision
+    and the recall of points of a thing, whichever it is taken for.
     """
     classes = len(scenes.classes)
     matrix = np.zeros((classes, classes), np.int64)
@@ -72,7 +73,17 @@ def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, A
     found = {name: value for name, value in found.items() if value == value}
     if not found:
         raise UserError(f"{scenes.name}: found no labelled point, expected labels to score with")
-    return {"miou": fmean(found.values()), "iou": found}
+    scores = {"miou": fmean(found.values()), "iou": found}
+    if scenes.things:
+        scores["foreground"] = _foreground(matrix, np.isin(scenes.classes, scenes.things))
+    return scores
+
+
+def _foreground(matrix: np.ndarray, things: np.ndarray) -> dict[str, float]:
+    """Precision and recall, 0 where nothing is called a thing or none is there."""
+    hits = matrix[things][:, things].sum()
+    called, there = matrix[:, things].sum(), matrix[things].sum()
+    return {"precision": float(hits / max(called, 1)), "recall": float(hits / max(there, 1))}
 
 
 @dataclass(frozen=True)
@@ -162,23 +173,34 @@ def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Means of :func:`score` over seeds, with the standard deviation of mIoU as ``miou_std``."""
     classes = {name: None for result in results for name in result["iou"]}
     mious = [result["miou"] for result in results]
-    return {
+    found: dict[str, Any] = {
         "miou": fmean(mious),
         "miou_std": pstdev(mious),
         "iou": {
             name: fmean(result["iou"].get(name, 0.0) for result in results) for name in classes
         },
     }
+    if "foreground" in results[0]:
+        found["foreground"] = {
+            name: fmean(result["foreground"][name] for result in results)
+            for name in ("precision", "recall")
+        }
+    return found
+
+
+def columns(found: dict[str, Any]) -> dict[str, float]:
+    """IoU of each class, their mean, and the foreground's precision and recall where known."""
+    return {**found["iou"], "mIoU": found["miou"], **found.get("foreground", {})}
 
 
 def table(result: dict[str, Any]) -> str:
-    """``result.json`` of a segmentation as text: a row a system, IoU in per cent."""
+    """``result.json`` of a segmentation as text: a row a system, :func:`columns` in per cent."""
     systems = {result["mode"]: result, **result["controls"]}
-    classes = list(result["iou"])
-    width = max(len(name) for name in (*classes, "mIoU")) + 2
-    lines = [f"{'IoU, %':<24}" + "".join(f"{name:>{width}}" for name in (*classes, "mIoU"))]
+    names = list(columns(result))
+    width = max(map(len, names)) + 2
+    lines = [f"{'IoU, %':<24}" + "".join(f"{name:>{width}}" for name in names)]
     for name, found in systems.items():
-        numbers = [*(found["iou"].get(c, float("nan")) for c in classes), found["miou"]]
-        cells = "".join(f"{100 * value:>{width}.1f}" for value in numbers)
-        lines.append(f"{name:<24}{cells}  +- {100 * found['miou_std']:.1f}")
+        numbers = columns(found)
+        cells = "".join(f"{100 * numbers.get(n, float('nan')):>{width}.1f}" for n in names)
+        lines.append(f"{name:<24}{cells}  mIoU +- {100 * found['miou_std']:.1f}")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from pcrep.cloud import Cloud, Scenes
 from pcrep.datasets import labelled_split, load_scenes
 from pcrep.embedding import principal_colours
 from pcrep.encoding import encode
+from pcrep.evaluation import columns
 from pcrep.foreground import foreground
 from pcrep.pictures import by_number, by_score, panel, still
 from pcrep.planes import upright
@@ -74,18 +75,18 @@ TOLD = {
 
 
 def results(result: dict[str, Any]) -> list[str]:
-    """The table of a summary: a row a system, IoU of each class, their mean and its spread."""
+    """The table of a summary: a row a system, its columns and the spread of mIoU."""
     systems = {result["mode"]: result, **result["controls"]}
     systems[result["mode"]] = result  # from scratch it is its own control
-    classes = [*result["iou"], "mIoU"]
-    values = {name: {**found["iou"], "mIoU": found["miou"]} for name, found in systems.items()}
-    best = {c: max(row.get(c, 0.0) for row in values.values()) for c in classes}
+    values = {name: columns(found) for name, found in systems.items()}
+    names = list(values[result["mode"]])
+    best = {c: max(row.get(c, 0.0) for row in values.values()) for c in names}
     lines = []
     for name, row in values.items():
-        cells = "".join(_cell(row.get(c), best[c]) for c in classes)
+        cells = "".join(_cell(row.get(c), best[c]) for c in names)
         spread = f"± {100 * systems[name]['miou_std']:.1f}"
         lines.append(f"<tr><td>{html.escape(name)}</td>{cells}<td>{spread}</td></tr>")
-    header = "".join(f"<th>{html.escape(c)}</th>" for c in (*classes, "over seeds"))
+    header = "".join(f"<th>{html.escape(c)}</th>" for c in (*names, "mIoU over seeds"))
     labels = ""
     if "labelled_scenes" in result:
         share = 100 * result["labelled_fraction"]
@@ -94,8 +95,9 @@ def results(result: dict[str, Any]) -> list[str]:
         "<h2>Results</h2>",
         f'<div class="wide"><table><tr><th>IoU, %</th>{header}</tr>',
         *lines,
-        f"</table></div><p>On every point of the test scenes, means over seeds; the greatest of "
-        f"each column is marked. {TOLD[result['mode']]} <em>random_encoder_probe</em> is a probe "
+        f"</table></div><p>On every point of the test scenes, means over seeds; precision and "
+        f"recall are those of the foreground, of points of any thing. The greatest of each "
+        f"column is marked. {TOLD[result['mode']]} <em>random_encoder_probe</em> is a probe "
         f"of the same network before training.{labels}</p>",
     ]
 

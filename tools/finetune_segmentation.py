@@ -148,7 +148,7 @@ def one_seed(
         name = "scratch" if config.encoder is None else "finetune"
         encoder = untrained(config, seed) if config.encoder is None else build(config)
         found |= train(config, learn, test, encoder, seed, folder, name)
-        scratch = {key: found[key] for key in ("miou", "iou")}
+        scratch = {key: found[key] for key in found if key in ("miou", "iou", "foreground")}
         if config.encoder is not None:
             network = untrained(config, seed)
             scratch = train(config, learn, test, network, seed, folder, "scratch")

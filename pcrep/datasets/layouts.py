@@ -24,7 +24,7 @@ class Layout:
     read : the cloud of such a path.
     title : its name.
     part : LEARN, TEST, UNLABELLED, or None, of a path in a folder.
-    classes : what labels mean.
+    classes, things : what labels mean, and which of them are objects.
     """
 
     files: Callable[[Path], list[Path]]
@@ -32,6 +32,7 @@ class Layout:
     title: Callable[[Path], str]
     part: Callable[[Path, Path], str | None]
     classes: tuple[str, ...] = ()
+    things: tuple[str, ...] = ()
 
     def scenes(self, name: str, paths: list[Path]) -> Scenes:
         """Scenes of these paths; a label outside the classes is a UserError when it is read."""
@@ -40,6 +41,7 @@ class Layout:
             tuple(self.title(path) for path in paths),
             lambda index: judge_labels(self.read(paths[index]), self.classes),
             self.classes,
+            self.things,
         )
 
 

@@ -18,6 +18,7 @@ from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout
 from pcrep.datasets.points import load_points
 
 CLASSES = ("table", "box", "cylinder")
+THINGS = CLASSES[1:]
 # First and last number of the scenes all of whose objects are of one class.
 OF_ONE_CLASS = {
     ("learn", "box"): (0, 20),
@@ -68,4 +69,4 @@ def part(path: Path, folder: Path) -> str | None:
     return TEST if object_class(path) >= 0 else None
 
 
-LAYOUT = Layout(files, scene, lambda path: path.stem, part, CLASSES)
+LAYOUT = Layout(files, scene, lambda path: path.stem, part, CLASSES, THINGS)

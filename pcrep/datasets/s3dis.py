@@ -83,4 +83,4 @@ def title(path: Path) -> str:
     return f"{path.parent.name}-{path.name}"
 
 
-LAYOUT = Layout(files, room, title, part, CLASSES)
+LAYOUT = Layout(files, room, title, part, CLASSES, THINGS)

@@ -44,6 +44,8 @@ NYU40 = {
     "other furniture": 39,
 }
 CLASSES = tuple(NYU40)
+THINGS = CLASSES[2:]
+"""All but wall and floor: the 18 classes of the benchmark of instances."""
 _MESH = "_vh_clean_2.ply"
 
 
@@ -126,4 +128,4 @@ def _listed(name: str, folder: Path) -> frozenset[str]:
     return frozenset(place.read_text(encoding="utf-8").split()) if place else frozenset()
 
 
-LAYOUT = Layout(files, scan, title, part, CLASSES)
+LAYOUT = Layout(files, scan, title, part, CLASSES, THINGS)

@@ -96,4 +96,4 @@ def title(path: Path) -> str:
     return f"{path.parent.parent.name}-{path.stem}" if inside else path.stem
 
 
-LAYOUT = Layout(files, frame, title, part, CLASSES)
+LAYOUT = Layout(files, frame, title, part, CLASSES, THINGS)

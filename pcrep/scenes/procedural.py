@@ -57,7 +57,8 @@ def procedural(count: int, seed: int = 0, config: SceneConfig = SceneConfig()) -
     if count < 1:
         raise UserError(f"count: found {count}, expected at least 1 scene")
     names = tuple(f"procedural-{seed}-{i}" for i in range(count))
-    return Scenes("procedural", names, lambda i: _scene(seed, i, config, names[i]), CLASSES)
+    things = tuple(name for name in CLASSES if name not in BACKGROUND)
+    return Scenes("procedural", names, lambda i: _scene(seed, i, config, names[i]), CLASSES, things)
 
 
 def _scene(seed: int, index: int, config: SceneConfig, name: str) -> Cloud:

@@ -154,6 +154,29 @@ def test_a_probe_of_one_class_is_refused():
         probe(tiny(), scenes.subset([0]), scenes, 0.05)
 
 
+def test_the_foreground_is_any_thing():
+    scenes = replace(made_scenes(((1,), (2,))), things=("box", "ball"))
+
+    def predict(cloud):  # all things are boxes, and so are 100 points of floor
+        made = np.minimum(cloud.label, 1)
+        made[:100] = 1
+        return made
+
+    truth = np.concatenate([cloud.label > 0 for cloud in scenes])
+    called = np.concatenate([predict(cloud) > 0 for cloud in scenes])
+    expected = {
+        "precision": precision_score(truth, called),
+        "recall": recall_score(truth, called),
+    }
+    found = score(scenes, predict)
+    assert found["foreground"] == pytest.approx(expected)
+    assert found["iou"]["ball"] == 0
+    other = score(scenes, lambda cloud: np.zeros(len(cloud), int))
+    assert other["foreground"] == {"precision": 0.0, "recall": 0.0}
+    mean = over_seeds([found, other])["foreground"]
+    assert mean == pytest.approx({"precision": expected["precision"] / 2, "recall": 0.5})
+
+
 def test_over_seeds():
     results = [
         {"miou": 0.5, "iou": {"floor": 1.0, "box": 0.0}},
