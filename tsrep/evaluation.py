@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from common.errors import UserError
-from tsrep import readout
+from tsrep import closed_form, readout
 from tsrep.baselines import (
     DROP,
     LOOK_BACKS,
@@ -67,7 +67,7 @@ def forecasts(
 ) -> dict[str, dict[int, Forecast]]:
     """The fitted forecasts of both readouts."""
     return {
-        "product": readout.product(inputs, horizons, linear_look_back(series)),
+        "product": closed_form.product(inputs, horizons, linear_look_back(series)),
         "probe": readout.probe(inputs, horizons),
     }
 
@@ -76,7 +76,7 @@ def linear_path(
     inputs: readout.Inputs, series: Series, horizons: Sequence[int]
 ) -> dict[int, Forecast]:
     """The fitted product without its representation."""
-    return readout.product(inputs, horizons, linear_look_back(series), (readout.OFF,))
+    return closed_form.product(inputs, horizons, linear_look_back(series), (closed_form.OFF,))
 
 
 def linear_look_back(series: Series) -> int:

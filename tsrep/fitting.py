@@ -12,12 +12,12 @@ import torch
 
 from tsrep import readout
 from tsrep.baselines import Forecast, filled, origins
+from tsrep.closed_form import OFF, Product, fit_product, product
 from tsrep.evaluation import linear_look_back
 from tsrep.exogenous import fit_beside
 from tsrep.forecast_data import ForecastData, Task
 from tsrep.forecaster import Forecaster
 from tsrep.product import SeriesForecaster
-from tsrep.readout import OFF, Product, fit_product
 from tsrep.spread import Spread
 from tsrep.strategies import Settings, learn
 from tsrep.window_vectors import window_vectors
@@ -41,7 +41,7 @@ def fit_forecaster(
 ) -> SeriesForecaster:
     """Train the network by ``settings``, then fit the product in closed form.
 
-    The product is :func:`tsrep.readout.product` with the mean of the patches' vectors of each
+    The product is :func:`tsrep.closed_form.product` with the mean of the patches' vectors of each
     window for the representation: it starts from the best simple model, a ridge on lags, and takes
     the vectors in, horizon by horizon, where they lower the error in each quarter of the validation
     rows. A gain that comes from some weeks alone may turn in others: on ETTh1 univariate, vectors
@@ -67,7 +67,7 @@ def linear_path(data: ForecastData, horizons: Sequence[int] | None = None) -> di
     task = data.task(horizons)
     nothing = np.zeros((1, len(task.values), 0), dtype=np.float32)
     inputs = _product_inputs(filled(task.values), nothing, data.calendar, task)
-    return readout.product(inputs, task.horizons, linear_look_back(data.series), (1.0,))
+    return product(inputs, task.horizons, linear_look_back(data.series), (1.0,))
 
 
 def coverage(

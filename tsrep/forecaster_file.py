@@ -9,10 +9,10 @@ import torch
 from common import weights
 from common.config import from_dict
 from common.errors import UserError
+from tsrep.closed_form import Product
 from tsrep.forecast_data import Names
 from tsrep.forecaster import Forecaster, ForecasterConfig
 from tsrep.product import SeriesForecaster
-from tsrep.readout import Product
 from tsrep.series import Scaler
 
 FILE = "forecaster.safetensors"

@@ -17,9 +17,9 @@ from torch import nn
 from common.errors import UserError
 from tsrep import readout
 from tsrep.baselines import Forecast, filled, second_harmonics
+from tsrep.closed_form import Product
 from tsrep.forecast_data import ForecastData, Names, Task
 from tsrep.forecaster import Forecaster, median, predictions, width
-from tsrep.readout import Product
 from tsrep.series import Scaler, Split
 from tsrep.spread import LEVELS, Spread
 from tsrep.strategies import forecasts

@@ -11,7 +11,7 @@ from common import pages
 from common.errors import UserError
 from common.runs import write_text
 from common.weights import FILE
-from tsrep import baselines, evaluation, plots, readout
+from tsrep import baselines, closed_form, evaluation, plots, readout
 from tsrep.augmentation import Augmentation, View
 from tsrep.encoders import load_encoder
 from tsrep.pretraining import panel_windows, training_windows
@@ -97,7 +97,7 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
     inputs, _ = evaluation.readout_inputs(encoder, series)
     look_back = evaluation.linear_look_back(series)
     fitted = {
-        "product": readout.product(inputs, (horizon,), look_back)[horizon],
+        "product": closed_form.product(inputs, (horizon,), look_back)[horizon],
         control: _control(control, series, inputs, horizon),
     }
     return examples(fitted, series, horizon)

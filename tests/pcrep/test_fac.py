@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from segmented import segmented
+from segmented import SMALL, segmented
 from torch.nn.functional import normalize
 
 from common.errors import UserError
 from common.training import Training, fit
-from pcrep import SparseUNet, UNetConfig
+from pcrep import SparseUNet
 from pcrep.anchors import draw_anchors, draw_background
 from pcrep.augment import AugmentConfig
 from pcrep.batches import Batch
@@ -22,14 +22,6 @@ from pcrep.fac import FAC, FACConfig, draw, feature_contrast, regional_contrast,
 from pcrep.pretraining import PretrainingConfig, SceneBatches
 from pcrep.views import ViewConfig, draw_views
 
-SMALL = UNetConfig(
-    in_channels=4,
-    stem=4,
-    encoder=(6, 8),
-    decoder=(8, 6),
-    encoder_blocks=(1, 1),
-    decoder_blocks=(1, 1),
-)
 CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05))
 OWN = FACConfig(anchor_segments=4, anchor_points=3, least_voxels=2, top_k=5, momentum=0.9)
 CLOUDS = tuple(segmented(seed) for seed in range(4))

@@ -5,11 +5,11 @@ import math
 
 import pytest
 import torch
-from segmented import segmented
+from segmented import SMALL, segmented
 from torch.nn.functional import normalize
 
 from common.training import Training, fit
-from pcrep import SparseUNet, UNetConfig
+from pcrep import SparseUNet
 from pcrep.batches import Batch
 from pcrep.cloud import Scenes
 from pcrep.pretraining import PretrainingConfig, SceneBatches
@@ -24,14 +24,6 @@ from pcrep.rivals import (
 )
 from pcrep.views import ViewConfig, draw_views
 
-SMALL = UNetConfig(
-    in_channels=4,
-    stem=4,
-    encoder=(6, 8),
-    decoder=(8, 6),
-    encoder_blocks=(1, 1),
-    decoder_blocks=(1, 1),
-)
 CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05))
 CLOUDS = tuple(segmented(seed) for seed in range(4))
 RIVALS = (PointContrast, ContrastiveSceneContexts, SegContrast)

@@ -8,10 +8,11 @@ from torch import nn
 
 from common.errors import UserError
 from tsrep.baselines import DROP, filled
+from tsrep.closed_form import Product, fit_product
 from tsrep.encoders import Transformer
 from tsrep.encoding import encode
 from tsrep.pretraining import inner
-from tsrep.readout import Inputs, Product, fit_product
+from tsrep.readout import Inputs
 from tsrep.series import Split
 from tsrep.spread import Spread
 from tsrep.windows import targets

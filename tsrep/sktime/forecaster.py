@@ -10,7 +10,6 @@ from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 from torch import nn
 
 from tsrep.autotcl import AutoTCLConfig
-from tsrep.baselines import second_harmonics
 from tsrep.exogenous import fit_beside
 from tsrep.sklearn import (
     LEVEL_WINDOW,
@@ -22,8 +21,9 @@ from tsrep.sklearn import (
     training,
 )
 from tsrep.sktime.blocks import Blocks, Plan, fit_blocks, plan
+from tsrep.sktime.frames import calendar_of, check_frequency, times_of, values_of
 from tsrep.sktime.panels import stacked
-from tsrep.timestamps import calendar_features, season
+from tsrep.timestamps import season
 
 HORIZON = 24
 """Steps to fit for where neither ``fit`` nor a season says how many."""
@@ -34,7 +34,7 @@ class ContrastiveForecaster(BaseForecaster):
 
         y_{t+h} = y_t + w_h' [lags - y_t ; vector_t ; calendar_t] + b' (x_{t+h} - x_t)
 
-    The product forecaster of :func:`tsrep.readout.product`: penalties, and whether the vectors
+    The product forecaster of :func:`tsrep.closed_form.product`: penalties, and whether the vectors
     count at all, are chosen on the last rows of the series, and the maps are fitted once more to
     all of it. Horizons longer than an eighth of the series are rolled. A series of fewer than 8
     rows is forecast by its last value.
@@ -144,14 +144,14 @@ class ContrastiveForecaster(BaseForecaster):
         return self
 
     def _fit(self, y, X, fh):
-        _check_frequency(y.index)
+        check_frequency(y.index)
         self._cur_y, self._cur_X = y, X
-        times = _times(y.index)
+        times = times_of(y.index)
         self._horizon = season(times) or HORIZON
         if fh is not None:
             self._horizon = self._steps(fh).max() + 1
             self._check_horizon(self._horizon)
-        values = _finite(y, "y")
+        values = values_of(y, "y")
         self.scaler_ = tolerant_scaler(values)
         if hasattr(self, "pretrained_encoder_"):
             self._check_channels(self.pretrained_encoder_, y.shape[1])
@@ -186,8 +186,8 @@ class ContrastiveForecaster(BaseForecaster):
 
     def _fit_readout(self) -> None:
         """Fit effect_ and blocks_ to all rows up to now, with the encoder as it is."""
-        values = self.scaler_.transform(_finite(self._cur_y, "y"))
-        calendar = _calendar(_times(self._cur_y.index))
+        values = self.scaler_.transform(values_of(self._cur_y, "y"))
+        calendar = calendar_of(times_of(self._cur_y.index))
         used = self._plan()
 
         def fitted(rest: np.ndarray) -> tuple[Blocks, float]:
@@ -197,7 +197,7 @@ class ContrastiveForecaster(BaseForecaster):
         if self._cur_X is None:
             self.blocks_, _ = fitted(values)
             return
-        self._exogenous_scaler = tolerant_scaler(_finite(self._cur_X, "X"))
+        self._exogenous_scaler = tolerant_scaler(values_of(self._cur_X, "X"))
         known = self._exogenous(self._cur_X, self._cur_y.index)
         self.blocks_, self.effect_ = fit_beside(fitted, values, known, used.split.train)
 
@@ -208,8 +208,8 @@ class ContrastiveForecaster(BaseForecaster):
         self._check_horizon(steps)
         index = self._cur_y.index
         later = ForecastingHorizon(np.arange(1, steps + 1)).to_absolute_index(self.cutoff)
-        calendar = _calendar(_times(index), _times(later, start=len(index)))
-        values = self.scaler_.transform(_finite(self._cur_y, "y"))
+        calendar = calendar_of(times_of(index), times_of(later, start=len(index)))
+        values = self.scaler_.transform(values_of(self._cur_y, "y"))
         added = 0.0
         if self._cur_X is not None:
             if X is None:
@@ -234,7 +234,7 @@ class ContrastiveForecaster(BaseForecaster):
             raise ValueError(
                 f"X has no row for {absent[0]}, expected one for each time of y and fh"
             )
-        values = _finite(X.loc[index, columns], "X")
+        values = values_of(X.loc[index, columns], "X")
         return np.nan_to_num(self._exogenous_scaler.transform(values))
 
     def _untrained(self, values: np.ndarray, times: pd.Index) -> nn.Module:
@@ -268,10 +268,10 @@ class ContrastiveForecaster(BaseForecaster):
         levels = list(range(y.index.nlevels - 1))
         frames = [frame.droplevel(levels) for _, frame in y.groupby(level=levels, sort=False)]
         for frame in frames:
-            _finite(frame, "y")
+            values_of(frame, "y")
         values = stacked(frames)
         scaled = np.stack([tolerant_scaler(part).transform(part) for part in values])
-        return scaled, _times(frames[0].index)
+        return scaled, times_of(frames[0].index)
 
     def _plan(self) -> Plan:
         return plan(len(self._cur_y), int(self._horizon), self.look_back)
@@ -306,41 +306,3 @@ class ContrastiveForecaster(BaseForecaster):
             {**tiny, "max_steps": 1, "look_back": 4},
             {**tiny, "max_steps": 0, "backbone": "lstm", "channels": "joint"},
         ]
-
-
-def _finite(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """Values (T, C) float64 of a frame; ValueError where one is infinite."""
-    values = frame.to_numpy(np.float64)
-    if np.isinf(values).any():
-        row, column = np.argwhere(np.isinf(values))[0]
-        raise ValueError(
-            f"{name}: row {row + 1} of column {frame.columns[column]!r} is infinite, expected a "
-            "number, or NaN where it is missing"
-        )
-    return values
-
-
-def _check_frequency(index: pd.Index) -> None:
-    if not isinstance(index, pd.DatetimeIndex) or index.freq is not None or len(index) < 3:
-        return
-    if pd.infer_freq(index) is None:
-        raise ValueError(
-            f"the timestamps of y, from {index[0]} to {index[-1]}, have no frequency that can be "
-            "inferred, expected even steps: use y.asfreq or y.resample; missing values may stay"
-        )
-
-
-def _times(index: pd.Index, start: int = 0) -> pd.Index:
-    """Timestamps of an index, or numbers of rows where it holds none."""
-    if isinstance(index, pd.PeriodIndex):
-        return index.to_timestamp()
-    if isinstance(index, pd.DatetimeIndex):
-        return index
-    return pd.RangeIndex(start, start + len(index))
-
-
-def _calendar(times: pd.Index, later: pd.Index | None = None) -> np.ndarray:
-    """Calendar features (T, K) with their second harmonics."""
-    whole = times if later is None else times.append(later)
-    features = calendar_features(whole)
-    return second_harmonics(features).astype(np.float32) if features.shape[1] else features
