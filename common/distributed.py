@@ -18,6 +18,8 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.autograd.function import once_differentiable
 
+from common.errors import UserError
+
 
 def ranks() -> tuple[int, int]:
     """This process's rank and the number of ranks: ``(0, 1)`` outside a process group."""
@@ -29,6 +31,12 @@ def ranks() -> tuple[int, int]:
 def launched_rank() -> int:
     """The rank that torchrun gave this process, also before its process group is there."""
     return int(os.environ.get("RANK", "0"))
+
+
+def refuse_ranks(what: str) -> None:
+    """UserError where torchrun started several processes for what one does."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(f"{what} runs in one process: start it without torchrun")
 
 
 def gather(x: Tensor, dim: int = 0) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 
 from common.classifiers import linear_map
 from common.config import run_tool
-from common.distributed import launched_rank
+from common.distributed import refuse_ranks
 from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Training, fit
@@ -69,8 +69,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    if launched_rank():
-        raise UserError("fine-tuning runs in one process: start it without torchrun")
+    refuse_ranks("fine-tuning")
     learn, test = load(config)
     run = Run(config.output, config, config.resume)
     for seed in run.unfinished(config.seeds):

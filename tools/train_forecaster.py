@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from common.config import run_tool
+from common.distributed import refuse_ranks
 from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Training
@@ -75,6 +76,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    refuse_ranks("training of a forecaster")
     inputs = load_inputs(config)
     series = inputs.series
     run = Run(config.output, config, config.resume)
