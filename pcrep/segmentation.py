@@ -41,7 +41,7 @@ class SegmentationConfig:
     """Most points of a scene that a step looks at, drawn anew each step."""
     lr: float = 3e-3
     """Of AdamW, falling to 0, from scratch."""
-    tuning_lr: float = 3e-4
+    tuning_lr: float = 1e-3
     """The same for a pretrained encoder, whose head starts from a linear probe."""
     weight_decay: float = 1e-2
     """Of AdamW."""
