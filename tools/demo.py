@@ -23,8 +23,8 @@ ROOMS = Path(__file__).parent / "configs" / "fac-procedural.toml"
 class Config:
     output: Path = Path("runs/demo")
     """Folder of the runs. A demo that was stopped goes on, a finished one is shown again."""
-    max_steps: int = 100
-    """Steps of each training."""
+    max_steps: int | None = None
+    """Steps of each training, in place of 100 of AutoTCL, 400 of FAC and 200 of fine-tuning."""
 
 
 def main(config: Config) -> None:
@@ -42,36 +42,40 @@ def forecast_an_electrocardiogram(config: Config) -> None:
             horizons=(24, 96, 192),
             seeds=(0,),
             resume=True,
-            training=Training(epochs=20, max_steps=config.max_steps, device="cpu"),
+            training=of_length(Training(epochs=20, max_steps=100), config.max_steps),
         )
     )
 
 
 def segment_rooms(config: Config) -> None:
-    training = Training(epochs=1_000_000, max_steps=config.max_steps, batch_size=4, device="cpu")
     print("\nFAC on 32 procedural rooms without labels; a linear probe on 8 others with labels")
+    rooms = load(pretrain_fac.Config, ROOMS)
     pretrain_fac.main(
         replace(
-            load(pretrain_fac.Config, ROOMS),
+            rooms,
             data="procedural",
             output=config.output / "fac",
             seeds=(0,),
             resume=True,
-            training=training,
+            training=of_length(rooms.training, config.max_steps),
         )
     )
     print("\nFine-tuned on 2 labelled rooms, beside the same network from scratch")
-    finetune_segmentation.main(
-        finetune_segmentation.Config(
-            data="procedural",
-            output=config.output / "segmentation",
-            encoder=config.output / "fac",
-            labelled_scenes=2,
-            seeds=(0,),
-            resume=True,
-            training=training,
-        )
+    tuned = finetune_segmentation.Config(
+        data="procedural",
+        output=config.output / "segmentation",
+        encoder=config.output / "fac",
+        labelled_scenes=2,
+        seeds=(0,),
+        resume=True,
     )
+    training = of_length(tuned.training, config.max_steps)
+    finetune_segmentation.main(replace(tuned, training=training))
+
+
+def of_length(training: Training, steps: int | None) -> Training:
+    """On the CPU, where all that is needed is there; of so many steps, or as long as it is."""
+    return replace(training, device="cpu", max_steps=steps or training.max_steps)
 
 
 if __name__ == "__main__":
