@@ -28,14 +28,15 @@ from pcrep.datasets import Split
 from pcrep.encoding import new_encoder
 from pcrep.fac import FACConfig
 from pcrep.pretraining import SceneBatches
+from pcrep.segmentation import choose_scenes
 from pcrep.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.views import draw_views
 
 LABELLED = (1, 2, 4)
-"""Numbers of labelled scenes of mOSD-3 to fine-tune with; on procedural scenes, and of ablations,
-frozen features alone are measured."""
+"""Numbers of labelled scenes of mOSD-3 to fine-tune with, and to fit a probe of frozen features to;
+on procedural scenes, and of ablations, only a probe fitted to all is measured."""
 MANY_LABELLED = (8, 28)
-"""The same for FAC and for training from scratch alone; 28 are all."""
+"""To fine-tune FAC, and to train from scratch, alone; 28 are all."""
 UNTRAINED = "untrained"
 """The network with random weights: fine-tuned, it is training from scratch."""
 COARSE = "untrained-2cm"
@@ -75,7 +76,7 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
         )
         shown = system
         if system in RANDOM:
-            shown = RANDOM[system][task != "linear"]
+            shown = RANDOM[system][task.startswith("finetuned")]
         found = [result["miou"] for result in own]
         yield Row(f"{name}/{task}", shown, "miou", fmean(found), "", pstdev(found), len(seeds))
         for label in own[0]["iou"]:
@@ -90,10 +91,11 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
 
 
 def tasks(name: str, system: str) -> list[str]:
-    counts: tuple[int, ...] = ()
-    if name == "mosd" and system not in ABLATIONS:
-        counts = LABELLED if system in pretrain_fac.RIVALS else LABELLED + MANY_LABELLED
-    return ["linear", *(f"finetuned-{count}" for count in counts)]
+    if name != "mosd" or system in ABLATIONS:
+        return ["linear"]
+    tuned = LABELLED if system in pretrain_fac.RIVALS else LABELLED + MANY_LABELLED
+    probed = [f"linear-{count}" for count in LABELLED]
+    return ["linear", *probed, *(f"finetuned-{count}" for count in tuned)]
 
 
 def score(name: str, system: str, seed: int, task: str) -> dict[str, Any]:
@@ -104,12 +106,13 @@ def score(name: str, system: str, seed: int, task: str) -> dict[str, Any]:
         config = configuration(name, system)
         split = load(name)[1]
         encoder = pretrained(name, system, seed, folder)
-        if task == "linear":
+        kind, _, count = task.partition("-")
+        learn = labelled(split, int(count), seed) if count else split.learn
+        if kind == "linear":
             voxel = config.pretraining.views.voxel
-            found = evaluation.probe(encoder, split.learn, split.test, voxel, seed=seed)
+            found = evaluation.probe(encoder, learn, split.test, voxel, seed=seed)
         else:
-            count = int(task.removeprefix("finetuned-"))
-            found = finetuned(encoder, split, count, seed, folder, system)
+            found = finetuned(encoder, learn, split.test, seed, folder / task, system)
         write_json(path, found)
     return json.loads(path.read_text())
 
@@ -151,14 +154,17 @@ def configuration(name: str, system: str) -> pretrain_fac.Config:
     return replace(config, method=system)
 
 
+def labelled(split: Split, count: int, seed: int) -> Scenes:
+    """Scenes whose labels a seed may use."""
+    return split.learn.subset(choose_scenes(split.learn, count, seed))
+
+
 def finetuned(
-    encoder: SparseUNet, split: Split, count: int, seed: int, folder: Path, system: str
+    encoder: SparseUNet, learn: Scenes, test: Scenes, seed: int, folder: Path, system: str
 ) -> dict[str, Any]:
-    config = finetune_segmentation.Config(data="mosd", output=folder, labelled_scenes=count)
-    learn = finetune_segmentation.labelled(config, split.learn, seed)
+    config = finetune_segmentation.Config(data="mosd", output=folder)
     name = "scratch" if system in RANDOM else "finetune"
-    where = folder / f"finetuned-{count}"
-    return finetune_segmentation.train(config, learn, split.test, encoder, seed, where, name)
+    return finetune_segmentation.train(config, learn, test, encoder, seed, folder, name)
 
 
 def outside_the_network() -> Row:
