@@ -39,8 +39,9 @@ MANY_LABELLED = (8, 28)
 """To fine-tune FAC, and to train from scratch, alone; 28 are all."""
 UNTRAINED = "untrained"
 """The network with random weights: fine-tuned, it is training from scratch."""
-COARSE = "untrained-2cm"
-"""The same with the default voxels of 2 cm, in place of the 1.5 of pretraining."""
+COARSE = "-2cm"
+"""Behind a system: with voxels of 2 cm, the default of ``SegmentationConfig``, in place of the 1.5
+of ``ViewConfig``."""
 FAC = {
     "fac": FACConfig(),
     "fac-random-anchors": FACConfig(sampler="random"),
@@ -50,11 +51,6 @@ FAC = {
     "fac-no-ema": FACConfig(momentum=0.0),
 }
 SYSTEMS = (UNTRAINED, "fac", *pretrain_fac.RIVALS)
-RANDOM = {
-    UNTRAINED: ("random_encoder", "scratch"),
-    COARSE: ("random_encoder-2cm", "scratch-2cm"),
-}
-"""What a network with random weights is called where it is frozen, and where it is tuned."""
 ABLATIONS = tuple(FAC)[1:]
 """Measured on mOSD alone."""
 KEPT = Path("runs/benchmark-points")
@@ -64,25 +60,28 @@ KEPT = Path("runs/benchmark-points")
 def cases() -> list[str]:
     """``set/system``, in the order of what is asked first."""
     compared = [f"{name}/{system}" for name in ("mosd", "procedural") for system in SYSTEMS]
-    return compared + [f"mosd/{system}" for system in (*ABLATIONS, COARSE)]
+    coarse = (UNTRAINED + COARSE, "fac" + COARSE)
+    return compared + [f"mosd/{system}" for system in (*ABLATIONS, *coarse)]
 
 
 def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
     """Mean IoU of one system on one set, by task, with what it gains over the untrained network."""
     name, system = case.split("/")
-    for task in tasks(name, system):
+    base, coarse, _ = system.partition(COARSE)
+    control = UNTRAINED + coarse
+    for task in tasks(name, base):
         own, untrained = (
-            [score(name, which, seed, task) for seed in seeds] for which in (system, UNTRAINED)
+            [score(name, which, seed, task) for seed in seeds] for which in (system, control)
         )
         shown = system
-        if system in RANDOM:
-            shown = RANDOM[system][task.startswith("finetuned")]
+        if system == control:
+            shown = ("scratch" if task.startswith("finetuned") else "random_encoder") + coarse
         found = [result["miou"] for result in own]
         yield Row(f"{name}/{task}", shown, "miou", fmean(found), "", pstdev(found), len(seeds))
         for label in own[0]["iou"]:
             value = fmean(result["iou"].get(label, 0.0) for result in own)
             yield Row(f"{name}/{task}/{label}", shown, "iou", value, seeds=len(seeds))
-        if system not in RANDOM:
+        if system != control:
             gains = [a - b["miou"] for a, b in zip(found, untrained, strict=True)]
             gain, spread = fmean(gains), pstdev(gains)
             yield Row(f"{name}/{task}", shown, "gain", gain, "miou", spread, len(seeds))
@@ -122,8 +121,9 @@ def pretrained(name: str, system: str, seed: int, folder: Path) -> SparseUNet:
     path = folder / FILE
     if not path.exists():
         config = configuration(name, system)
-        encoder, untrained, seconds = pretrain_fac.train(config, batches(name), seed, folder)
-        save_encoder(path, untrained if system in RANDOM else encoder)
+        data = batches(name, config.pretraining.views.voxel)
+        encoder, untrained, seconds = pretrain_fac.train(config, data, seed, folder)
+        save_encoder(path, untrained if system.startswith(UNTRAINED) else encoder)
         write_json(folder / "timing.json", {"train_s": seconds})
     return load_encoder(path)
 
@@ -135,8 +135,8 @@ def load(name: str) -> tuple[Scenes, Split]:
 
 
 @cache
-def batches(name: str) -> SceneBatches:
-    return pretrain_fac.batches(configuration(name, "fac"), load(name)[0])
+def batches(name: str, voxel: float) -> SceneBatches:
+    return pretrain_fac.batches(with_voxel(configuration(name, "fac"), voxel), load(name)[0])
 
 
 def configuration(name: str, system: str) -> pretrain_fac.Config:
@@ -144,14 +144,19 @@ def configuration(name: str, system: str) -> pretrain_fac.Config:
     if name == "procedural":
         where = Path(pretrain_fac.__file__).parent / "configs" / "fac-procedural.toml"
         config = replace(load_config(pretrain_fac.Config, where), data=name, output=KEPT)
-    if system in FAC:
-        return replace(config, fac=FAC[system])
-    if system == COARSE:
-        views = replace(config.pretraining.views, voxel=0.02)
-        config = replace(config, pretraining=replace(config.pretraining, views=views))
-    if system in RANDOM:
+    base, coarse, _ = system.partition(COARSE)
+    if coarse:
+        config = with_voxel(config, 0.02)
+    if base in FAC:
+        return replace(config, fac=FAC[base])
+    if base == UNTRAINED:
         return replace(config, training=replace(config.training, max_steps=1))
-    return replace(config, method=system)
+    return replace(config, method=base)
+
+
+def with_voxel(config: pretrain_fac.Config, voxel: float) -> pretrain_fac.Config:
+    views = replace(config.pretraining.views, voxel=voxel)
+    return replace(config, pretraining=replace(config.pretraining, views=views))
 
 
 def labelled(split: Split, count: int, seed: int) -> Scenes:
@@ -163,7 +168,7 @@ def finetuned(
     encoder: SparseUNet, learn: Scenes, test: Scenes, seed: int, folder: Path, system: str
 ) -> dict[str, Any]:
     config = finetune_segmentation.Config(data="mosd", output=folder)
-    name = "scratch" if system in RANDOM else "finetune"
+    name = "scratch" if system.startswith(UNTRAINED) else "finetune"
     return finetune_segmentation.train(config, learn, test, encoder, seed, folder, name)
 
 
@@ -173,7 +178,8 @@ def outside_the_network() -> Row:
     torch.manual_seed(0)
     method = pretrain_fac.FAC(new_encoder(config.network), config.pretraining, config.fac)
     optimizer = torch.optim.AdamW(method.trained(), lr=1e-3)
-    batch = batches("mosd").__getitems__(range(config.training.batch_size))
+    data = batches("mosd", config.pretraining.views.voxel)
+    batch = data.__getitems__(range(config.training.batch_size))
 
     def step() -> None:
         method.loss(batch, "encoder")["loss"].backward()
