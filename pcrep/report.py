@@ -66,9 +66,8 @@ def write(folder: Path, config: Any) -> Path:
 
 
 TOLD = {
-    "finetune": "<em>finetune</em> starts from the pretrained encoder, <em>scratch</em> from "
-    "random weights, with the same labels, network and steps.",
-    "scratch": "<em>scratch</em> is trained from random weights.",
+    "finetune": "<em>finetune</em> starts from the pretrained encoder.",
+    "scratch": "",
     "linear": "<em>linear</em> is a logistic regression on frozen features.",
     "knn": "<em>knn</em> asks the nearest neighbours among frozen features.",
 }
@@ -87,7 +86,11 @@ def results(result: dict[str, Any]) -> list[str]:
         spread = f"± {100 * systems[name]['miou_std']:.1f}"
         lines.append(f"<tr><td>{html.escape(name)}</td>{cells}<td>{spread}</td></tr>")
     header = "".join(f"<th>{html.escape(c)}</th>" for c in (*names, "mIoU over seeds"))
-    labels = ""
+    labels, scratch = "", ""
+    if "scratch" in result["controls"]:
+        scratch = (
+            "<em>scratch</em> is the same network trained from random weights, on those labels. "
+        )
     if "labelled_scenes" in result:
         share = 100 * result["labelled_fraction"]
         labels = f" Scenes with labels: {result['labelled_scenes']}, {share:.3g} % of all labels."
@@ -97,8 +100,8 @@ def results(result: dict[str, Any]) -> list[str]:
         *lines,
         f"</table></div><p>On every point of the test scenes, means over seeds; precision and "
         f"recall are those of the foreground, of points of any thing. The greatest of each "
-        f"column is marked. {TOLD[result['mode']]} <em>random_encoder_probe</em> is a probe "
-        f"of the same network before training.{labels}</p>",
+        f"column is marked. {TOLD[result['mode']]} {scratch}<em>random_encoder_probe</em> is a "
+        f"probe of the same network before training.{labels}</p>",
     ]
 
 

@@ -7,7 +7,7 @@
     python tools/finetune_segmentation.py --data mosd --labelled-fraction 0.001 --output runs/few
 
 Beside each number stand the same network trained from scratch, on the same labels for as many
-steps, and a linear probe of an untrained one. The run folder ends with result.json and, fine-tuned,
+steps, and a probe of an untrained one. The run folder ends with result.json and, fine-tuned,
 encoder.safetensors and segmenter.safetensors of the first seed.
 """
 
@@ -133,26 +133,25 @@ def one_seed(
 ) -> dict[str, Any]:
     """Scores of the network and of its controls, all on the same labels."""
     learn = labelled(config, learn, seed)
-    found: dict[str, Any] = {"labelled": list(learn.names), "controls": {}}
+    found: dict[str, Any] = {"labelled": list(learn.names)}
     started = time.perf_counter()
 
     def probe(encoder: SparseUNet, mode: str) -> dict[str, Any]:
         voxel = config.segmentation.voxel
         return evaluation.probe(encoder, learn, test, voxel, mode, config.probe, seed)
 
-    if config.mode != "finetune":
-        found |= probe(build(config), config.mode)
-        found["controls"]["random_encoder_probe"] = probe(untrained(config, seed), config.mode)
-    else:
+    if config.mode == "finetune":
         name = "scratch" if config.encoder is None else "finetune"
         encoder = untrained(config, seed) if config.encoder is None else build(config)
         found |= train(config, learn, test, encoder, seed, folder, name)
-        scratch = {key: found[key] for key in found if key in ("miou", "iou", "foreground")}
-        if config.encoder is not None:
-            network = untrained(config, seed)
-            scratch = train(config, learn, test, network, seed, folder, "scratch")
-        found["controls"]["scratch"] = scratch
-        found["controls"]["random_encoder_probe"] = probe(untrained(config, seed), "linear")
+    else:
+        found |= probe(build(config), config.mode)
+    scratch = {key: found[key] for key in found if key in ("miou", "iou", "foreground")}
+    if config.encoder is not None:
+        scratch = train(config, learn, test, untrained(config, seed), seed, folder, "scratch")
+    kind = "linear" if config.mode == "finetune" else config.mode
+    random = probe(untrained(config, seed), kind)
+    found["controls"] = {"scratch": scratch, "random_encoder_probe": random}
     return {**found, "timing": {"seconds": time.perf_counter() - started}}
 
 

@@ -133,7 +133,9 @@ def test_probes_of_frozen_features(tool, data, encoder, tmp_path, mode):
     few = ProbeConfig(probe_points=50)
     by_hand = probe(network, split.learn, split.test, None, mode, few, 2)
     assert result["miou"] == by_hand["miou"] and result["iou"] == by_hand["iou"]
-    assert result["controls"].keys() == {"random_encoder_probe"}
+    assert result["controls"].keys() == {"scratch", "random_encoder_probe"}
+    report = (output / "report.html").read_text()
+    assert "<em>scratch</em> is the same network trained from random weights" in report
     assert result["labelled_fraction"] == 1 and not (output / FILE).exists()
     assert mode in stdout
 
