@@ -49,13 +49,14 @@ def iou(matrix: np.ndarray) -> np.ndarray:
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
-def precision_recall(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
-    """Precision and recall of a mask (N,), such as foreground; NaN where nothing is counted."""
-    hits, called, there = (truth & predicted).sum(), predicted.sum(), truth.sum()
-    return (
-        float(hits / called) if called else float("nan"),
-        float(hits / there) if there else float("nan"),
-    )
+def precision_recall(matrix: np.ndarray, things: np.ndarray) -> tuple[float, float]:
+    """Of points of any thing, whichever thing they are called: from a :func:`confusion`.
+
+    things : (C,) mask of the classes that are things. 0 where none is called one, or none is one.
+    """
+    hits = matrix[things][:, things].sum()
+    called, there = matrix[:, things].sum(), matrix[things].sum()
+    return float(hits / max(called, 1)), float(hits / max(there, 1))
 
 
 def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, Any]:
@@ -75,15 +76,9 @@ def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, A
         raise UserError(f"{scenes.name}: found no labelled point, expected labels to score with")
     scores = {"miou": fmean(found.values()), "iou": found}
     if scenes.things:
-        scores["foreground"] = _foreground(matrix, np.isin(scenes.classes, scenes.things))
+        pair = precision_recall(matrix, np.isin(scenes.classes, scenes.things))
+        scores["foreground"] = dict(zip(("precision", "recall"), pair, strict=True))
     return scores
-
-
-def _foreground(matrix: np.ndarray, things: np.ndarray) -> dict[str, float]:
-    """Precision and recall, 0 where nothing is called a thing or none is there."""
-    hits = matrix[things][:, things].sum()
-    called, there = matrix[:, things].sum(), matrix[things].sum()
-    return {"precision": float(hits / max(called, 1)), "recall": float(hits / max(there, 1))}
 
 
 @dataclass(frozen=True)

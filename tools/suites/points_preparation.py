@@ -18,6 +18,7 @@ from suites.table import Row
 from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets import labelled_split, load_points, load_scenes
+from pcrep.evaluation import confusion, precision_recall
 from pcrep.foreground import foreground
 from pcrep.planes import upright
 from pcrep.preparation import prepare
@@ -114,10 +115,9 @@ def foregrounds() -> Iterator[Row]:
     for name, scenes in sets.items():
         case, system = f"foreground/{name}", "objectness"
         found = [foreground(prepare(replace(cloud, label=None))) for cloud, _ in scenes]
-        hits = [(f & truth).sum() for f, (_, truth) in zip(found, scenes, strict=True)]
-        made, real = [f.sum() for f in found], [truth.sum() for _, truth in scenes]
-        precision = [h / max(m, 1) for h, m in zip(hits, made, strict=True)]
-        recall = [h / r for h, r in zip(hits, real, strict=True)]
+        tables = [confusion(truth, f, 2) for f, (_, truth) in zip(found, scenes, strict=True)]
+        pairs = [precision_recall(table, np.array([False, True])) for table in tables]
+        precision, recall = zip(*pairs, strict=True)
         yield Row(case, system, "precision", fmean(precision))
         yield Row(case, system, "recall", fmean(recall))
         yield Row(case, system, "recall_worst_scene", min(recall))
