@@ -44,6 +44,18 @@ def new_encoder(name: str) -> SparseUNet:
     return SparseUNet(res16unet(name, in_channels=4))
 
 
+def untrained(encoder: SparseUNet, seed: int) -> SparseUNet:
+    """A network of the same shape and voxels with the random weights of a seed.
+
+    They are those that a run of the seed starts from; torch's random numbers are left alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = SparseUNet(encoder.config)
+    network.voxel = encoder.voxel
+    return network
+
+
 def voxel_size(encoder: nn.Module, wanted: float | None = None) -> float:
     """Edge of a voxel, metres: what is wanted, or the encoder was trained on, or else 2 cm."""
     size = wanted if wanted is not None else getattr(encoder, "voxel", None) or 0.02

@@ -1,6 +1,7 @@
 """What FAC and its rivals share, so that a comparison is of objectives alone; and their data."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -98,7 +99,7 @@ class Projector(nn.Module):
         return self.head(self.encoder(x).features)
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """A method for ``fit``: draws two views of the batch and contrasts them.
 
     A step's views follow from torch's random state, which ``fit`` sets from seed and step alone,
@@ -133,9 +134,9 @@ class Objective(nn.Module):
         device = next(self.query.parameters()).device
         return self.contrast(draw_views(batch.clouds, self.config.views, seed, device))
 
+    @abstractmethod
     def contrast(self, views: Views) -> dict[str, Tensor]:
         """``"loss"`` and what else is logged."""
-        raise NotImplementedError
 
     def after_step(self) -> None:
         pass

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from common import pages
 from common.errors import UserError
 from common.runs import write_text
 from common.weights import FILE
 from pcrep import pictures, segmentation
-from pcrep.augment import AugmentConfig, augment
+from pcrep.augment import AugmentConfig
 from pcrep.cloud import Cloud, Scenes
 from pcrep.datasets import labelled_split, load_scenes
 from pcrep.embedding import principal_colours
-from pcrep.encoding import encode
+from pcrep.encoding import encode, untrained
 from pcrep.evaluation import columns
 from pcrep.foreground import foreground
 from pcrep.pictures import by_number, by_score, panel, still
@@ -25,7 +24,7 @@ from pcrep.planes import upright
 from pcrep.preparation import prepare
 from pcrep.render import choose_view
 from pcrep.unet import SparseUNet, load_encoder
-from pcrep.views import thin
+from pcrep.views import augmented, thin
 
 SEGMENTER = "segmenter.safetensors"
 METHODS = {
@@ -144,7 +143,7 @@ def _activation(
     encoder: SparseUNet, before: SparseUNet, cloud: Cloud, config: AugmentConfig
 ) -> list[str]:
     """Maps of two views by both encoders; the query is a point of the foreground."""
-    a, b = (_view(cloud, config, seed) for seed in (0, 1))
+    a, b = (augmented(cloud, config, seed) for seed in (0, 1))
     query = query_point(a, b)
     if query is None:
         return []
@@ -185,15 +184,6 @@ def query_point(a: Cloud, b: Cloud) -> int | None:
     rows = np.flatnonzero(a.segment == common.argmax())
     own = a.coords[rows]
     return int(rows[np.square(own - np.median(own, 0)).sum(1).argmin()])
-
-
-def untrained(encoder: SparseUNet, seed: int) -> SparseUNet:
-    """The weights that a run of ``seed`` started from; torch's random numbers are left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = SparseUNet(encoder.config)
-    network.voxel = encoder.voxel
-    return network
 
 
 def _segmentation(folder: Path, result: dict[str, Any], config: Any) -> list[str]:
@@ -237,11 +227,6 @@ def _shown(config: Any) -> Scenes:
         return labelled_split(config.data, config.data_root).test
     except UserError:
         return load_scenes(config.data, config.data_root)
-
-
-def _view(cloud: Cloud, config: AugmentConfig, seed: int) -> Cloud:
-    made = augment(cloud.coords, cloud.colour, config, seed)
-    return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)
 
 
 def _features(encoder: SparseUNet, cloud: Cloud) -> np.ndarray:

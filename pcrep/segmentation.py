@@ -19,11 +19,12 @@ from tqdm import tqdm
 from common import weights
 from common.errors import UserError
 from common.training import Phase
-from pcrep.augment import AugmentConfig, augment
+from pcrep.augment import AugmentConfig
 from pcrep.batches import Batch
 from pcrep.cloud import Cloud, Scenes
 from pcrep.encoding import check_encoder, encode, network_input, voxel_size
 from pcrep.unet import SparseUNet, UNetConfig
+from pcrep.views import augmented
 
 
 def light() -> AugmentConfig:
@@ -139,8 +140,7 @@ class Segmenter(nn.Module):
     def _view(self, cloud: Cloud, seed: Sequence[int]) -> Cloud:
         if len(cloud) > self.config.points:
             cloud = cloud.take(_draw(cloud.label, self.config.points, np.random.default_rng(seed)))
-        made = augment(cloud.coords, cloud.colour, self.config.augment, (*seed, 1))
-        return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)
+        return augmented(cloud, self.config.augment, (*seed, 1))
 
 
 def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

@@ -106,6 +106,12 @@ def draw_views(
     )
 
 
+def augmented(cloud: Cloud, config: AugmentConfig, seed: int | Sequence[int]) -> Cloud:
+    """One random view of a cloud with all that is known of its points: see :func:`augment`."""
+    made = augment(cloud.coords, cloud.colour, config, seed)
+    return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)
+
+
 def correspond(a: View, b: View, points: int) -> Tensor:
     """The voxel of ``b`` that shows the first point of each voxel of ``a``: (M,) int64, or -1.
 

@@ -29,7 +29,7 @@ from pcrep import evaluation, report, segmentation
 from pcrep.batches import keep
 from pcrep.cloud import Scenes
 from pcrep.datasets import labelled_split
-from pcrep.encoding import check_encoder, new_encoder, voxel_size
+from pcrep.encoding import check_encoder, new_encoder, untrained, voxel_size
 from pcrep.evaluation import ProbeConfig
 from pcrep.planes import upright
 from pcrep.segmentation import LabelledScenes, SegmentationConfig, Segmenter, save_segmenter
@@ -118,16 +118,6 @@ def build(config: Config) -> SparseUNet:
     return new_encoder(config.network)
 
 
-def untrained(config: Config, seed: int) -> SparseUNet:
-    """A network of the same shape, with random weights."""
-    torch.manual_seed(seed)
-    given = build(config)
-    torch.manual_seed(seed)
-    network = SparseUNet(given.config)
-    network.voxel = given.voxel
-    return network
-
-
 def one_seed(
     config: Config, learn: Scenes, test: Scenes, seed: int, folder: Path
 ) -> dict[str, Any]:
@@ -140,17 +130,18 @@ def one_seed(
         voxel = config.segmentation.voxel
         return evaluation.probe(encoder, learn, test, voxel, mode, config.probe, seed)
 
+    given = build(config)
     if config.mode == "finetune":
         name = "scratch" if config.encoder is None else "finetune"
-        encoder = untrained(config, seed) if config.encoder is None else build(config)
+        encoder = untrained(given, seed) if config.encoder is None else given
         found |= train(config, learn, test, encoder, seed, folder, name)
     else:
-        found |= probe(build(config), config.mode)
+        found |= probe(given, config.mode)
     scratch = {key: found[key] for key in found if key in ("miou", "iou", "foreground")}
     if config.encoder is not None:
-        scratch = train(config, learn, test, untrained(config, seed), seed, folder, "scratch")
+        scratch = train(config, learn, test, untrained(given, seed), seed, folder, "scratch")
     kind = "linear" if config.mode == "finetune" else config.mode
-    random = probe(untrained(config, seed), kind)
+    random = probe(untrained(given, seed), kind)
     found["controls"] = {"scratch": scratch, "random_encoder_probe": random}
     return {**found, "timing": {"seconds": time.perf_counter() - started}}
 
