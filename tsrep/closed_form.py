@@ -4,8 +4,9 @@ Instance normalisation, lags, calendar and level are what the best simple models
 of an encoder stand beside them, and count where that lowers the error on validation rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -72,10 +73,26 @@ class Product:
     channel, or one pair for all.
     """
 
+    ARRAYS: ClassVar = ("mean", "deviation", "weight", "bias")
+    """What it is made of, to be kept."""
+
     look_back: int
     mean: np.ndarray
     deviation: np.ndarray
     maps: list[tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(cls, look_back: int, arrays: Mapping[str, np.ndarray]) -> "Product":
+        """From its :meth:`arrays`."""
+        mean, deviation, weight, bias = (arrays[name] for name in cls.ARRAYS)
+        return cls(look_back, mean, deviation, list(zip(weight, bias, strict=True)))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copies in float32, by the names of ``ARRAYS``: weight (maps, d, H), bias (maps, H)."""
+        weight, bias = (np.stack(part) for part in zip(*self.maps, strict=True))
+        found = (self.mean, self.deviation, weight, bias)
+        pairs = zip(self.ARRAYS, found, strict=True)
+        return {name: np.array(array, dtype=np.float32) for name, array in pairs}
 
     def forecast(self, inputs: Inputs) -> Forecast:
         """For rows of ``inputs``, of this series or of its continuation."""

@@ -65,10 +65,8 @@ def _empty(config: dict, tensors: dict[str, torch.Tensor]) -> SeriesForecaster:
         return Scaler(np.array(config[f"{prefix}mean"]), np.array(config[f"{prefix}std"]))
 
     def product(horizon: str, look_back: int) -> Product:
-        mean, deviation, weight, bias = (
-            tensors[f"{name}_{horizon}"].numpy() for name in ("mean", "deviation", "weight", "bias")
-        )
-        return Product(look_back, mean, deviation, list(zip(weight, bias, strict=True)))
+        arrays = {name: tensors[f"{name}_{horizon}"].numpy() for name in Product.ARRAYS}
+        return Product.of(look_back, arrays)
 
     return SeriesForecaster(
         Names(**{name: tuple(columns) for name, columns in config["names"].items()}),

@@ -56,7 +56,7 @@ class SeriesForecaster(nn.Module):
         self.network = network
         self.look_backs = {h: found.look_back for h, found in products.items()}
         for horizon, found in products.items():
-            for name, array in _arrays(found).items():
+            for name, array in found.arrays().items():
                 self.register_buffer(f"{name}_{horizon}", torch.from_numpy(array))
         channels = len(names.columns)
         for horizon in self.horizons:
@@ -70,13 +70,8 @@ class SeriesForecaster(nn.Module):
         return max([self.network.config.look_back, *self.look_backs.values()])
 
     def product(self, horizon: int) -> Product:
-        names = ("mean", "deviation", "weight", "bias")
-        mean, deviation, weight, bias = (
-            getattr(self, f"{name}_{horizon}").numpy() for name in names
-        )
-        return Product(
-            self.look_backs[horizon], mean, deviation, list(zip(weight, bias, strict=True))
-        )
+        arrays = {name: getattr(self, f"{name}_{horizon}").numpy() for name in Product.ARRAYS}
+        return Product.of(self.look_backs[horizon], arrays)
 
     def forecasts(self, data: ForecastData, rows: slice | None = None) -> dict[int, Forecast]:
         """Standardised forecasts of every horizon from all origins of ``rows`` (default: test)."""
@@ -261,9 +256,3 @@ class SeriesForecaster(nn.Module):
                 "frequency cannot be inferred, or is not that of the series fitted"
             )
         return found.astype(np.float32)
-
-
-def _arrays(found: Product) -> dict[str, np.ndarray]:
-    weight, bias = (np.stack(part) for part in zip(*found.maps, strict=True))
-    named = {"mean": found.mean, "deviation": found.deviation, "weight": weight, "bias": bias}
-    return {name: np.array(array, dtype=np.float32) for name, array in named.items()}  # copies
