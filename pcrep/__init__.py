@@ -5,9 +5,10 @@
 ``tools/pretrain_fac.py`` makes the encoder of a folder of point clouds.
 """
 
+from pcrep.encoders.encoding import encode
+from pcrep.encoders.unet import SparseUNet, UNetConfig, load_encoder, res16unet, save_encoder
+from pcrep.encoders.voxelize import Voxels, voxelize
 from pcrep.sparse import SparseTensor
-from pcrep.unet import SparseUNet, UNetConfig, load_encoder, res16unet, save_encoder
-from pcrep.voxelize import Voxels, voxelize
 
 __all__ = [
     "FAC",
@@ -16,6 +17,7 @@ __all__ = [
     "SparseUNet",
     "UNetConfig",
     "Voxels",
+    "encode",
     "load_encoder",
     "res16unet",
     "save_encoder",
@@ -26,7 +28,7 @@ __all__ = [
 def __getattr__(name: str):
     # An encoder is loaded and used without the trainer that made it.
     if name in ("FAC", "FACConfig"):
-        from pcrep import fac
+        from pcrep.contrast import fac
 
         return getattr(fac, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

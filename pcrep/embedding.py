@@ -11,9 +11,9 @@ from common.errors import UserError
 from common.runs import write_atomically
 from pcrep.cloud import Cloud
 from pcrep.datasets import load_scenes
-from pcrep.encoding import check_encoder, encode, voxel_size
-from pcrep.planes import upright
-from pcrep.unet import load_encoder
+from pcrep.encoders.encoding import check_encoder, encode, voxel_size
+from pcrep.encoders.unet import load_encoder
+from pcrep.preparation.planes import upright
 
 
 def embed(
@@ -28,7 +28,7 @@ def embed(
     encoder : a run folder or an encoder's file. data : name of a set, or a file or folder.
     output : ``.npz`` (coords (N, 3), features (N, D), float32) or ``.ply`` (coloured by
         :func:`principal_colours`) for one scene; else a folder for ``<scene>.npz``.
-    voxel : metres, see :func:`pcrep.encoding.voxel_size`.
+    voxel : metres, see :func:`pcrep.encoders.encoding.voxel_size`.
 
     Raises
     ------

@@ -25,9 +25,9 @@ MAY_IMPORT = {
 # another one, or moves one, writes the file's name here.
 WRAPPED_IN = {
     "open3d": None,
-    "laspy": "pcrep/datasets/las.py",
-    "plotly": "pcrep/pictures.py",
-    "sktime": "tsrep/datasets.py",
+    "laspy": "pcrep/datasets/formats/las.py",
+    "plotly": "pcrep/reports/pictures.py",
+    "sktime": "tsrep/datasets/loading.py",
     "MinkowskiEngine": "pcrep/sparse/engines/minkowski.py",
     "spconv_triton": "pcrep/sparse/engines/triton.py",
 }

@@ -24,11 +24,14 @@ from common.config import run_tool
 from common.errors import UserError
 from common.figures import on_paper
 from common.runs import write_atomically, write_json
-from tsrep import classification, evaluation, plots, receptive
 from tsrep.datasets import is_classification, load, load_classification
+from tsrep.datasets.series import Series, check_length
 from tsrep.encoders import load_encoder, untrained
-from tsrep.forecaster_file import load_forecaster
-from tsrep.series import Series, check_length
+from tsrep.evaluation import classification
+from tsrep.evaluation import forecasts as evaluation
+from tsrep.forecasting import receptive_field as receptive
+from tsrep.forecasting.forecaster_file import load_forecaster
+from tsrep.reports import plots
 
 
 @dataclass(frozen=True)

@@ -25,16 +25,23 @@ from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Training, fit
 from common.weights import FILE
-from pcrep import evaluation, report, segmentation
 from pcrep.batches import keep
 from pcrep.cloud import Scenes
+from pcrep.contrast.views import check_extent
 from pcrep.datasets import labelled_split
-from pcrep.encoding import check_encoder, new_encoder, untrained, voxel_size
-from pcrep.evaluation import ProbeConfig
-from pcrep.planes import upright
-from pcrep.segmentation import LabelledScenes, SegmentationConfig, Segmenter, save_segmenter
-from pcrep.unet import SparseUNet, load_encoder, save_encoder
-from pcrep.views import check_extent
+from pcrep.encoders.encoding import check_encoder, new_encoder, untrained, voxel_size
+from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
+from pcrep.evaluation import scores as evaluation
+from pcrep.evaluation import segmentation
+from pcrep.evaluation.scores import ProbeConfig
+from pcrep.evaluation.segmentation import (
+    LabelledScenes,
+    SegmentationConfig,
+    Segmenter,
+    save_segmenter,
+)
+from pcrep.preparation.planes import upright
+from pcrep.reports import runs as report
 
 SEGMENTER = "segmenter.safetensors"
 

@@ -26,7 +26,7 @@ from common.config import run_tool
 from common.datafiles import cache_folder
 from common.errors import UserError
 from pcrep.datasets import mosd_files
-from tsrep.named import NAMED, NamedSet
+from tsrep.datasets.named import NAMED, NamedSet
 
 
 @dataclass(frozen=True)

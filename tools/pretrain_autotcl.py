@@ -24,12 +24,20 @@ from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Batches, Training, fit
 from common.weights import FILE
-from tsrep import classification, evaluation, report
-from tsrep.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.contrast.pretraining import (
+    EncoderConfig,
+    WindowConfig,
+    inner,
+    panel_windows,
+    training_windows,
+)
 from tsrep.datasets import is_classification, load, load_classification
+from tsrep.datasets.series import Panel, Series
 from tsrep.encoders import Centred, save_encoder
-from tsrep.pretraining import EncoderConfig, WindowConfig, inner, panel_windows, training_windows
-from tsrep.series import Panel, Series
+from tsrep.evaluation import classification
+from tsrep.evaluation import forecasts as evaluation
+from tsrep.reports import autotcl as report
 
 
 @dataclass(frozen=True)

@@ -26,19 +26,20 @@ from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Training, fit
 from common.weights import FILE
-from pcrep import evaluation, report
 from pcrep.batches import keep
-from pcrep.cache import preprocessed
 from pcrep.cloud import Scenes
+from pcrep.contrast.fac import FAC, FACConfig
+from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
+from pcrep.contrast.rivals import ContrastiveSceneContexts, PointContrast, SegContrast
 from pcrep.datasets import Split, labelled_split, load_scenes
-from pcrep.encoding import new_encoder
-from pcrep.evaluation import ProbeConfig
-from pcrep.fac import FAC, FACConfig
-from pcrep.planes import upright
+from pcrep.encoders.encoding import new_encoder
+from pcrep.encoders.unet import SparseUNet, save_encoder
+from pcrep.evaluation import scores as evaluation
+from pcrep.evaluation.scores import ProbeConfig
 from pcrep.preparation import PrepareConfig, prepare
-from pcrep.pretraining import Objective, PretrainingConfig, SceneBatches
-from pcrep.rivals import ContrastiveSceneContexts, PointContrast, SegContrast
-from pcrep.unet import SparseUNet, save_encoder
+from pcrep.preparation.cache import preprocessed
+from pcrep.preparation.planes import upright
+from pcrep.reports import runs as report
 
 RIVALS = {
     "pointcontrast": PointContrast,

@@ -14,8 +14,8 @@ import finetune_segmentation
 import pretrain_autotcl
 import pretrain_fac
 
-import pcrep.report
-import tsrep.report
+import pcrep.reports.runs
+import tsrep.reports.autotcl
 from common import config as configuration
 from common.config import run_tool
 from common.errors import UserError
@@ -36,10 +36,10 @@ def main(config: Config) -> None:
         raise UserError(f"{config.run}: holds no config.toml; expected the folder of a run")
     task = read_json(config.run / "result.json").get("task")
     if task in POINTS:
-        print(pcrep.report.write(config.run, configuration.load(POINTS[task].Config, path)))
+        print(pcrep.reports.runs.write(config.run, configuration.load(POINTS[task].Config, path)))
     else:
         of_run = configuration.load(pretrain_autotcl.Config, path)
-        print(tsrep.report.write(config.run, pretrain_autotcl.load_data(of_run), of_run))
+        print(tsrep.reports.autotcl.write(config.run, pretrain_autotcl.load_data(of_run), of_run))
 
 
 if __name__ == "__main__":

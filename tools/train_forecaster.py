@@ -24,15 +24,16 @@ from common.distributed import refuse_ranks
 from common.errors import UserError
 from common.runs import Run, write_atomically, write_json
 from common.training import Training
-from tsrep import evaluation, forecast_report
+from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
-from tsrep.fitting import coverage, fit_forecaster, linear_path
-from tsrep.forecast_data import ForecastData, inputs_of
-from tsrep.forecaster import ForecasterConfig
-from tsrep.forecaster_file import FILE, save_forecaster
-from tsrep.learner import LearningConfig
-from tsrep.objectives import ContrastConfig
-from tsrep.strategies import Settings, forecasts, set_ridge_head
+from tsrep.evaluation import forecasts as evaluation
+from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
+from tsrep.forecasting.forecaster_file import FILE, save_forecaster
+from tsrep.forecasting.network import ForecasterConfig
+from tsrep.forecasting.strategies import Settings, forecasts, set_ridge_head
+from tsrep.forecasting.task import ForecastData, inputs_of
+from tsrep.forecasting.training import LearningConfig
+from tsrep.reports import forecaster as forecast_report
 
 
 @dataclass(frozen=True)

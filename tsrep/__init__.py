@@ -11,7 +11,7 @@
 
 from tsrep.datasets import load
 from tsrep.encoders import load_encoder
-from tsrep.encoding import Stream, encode
+from tsrep.encoders.encoding import Stream, encode
 
 __all__ = [
     "AutoTCL",
@@ -27,11 +27,11 @@ __all__ = [
 def __getattr__(name: str):
     # An encoder is loaded and used without the trainers.
     if name in ("AutoTCL", "AutoTCLConfig"):
-        from tsrep import autotcl
+        from tsrep.contrast import autotcl
 
         return getattr(autotcl, name)
     if name == "load_forecaster":
-        from tsrep.forecaster_file import load_forecaster
+        from tsrep.forecasting.forecaster_file import load_forecaster
 
         return load_forecaster
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

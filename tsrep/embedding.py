@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.runs import write_atomically
-from tsrep.datasets import standardised
+from tsrep.datasets.loading import standardised
+from tsrep.datasets.named import NAMED, find
+from tsrep.datasets.series import Scaler
+from tsrep.datasets.tables import read_table
 from tsrep.encoders import load_encoder
-from tsrep.encoding import encode_in_chunks
-from tsrep.named import NAMED, find
-from tsrep.series import Scaler
-from tsrep.tables import read_table
+from tsrep.encoders.encoding import encode_in_chunks
 
 
 @dataclass(frozen=True)

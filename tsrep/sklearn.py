@@ -20,12 +20,12 @@ from torch import nn
 
 from common.errors import UserError
 from common.training import Training, fit
-from tsrep.autotcl import AutoTCL, AutoTCLConfig
-from tsrep.classification import panel_vectors
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.contrast.pretraining import WindowConfig, inner, instance_windows
+from tsrep.datasets.series import Scaler
 from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer
-from tsrep.encoding import encode
-from tsrep.pretraining import WindowConfig, inner, instance_windows
-from tsrep.series import Scaler
+from tsrep.encoders.encoding import encode
+from tsrep.evaluation.classification import panel_vectors
 
 Backbone = Literal["dilated", "transformer", "tcn", "lstm"]
 LEVEL_WINDOW = 168
@@ -47,7 +47,7 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
     channels : "independent", one encoder reads each channel by itself and the vectors stand side by
         side (any number of channels can then be transformed); or "joint".
     window : most steps of a training window.
-    augmentation : the views of :class:`tsrep.autotcl.AutoTCLConfig`.
+    augmentation : the views of :class:`tsrep.contrast.autotcl.AutoTCLConfig`.
     max_steps : steps of training; 0 leaves the encoder as it was drawn, the control that a trained
         encoder has to beat.
     batch_size, learning_rate : of the training.
@@ -233,7 +233,8 @@ def training(max_steps: int, batch_size: int, device: str) -> Training | None:
 
 
 def step_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
-    """Vectors of each step (N, T, D), as :func:`tsrep.classification.panel_vectors` by channel."""
+    """Vectors of each step (N, T, D), as :func:`tsrep.evaluation.classification.panel_vectors` by
+    channel."""
     if encoder.in_channels > 1 or values.shape[2] == 1:
         return encode(encoder, values)
     channels = (values[..., c : c + 1] for c in range(values.shape[2]))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
-from pcrep.datasets import arrays
-from pcrep.datasets.columns import judge_labels
-from pcrep.datasets.points import SUFFIXES, load_points
+from pcrep.datasets.formats import SUFFIXES, load_points
+from pcrep.datasets.formats import npz as arrays
+from pcrep.datasets.formats.columns import judge_labels
 
 LEARN, TEST, UNLABELLED = "learn", "test", "unlabelled"
 # Folders of a user's set, and the part that the files in them belong to.

@@ -14,8 +14,8 @@ import numpy as np
 
 from common.errors import UserError
 from pcrep.cloud import Cloud
+from pcrep.datasets.formats import load_points
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout
-from pcrep.datasets.points import load_points
 
 CLASSES = ("table", "box", "cylinder")
 THINGS = CLASSES[1:]

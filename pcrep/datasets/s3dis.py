@@ -9,10 +9,10 @@ import numpy as np
 
 from common.errors import UserError
 from pcrep.cloud import Cloud
-from pcrep.datasets import text
-from pcrep.datasets.columns import to_cloud
+from pcrep.datasets.formats import text
+from pcrep.datasets.formats.columns import to_cloud
+from pcrep.datasets.formats.records import MAX_POINTS, judge_count
 from pcrep.datasets.layouts import LEARN, TEST, Layout, natural
-from pcrep.datasets.size import MAX_POINTS, judge_count
 
 CLASSES = (
     "ceiling",

@@ -17,8 +17,8 @@ import numpy as np
 
 from common.errors import UserError
 from pcrep.cloud import Cloud
+from pcrep.datasets.formats import load_points
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
-from pcrep.datasets.points import load_points
 
 # The 20 classes of the benchmark, and the number of each among the 40 of NYU.
 NYU40 = {

@@ -222,9 +222,10 @@ def check_weight(weight: Tensor, conv: _Convolution, where: str = "") -> None:
         return
     k, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
     known = {
-        (d, k, k, k, c): "spconv's KRSC layout; load it through pcrep.checkpoints",
+        (d, k, k, k, c): "spconv's KRSC layout; load it through pcrep.encoders.checkpoints",
         (k, k, k, c, d): "spconv 1's RSCK layout; load it through spconv 2 once",
-        (c, d): "MinkowskiEngine's layout of a 1 x 1 x 1 kernel; load it through pcrep.checkpoints",
+        (c, d): "MinkowskiEngine's layout of a 1 x 1 x 1 kernel; load it through "
+        "pcrep.encoders.checkpoints",
         (d, c, k, k, k): "a dense conv3d's layout; permute(2, 3, 4, 1, 0).reshape(K, C, D)",
     }
     hint = known.get(found, "weights of another module")

@@ -112,7 +112,7 @@ def check_coordinates(coordinates: Tensor, stride: int) -> None:
     if coordinates.dtype != torch.int32:
         raise ValueError(
             f"coordinates have dtype {coordinates.dtype}, expected torch.int32; quantise floating "
-            "points with pcrep.voxelize or pcrep.sparse.Field"
+            "points with pcrep.encoders.voxelize or pcrep.sparse.Field"
         )
     if len(coordinates) == 0:
         raise ValueError("coordinates hold no voxel, expected at least one")

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-from made_scenes import made_scene
 
 from pcrep import UNetConfig
 from pcrep.cloud import Cloud
+from tests.pcrep.made_scenes import made_scene
 
 SMALL = UNetConfig(
     in_channels=4,

@@ -104,7 +104,7 @@ def test_modules():
 @pytest.mark.parametrize(
     "shape, said",
     [
-        ((7, 3, 3, 3, 5), "spconv's KRSC layout; load it through pcrep.checkpoints"),
+        ((7, 3, 3, 3, 5), "spconv's KRSC layout; load it through pcrep.encoders.checkpoints"),
         ((3, 3, 3, 5, 7), "RSCK"),
         ((7, 5, 3, 3, 3), "a dense conv3d's layout"),
         ((27, 7, 5), "weights of another module"),

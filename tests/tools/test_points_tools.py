@@ -11,11 +11,11 @@ from common.weights import FILE, read_encoder
 from pcrep import SparseUNet, load_encoder, save_encoder
 from pcrep.datasets import labelled_split
 from pcrep.embedding import principal_colours
-from pcrep.encoding import encode
-from pcrep.evaluation import ProbeConfig, probe, score
-from pcrep.segmentation import Segmenter, choose_scenes, load_segmenter
+from pcrep.encoders.encoding import encode
+from pcrep.evaluation.scores import ProbeConfig, probe, score
+from pcrep.evaluation.segmentation import Segmenter, choose_scenes, load_segmenter
+from tests.pcrep.evaluation.test_scores import tiny
 from tests.pcrep.made_scenes import CLASSES, made_scene
-from tests.pcrep.test_evaluation import tiny
 from tests.tools.conftest import contents
 from tests.tools.test_bad_input import is_one_line
 

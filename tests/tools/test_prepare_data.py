@@ -14,7 +14,7 @@ import pytest
 
 from common.errors import UserError
 from pcrep.datasets import labelled_split, mosd_files
-from tsrep.named import NamedSet
+from tsrep.datasets.named import NamedSet
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 # pooch leaves a failed response to the garbage collector. It runs inside the test that made it, so

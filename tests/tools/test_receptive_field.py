@@ -7,8 +7,8 @@ import pytest
 
 from tests.tools.conftest import run
 from tsrep.datasets import load
-from tsrep.forecaster_file import load_forecaster
-from tsrep.receptive import measured, periodicity
+from tsrep.forecasting.forecaster_file import load_forecaster
+from tsrep.forecasting.receptive_field import measured, periodicity
 
 TINY = (
     *("--horizons", "4", "8", "--seeds", "0", "--device", "cpu", "--max-steps", "2"),

@@ -12,10 +12,11 @@ import torch
 from common.runs import write_json
 from common.weights import FILE
 from tests.tools.conftest import frame, run
-from tsrep import evaluation, load_encoder
-from tsrep.augmentation import Augmentation
-from tsrep.autotcl import AutoTCLConfig
-from tsrep.report import learned_view
+from tsrep import load_encoder
+from tsrep.contrast.autotcl import AutoTCLConfig
+from tsrep.contrast.view_network import Augmentation
+from tsrep.evaluation import forecasts as evaluation
+from tsrep.reports.autotcl import learned_view
 
 FIXED = {"persistence", "seasonal_naive", "lag_ridge", "nridge", "lag_ridge_calendar"}
 

@@ -10,9 +10,10 @@ import torch
 
 from common.config import load
 from tests.tools.conftest import TOOLS, contents, run
-from tsrep import datasets, evaluation
-from tsrep.forecast_data import inputs_of
-from tsrep.forecaster_file import FILE, load_forecaster
+from tsrep import datasets
+from tsrep.evaluation import forecasts as evaluation
+from tsrep.forecasting.forecaster_file import FILE, load_forecaster
+from tsrep.forecasting.task import inputs_of
 
 TINY = (
     *("--look-back", "24", "--patch", "8", "--dim", "8", "--heads", "2", "--batch-size", "16"),

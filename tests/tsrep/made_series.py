@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from tsrep.series import Scaler, Series, Split
-from tsrep.timestamps import calendar_features
+from tsrep.datasets.calendar import calendar_features
+from tsrep.datasets.series import Scaler, Series, Split
 
 
 def made_series(channels=1, rows=700, dated=True, seed=0):

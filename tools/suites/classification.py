@@ -14,7 +14,7 @@ import pretrain_autotcl
 from suites.table import Row
 
 from common import config as configuration
-from tsrep import classification
+from tsrep.evaluation import classification
 
 SETS = ("BasicMotions", "JapaneseVowels")
 SETTINGS = Path(__file__).parents[1] / "configs" / "classification.toml"

@@ -19,14 +19,14 @@ from suites import forecasting_peers
 from suites.table import Row
 
 from common.training import Training
-from tsrep import evaluation
+from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
-from tsrep.fitting import fit_forecaster, linear_path
-from tsrep.forecast_data import Task, inputs_of
-from tsrep.forecaster import ForecasterConfig
-from tsrep.learner import LearningConfig
-from tsrep.objectives import ContrastConfig
-from tsrep.strategies import Settings, forecasts, learn
+from tsrep.evaluation import forecasts as evaluation
+from tsrep.forecasting.fitting import fit_forecaster, linear_path
+from tsrep.forecasting.network import ForecasterConfig
+from tsrep.forecasting.strategies import Settings, forecasts, learn
+from tsrep.forecasting.task import Task, inputs_of
+from tsrep.forecasting.training import LearningConfig
 
 SETTINGS = Settings(
     ForecasterConfig(dim=32),

@@ -1,10 +1,10 @@
 """Forecasters and classifiers that one installs with pip, on our windows, split and scaling.
 
 Networks of neuralforecast (`pip install -e '.[bench]'`) learn here as ours do: one network for all
-horizons, the loss of ``tsrep.forecaster.horizon_mse``, windows of train rows drawn at random, the
-checkpoint of least validation error. Forecasts start from every origin of the test rows. What
-differs from a run of ``NeuralForecast.fit`` is the loop alone: that one copies all windows of the
-series in each step, 255 MB on ETTh1 and 1.9 GB on ETTm1.
+horizons, the loss of ``tsrep.forecasting.network.horizon_mse``, windows of train rows drawn at
+random, the checkpoint of least validation error. Forecasts start from every origin of the test
+rows. What differs from a run of ``NeuralForecast.fit`` is the loop alone: that one copies all
+windows of the series in each step, 255 MB on ETTh1 and 1.9 GB on ETTm1.
 """
 
 import copy
@@ -22,11 +22,11 @@ from suites.table import Row
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from tsrep import evaluation
 from tsrep.datasets import load, load_classification
-from tsrep.forecast_windows import ForecastWindows, evaluation_windows
-from tsrep.forecaster import ForecasterConfig, as_forecast, horizon_mse, predictions
-from tsrep.series import Panel, Series
+from tsrep.datasets.series import Panel, Series
+from tsrep.evaluation import forecasts as evaluation
+from tsrep.forecasting.network import ForecasterConfig, as_forecast, horizon_mse, predictions
+from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
 
 CASES = ("ETTh1", "ETTh2", "ETTm1")
 LOOK_BACK = 336

@@ -22,15 +22,15 @@ from torch.utils.benchmark import Timer
 from common.config import load as load_config
 from common.runs import write_json
 from common.weights import FILE
-from pcrep import evaluation
 from pcrep.cloud import Scenes
+from pcrep.contrast.fac import FACConfig
+from pcrep.contrast.objective import SceneBatches
+from pcrep.contrast.views import draw_views
 from pcrep.datasets import Split
-from pcrep.encoding import new_encoder
-from pcrep.fac import FACConfig
-from pcrep.pretraining import SceneBatches
-from pcrep.segmentation import choose_scenes
-from pcrep.unet import SparseUNet, load_encoder, save_encoder
-from pcrep.views import draw_views
+from pcrep.encoders.encoding import new_encoder
+from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
+from pcrep.evaluation import scores as evaluation
+from pcrep.evaluation.segmentation import choose_scenes
 
 LABELLED = (1, 2, 4)
 """Numbers of labelled scenes of mOSD-3 to fine-tune with, and to fit a probe of frozen features to;

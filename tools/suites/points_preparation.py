@@ -18,12 +18,12 @@ from suites.table import Row
 from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets import labelled_split, load_points, load_scenes
-from pcrep.evaluation import confusion, precision_recall
-from pcrep.foreground import foreground
-from pcrep.planes import upright
+from pcrep.evaluation.scores import confusion, precision_recall
 from pcrep.preparation import prepare
-from pcrep.scenes import BACKGROUND, CLASSES
-from pcrep.segments import SegmentConfig, over_segment
+from pcrep.preparation.foreground import foreground
+from pcrep.preparation.planes import upright
+from pcrep.preparation.segments import SegmentConfig, over_segment
+from pcrep.procedural import BACKGROUND, CLASSES
 
 ROOM = "points/s3dis_room/s3dis_room.npz"
 STREET = "points/semantickitti/000000.bin"

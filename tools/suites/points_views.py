@@ -18,7 +18,7 @@ from suites.table import Row
 
 from pcrep.augment import AugmentConfig, augment
 from pcrep.cloud import Cloud
-from pcrep.views import ViewConfig, correspond, draw_views
+from pcrep.contrast.views import ViewConfig, correspond, draw_views
 
 VOXEL = 0.02
 AUGMENTATIONS = {

@@ -12,8 +12,8 @@ from statistics import fmean, pstdev
 import pretrain_autotcl
 from suites.table import Row
 
-from tsrep import evaluation
 from tsrep.datasets import load
+from tsrep.evaluation import forecasts as evaluation
 
 CASES = {
     "ETTh1/univariate": 0.076,

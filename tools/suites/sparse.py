@@ -22,9 +22,9 @@ from suites.table import RESULTS, Row
 from torch import Tensor
 
 from common.errors import UserError
+from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
+from pcrep.encoders.voxelize import voxelize
 from pcrep.sparse import Conv, SparseTensor
-from pcrep.unet import SparseUNet, UNetConfig, res16unet
-from pcrep.voxelize import voxelize
 
 ME = "minkowskiengine-0.5.4"
 ROOM = "points/s3dis_room/s3dis_room.npz"

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from tsrep.augment.base import Augmentation, Dice, PerSample, check, spline, within
-from tsrep.kernels import curves, remap, resample
+from tsrep.augment.kernels import curves, remap, resample
 
 Pieces = tuple[Tensor, Tensor, Tensor]  # starts, sources, slopes: float64 (B, S)
 
 
 @dataclass(frozen=True)
 class Piecewise(PerSample):
-    """Base of what is a piecewise linear map of time, see :func:`tsrep.kernels.remap`."""
+    """Base of what is a piecewise linear map of time, see :func:`tsrep.augment.kernels.remap`."""
 
     def _apply(self, x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
         return remap(x, starts, sources, slopes)

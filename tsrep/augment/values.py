@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tsrep.augment.base import Dice, PerSample, spline, within
-from tsrep.kernels import compiled, curves
+from tsrep.augment.kernels import compiled, curves
 
 
 @dataclass(frozen=True)

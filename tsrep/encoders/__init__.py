@@ -9,12 +9,12 @@ from torch import nn
 
 from common import weights
 from common.errors import UserError
-from tsrep.encoders.centred import Centred
+from tsrep.datasets.series import Scaler
 from tsrep.encoders.dilated_conv import DilatedConv
+from tsrep.encoders.level import Centred
 from tsrep.encoders.lstm import LSTM
 from tsrep.encoders.tcn import TCN
 from tsrep.encoders.transformer import Transformer
-from tsrep.series import Scaler
 
 __all__ = [
     "LSTM",

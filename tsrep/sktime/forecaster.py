@@ -9,8 +9,9 @@ from sktime.datatypes import update_data
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 from torch import nn
 
-from tsrep.autotcl import AutoTCLConfig
-from tsrep.exogenous import fit_beside
+from tsrep.contrast.autotcl import AutoTCLConfig
+from tsrep.datasets.calendar import season
+from tsrep.forecasting.exogenous import fit_beside
 from tsrep.sklearn import (
     LEVEL_WINDOW,
     build_encoder,
@@ -20,10 +21,9 @@ from tsrep.sklearn import (
     train_encoder,
     training,
 )
-from tsrep.sktime.blocks import Blocks, Plan, fit_blocks, plan
 from tsrep.sktime.frames import calendar_of, check_frequency, times_of, values_of
 from tsrep.sktime.panels import stacked
-from tsrep.timestamps import season
+from tsrep.sktime.rolling import Blocks, Plan, fit_blocks, plan
 
 HORIZON = 24
 """Steps to fit for where neither ``fit`` nor a season says how many."""
@@ -34,10 +34,10 @@ class ContrastiveForecaster(BaseForecaster):
 
         y_{t+h} = y_t + w_h' [lags - y_t ; vector_t ; calendar_t] + b' (x_{t+h} - x_t)
 
-    The product forecaster of :func:`tsrep.closed_form.product`: penalties, and whether the vectors
-    count at all, are chosen on the last rows of the series, and the maps are fitted once more to
-    all of it. Horizons longer than an eighth of the series are rolled. A series of fewer than 8
-    rows is forecast by its last value.
+    The product forecaster of :func:`tsrep.forecasting.ridge.product`: penalties, and whether the
+    vectors count at all, are chosen on the last rows of the series, and the maps are fitted once
+    more to all of it. Horizons longer than an eighth of the series are rolled. A series of fewer
+    than 8 rows is forecast by its last value.
 
     The encoder (AutoTCL) is trained on the series itself, or by ``pretrain`` on a panel of other
     series, each standardised by itself; ``fit`` then leaves it as it is. It looks back alone.

@@ -1,0 +1,1 @@
+"""What an encoder of points learns from, one method a file."""

@@ -1,0 +1,299 @@
+"""FAC: contrast that knows foreground from background.
+
+Liu et al., "FAC: 3D Representation Learning via Foreground Aware Feature Contrast", CVPR 2023.
+There is no public implementation of it; what follows is built from the abstract and the framework
+figure. See :class:`FAC` for what they settle and what is a decision of ours.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, softplus
+
+from common.errors import UserError
+from common.momentum import MomentumEncoder
+from common.ops import info_nce
+from common.pairs import Pairs
+from pcrep.contrast.anchors import draw_anchors, draw_background
+from pcrep.contrast.correspondence import CorrespondenceNetwork
+from pcrep.contrast.objective import Objective, PretrainingConfig
+from pcrep.contrast.views import Views
+from pcrep.encoders.unet import SparseUNet
+from pcrep.preparation.foreground import foreground, segment_weights
+
+
+@dataclass(frozen=True)
+class FACConfig:
+    """What FAC minimises. Names in brackets are the paper's."""
+
+    sampler: Literal["random", "size-balanced", "plane-removed", "objectness"] = "objectness"
+    """How anchors' segments are drawn; "random" takes any point, foreground or not (ablation)."""
+    anchor_segments: int = 32
+    """Draws of a segment in each scene."""
+    anchor_points: int = 8
+    """Voxels of each drawn segment, in either view."""
+    least_voxels: int = 4
+    """A segment with fewer voxels in either view is dropped."""
+    regional_weight: float = 1.0
+    """Weight of the regional grouping contrast [alpha]."""
+    feature_weight: float = 1.0
+    """Weight of the feature contrast [beta]."""
+    temperature: float = 0.1
+    """Of both contrasts. At .2 and .4, features of mOSD's scenes tell less of a class."""
+    top_k: int = 16
+    """Most similar foreground voxels that are an anchor's positives in the feature contrast [k]."""
+    softness: float = 0.0
+    """Above 0, these are chosen softly, with gradient, over so wide a band of cosines."""
+    correspondence: Literal["siamese", "none"] = "siamese"
+    """What features pass before the feature contrast; "none" is an ablation."""
+    momentum: float = 0.99
+    """Of the key's moving average; 0 makes the key the query without gradient (ablation)."""
+
+    def __post_init__(self) -> None:
+        for name in ("anchor_segments", "anchor_points", "least_voxels", "top_k"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: found {getattr(self, name)}, expected at least 1")
+        for name in ("regional_weight", "feature_weight", "softness"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name}: found {getattr(self, name)}, expected at least 0")
+        if not self.temperature > 0 or not 0 <= self.momentum <= 1:
+            raise UserError(
+                f"temperature {self.temperature}, momentum {self.momentum}: expected above 0, and "
+                "0 .. 1"
+            )
+        if not self.regional_weight + self.feature_weight > 0:
+            raise UserError("regional_weight and feature_weight are 0, expected one above 0")
+
+
+class FAC(Objective):
+    """L = alpha L_Geo + beta L_Fea, on two views of over-segmented scenes.
+
+    What the public record settles: segments are computed once, before augmentation; view a passes
+    the query network, view b its moving average without gradient; L_Geo is on the features D, with
+    points of the same foreground segment as positives and points of other segments and of the
+    background as negatives; L_Fea is on F, what a Siamese correspondence network makes of D, with
+    the most similar foreground points within and across views as positives; both weigh 1.
+
+    What is ours, and can be changed in :class:`FACConfig`: objectness as the measure of foreground;
+    D is the U-Net's output behind a projection head, which is thrown away; "points" are voxels; how
+    many are drawn; that negatives come from all scenes of the batch; temperature, k and momentum;
+    hard top-k; the form of the correspondence network (see there).
+
+    Parameters
+    ----------
+    encoder : a SparseUNet with 4 input channels. It is trained in place.
+    config : head, optimiser and views, shared with the rivals.
+    fac : what is FAC's own.
+    """
+
+    def __init__(
+        self,
+        encoder: SparseUNet,
+        config: PretrainingConfig | None = None,
+        fac: FACConfig | None = None,
+    ):
+        super().__init__(encoder, config or PretrainingConfig())
+        self.fac = fac = fac or FACConfig()
+        self.correspondence: nn.Module = nn.Identity()
+        if fac.correspondence == "siamese":
+            self.correspondence = CorrespondenceNetwork(self.config.dim)
+        self.key = MomentumEncoder(self.query, fac.momentum)
+
+    def trained(self) -> list[nn.Parameter]:
+        return [*self.query.parameters(), *self.correspondence.parameters()]
+
+    def after_step(self) -> None:
+        self.key.update(self.query)
+
+    def contrast(self, views: Views) -> dict[str, Tensor]:
+        fac = self.fac
+        d_a, d_b = self.query(views.a.input), self.key(views.b.input)  # (M, dim), (M', dim)
+        sample = draw(views, fac)
+        if not len(sample.anchors):
+            return {"loss": 0 * d_a.sum()}  # the crops left no segment in both views
+        losses = {}
+        if fac.regional_weight:
+            losses["regional"] = self.regional(d_a, d_b, sample)
+        if fac.feature_weight:
+            losses["feature"] = self.feature(d_a, d_b, sample)
+        weighted = [getattr(fac, f"{name}_weight") * loss for name, loss in losses.items()]
+        return {"loss": sum(weighted)} | losses
+
+    def regional(self, d_a: Tensor, d_b: Tensor, sample: "Sample") -> Tensor:
+        """L_Geo on the features D of both views."""
+        anchors = normalize(d_a[sample.anchors], dim=-1)
+        rows = torch.cat([sample.keys, sample.background_b])
+        return regional_contrast(
+            anchors,
+            normalize(d_b[rows], dim=-1),
+            sample.segment,
+            torch.cat([sample.segment, sample.background_segment]),
+            self.fac.temperature,
+        )
+
+    def feature(self, d_a: Tensor, d_b: Tensor, sample: "Sample") -> Tensor:
+        """L_Fea on F, what the correspondence network makes of D."""
+        rows_a = torch.cat([sample.anchors, sample.background_a])
+        rows_b = torch.cat([sample.keys, sample.background_b])
+        f_a = normalize(self.correspondence(d_a[rows_a]), dim=-1)
+        with torch.no_grad():
+            f_b = normalize(self.correspondence(d_b[rows_b]), dim=-1)
+        count, chosen = len(sample.anchors), sample.foreground.nonzero()[:, 0]
+        row = sample.anchors[chosen]
+        anchors, keys = f_a[chosen], f_b[chosen]
+        background = torch.cat([f_a[count:], f_b[count:]])
+        if not len(anchors) or not len(background):
+            return 0 * f_a.sum()
+        return feature_contrast(
+            anchors,
+            torch.cat([anchors, keys]),
+            (row, torch.cat([row, torch.full_like(row, -1)])),
+            background,
+            self.fac.top_k,
+            self.fac.temperature,
+            self.fac.softness,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Voxels that a step contrasts: A anchors and keys, B background voxels of either view.
+
+    anchors, keys : (A,) int64 rows of view a's and b's voxels; segment : (A,) of each.
+    foreground : (A,) bool, whether the anchor's point is foreground.
+    background_a, background_b : (B,), (B',) rows; background_segment : (B',) of the latter.
+    """
+
+    anchors: Tensor
+    keys: Tensor
+    segment: Tensor
+    foreground: Tensor
+    background_a: Tensor
+    background_b: Tensor
+    background_segment: Tensor
+
+
+def draw(views: Views, fac: FACConfig) -> Sample:
+    """Anchors and keys of segments drawn by ``fac.sampler``, and as many background voxels."""
+    weights = torch.from_numpy(
+        np.concatenate([segment_weights(cloud, fac.sampler) for cloud in views.clouds])
+    )
+    is_foreground = torch.cat([torch.from_numpy(foreground(c)) for c in views.clouds])
+    is_foreground = is_foreground.to(views.segment.device)
+    drawn = draw_anchors(views, weights, fac.anchor_segments, fac.anchor_points, fac.least_voxels)
+    numbers = torch.bincount(drawn.scene, minlength=len(views.clouds)) * fac.anchor_points
+    behind = ~is_foreground & (views.segment >= 0)
+    background = []
+    for view in (views.a, views.b):
+        voxels = behind[view.first].nonzero()[:, 0]
+        background.append(draw_background(voxels, views.scene[view.first[voxels]], numbers))
+    anchors = drawn.a.flatten()
+    return Sample(
+        anchors,
+        drawn.b.flatten(),
+        drawn.segment.repeat_interleave(fac.anchor_points),
+        is_foreground[views.a.first[anchors]],
+        *background,
+        views.segment[views.b.first[background[1]]],
+    )
+
+
+def regional_contrast(
+    anchors: Tensor, keys: Tensor, segment: Tensor, key_segment: Tensor, temperature: float
+) -> Tensor:
+    """L_Geo: every key of the anchor's segment is a positive, every other key a negative.
+
+        L_i = -1/|P_i| sum_{p in P_i} log [ e_ip / (e_ip + sum_{n not in P_i} e_in) ]
+        e_ij = exp(s_ij / T)
+
+    so that no point of the anchor's segment is ever a negative. An anchor that finds its own
+    segment alone is left out.
+
+    Args:
+        anchors: ``(A, D)`` of length 1. keys: ``(K, D)`` of length 1.
+        segment, key_segment: ``(A,)`` and ``(K,)`` integers of at least 0.
+        temperature: divides the cosines.
+    """
+    alone = (segment[:, None] == key_segment).all(1)
+    if bool(alone.all()):
+        return 0 * anchors.sum()
+    pairs = Pairs(group=(segment[~alone], key_segment))
+    return info_nce(anchors[~alone], keys, pairs, temperature, denominator="own")
+
+
+def feature_contrast(
+    anchors: Tensor,
+    pool: Tensor,
+    rows: tuple[Tensor, Tensor],
+    background: Tensor,
+    neighbours: int,
+    temperature: float,
+    softness: float = 0.0,
+) -> Tensor:
+    """L_Fea: the most similar foreground points are positives, the background is negative.
+
+        L_i = -1/k sum_{p in top-k(i)} log [ e_ip / (e_ip + sum_{n in background} e_in) ]
+        e_ij = exp(s_ij / T)
+
+    All other foreground points are neither, so that objects are not pushed apart needlessly.
+
+    Args:
+        anchors: ``(A, D)`` of length 1, foreground.
+        pool: ``(P, D)`` of length 1, the foreground to choose from.
+        rows: ``(A,)`` and ``(P,)`` integers; same row = the anchor itself, which is not chosen.
+        background: ``(B, D)`` of length 1.
+        neighbours: k; where fewer are left, all of them.
+        temperature: divides the cosines.
+        softness: above 0, the k are chosen by :func:`soft_top_k`, with gradient.
+    """
+    unlike = [torch.full((len(x),), -1, device=x.device) for x in (anchors, background)]
+    push = info_nce(
+        anchors,
+        background,
+        Pairs(group=(unlike[0], unlike[1])),
+        temperature,
+        positives="none",
+        reduction="none",
+    )  # (A,) log sum exp over the background
+    own = rows[0][:, None] == rows[1]
+    cosine = anchors @ pool.T  # (A, P)
+    k = min(neighbours, int((~own).sum(1).min()))
+    if not k:
+        return 0 * anchors.sum()
+    if softness:
+        weight = soft_top_k(cosine.masked_fill(own, -2.0), k, softness).masked_fill(own, 0.0)
+        loss = softplus(push[:, None] - cosine / temperature)
+        return ((weight * loss).sum(1) / weight.sum(1)).mean()
+    closest = cosine.masked_fill(own, -torch.inf).topk(k).values  # (A, k)
+    return softplus(push[:, None] - closest / temperature).mean()
+
+
+def soft_top_k(scores: Tensor, k: int, softness: float, iterations: int = 40) -> Tensor:
+    """Weights in 0 .. 1 that sum to k, near 1 on the k largest scores: (..., P) -> (..., P).
+
+        w_i = sigmoid((s_i - t) / softness),  t such that sum_i w_i = k
+
+    is the plan of the entropic optimal transport that Xie et al., "Differentiable Top-k with
+    Optimal Transport" (NeurIPS 2020), find by Sinkhorn's iteration; with two targets all of it is
+    the one number t. t is found by bisection, and one step of Newton's method from there carries
+    the gradient, which is that of the implicit function.
+    """
+    if not 1 <= k <= scores.shape[-1]:
+        raise ValueError(f"k is {k}, expected 1 to {scores.shape[-1]}, the number of scores")
+    if k == scores.shape[-1]:
+        return torch.ones_like(scores)
+    with torch.no_grad():
+        low = scores.amin(-1, keepdim=True) - 40 * softness
+        high = scores.amax(-1, keepdim=True) + 40 * softness
+        for _ in range(iterations):
+            middle = (low + high) / 2
+            many = torch.sigmoid((scores - middle) / softness).sum(-1, keepdim=True) > k
+            low, high = torch.where(many, middle, low), torch.where(many, high, middle)
+        t = (low + high) / 2
+        slope = torch.sigmoid((scores - t) / softness)
+        slope = (slope * (1 - slope)).sum(-1, keepdim=True).clamp_min(1e-12) / softness
+    excess = torch.sigmoid((scores - t) / softness).sum(-1, keepdim=True) - k
+    return torch.sigmoid((scores - (t + excess / slope)) / softness)

@@ -1,0 +1,88 @@
+"""One file, whatever its format, as a cloud."""
+
+from pathlib import Path
+
+from common.errors import UserError
+from pcrep.cloud import Cloud
+from pcrep.datasets.formats import binary, las, pcd, ply, text
+from pcrep.datasets.formats import npz as arrays
+from pcrep.datasets.formats.columns import to_cloud
+from pcrep.datasets.formats.records import MAX_POINTS
+
+# What the files of a format begin with; the others have no such mark.
+MARKS = {"PLY": (b"ply",), "PCD": (b"# .PCD", b"VERSION"), "LAS": (b"LASF",), "NPZ": (b"PK\3\4",)}
+SUFFIXES = {
+    ".ply": "PLY",
+    ".pcd": "PCD",
+    ".las": "LAS",
+    ".laz": "LAS",
+    ".npz": "NPZ",
+    ".bin": "binary",
+    ".xyz": "text",
+    ".pts": "text",
+    ".txt": "text",
+    ".csv": "text",
+}
+READERS = {
+    "PLY": ply.read,
+    "PCD": pcd.read,
+    "LAS": las.read,
+    "NPZ": arrays.read,
+    "binary": binary.read,
+    "text": text.read,
+}
+
+
+def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
+    """The points of a file, with all that it says of them.
+
+    ======================  ====================================================================
+    .ply, .pcd              colours, normals, intensity, label, instance
+    .las, .laz              through laspy: colours, intensity, classification, treeID
+    .bin                    float32 records of KITTI (with its .label file), nuScenes, or xyzrgb
+    .npz                    arrays called coords, colour, label, instance, ... (or xyz, rgb, ...)
+    .xyz, .pts, .txt, .csv  columns x y z, then colours and more; a first line may name them
+    ======================  ====================================================================
+
+    A file with another suffix is read if its first bytes say what it is. ``label`` and ``instance``
+    are the file's own numbers. ``columns.to_cloud`` says what becomes of far coordinates, of points
+    that are not finite, and of colours.
+
+    max_points : of a file that holds more, one point of each k is read, with a warning, so that
+        memory stays bounded: ``.bin``, LAS, and binary PLY and PCD. Other formats are refused.
+
+    Raises UserError, one line, where the file is missing, is not what its name says, is cut off or
+    holds nothing usable.
+    """
+    path = Path(path)
+    return to_cloud(READERS[_format(path)](path, max_points), path)
+
+
+def _format(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}; expected a file that can be read, give its path"
+        ) from None
+    if not start:
+        raise UserError(f"{path}: is empty, expected a point cloud; write the file again")
+    marked = next((name for name, marks in MARKS.items() if start.startswith(marks)), None)
+    named = SUFFIXES.get(path.suffix.lower())
+    if marked and named not in (marked, None):
+        raise UserError(
+            f"{path}: holds {marked}, expected {named} from its name; give it the right suffix"
+        )
+    if named in MARKS and not marked:
+        expected = " or ".join(mark.decode("latin1") for mark in MARKS[named])
+        raise UserError(
+            f"{path}: begins with {start!r}, expected {expected!r}: this is no {named} file; give "
+            "it the suffix of its format or write it again"
+        )
+    if not (marked or named):
+        raise UserError(
+            f"{path}: no known point cloud format, expected a name that ends in "
+            f"{', '.join(SUFFIXES)}"
+        )
+    return marked or named

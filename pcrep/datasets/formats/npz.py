@@ -1,0 +1,40 @@
+"""NumPy archives: arrays by name."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from pcrep.datasets.formats.columns import Columns, select
+from pcrep.datasets.formats.records import judge_count
+
+CLASS_NAMES = ("class_names", "classes")
+
+
+def read(path: Path, max_points: int) -> Columns:
+    """Columns of an ``.npz``, by any name in ``columns.NAMES``. Nothing in it is unpickled."""
+    columns = select(_load(path, without=CLASS_NAMES), path)
+    judge_count(len(columns["coords"]), path, max_points)
+    return columns
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """What the labels of an ``.npz`` mean, where it says so."""
+    arrays = _load(path, only=CLASS_NAMES)
+    return tuple(str(name) for names in arrays.values() for name in names.ravel())
+
+
+def _load(
+    path: Path, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            names = [n for n in archive if n not in without and (only is None or n in only)]
+            return {name: archive[name] for name in names}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{path}: cannot be read as NPZ ({error}), expected arrays of numbers; write it again "
+            "with numpy.savez"
+        ) from None

@@ -1,0 +1,129 @@
+"""Scenes by name or path, and the split that a labelled set is compared on."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common import datafiles
+from common.errors import UserError
+from pcrep.cloud import Cloud, Scenes
+from pcrep.datasets import mosd, s3dis, scannet, semantickitti
+from pcrep.datasets.formats import SUFFIXES
+from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, own, own_files
+
+LAYOUTS = (mosd.LAYOUT, scannet.LAYOUT, s3dis.LAYOUT, semantickitti.LAYOUT)
+
+FOLDERS = {
+    "mosd": "mosd",
+    "s3dis_room": "s3dis_room",
+    "semantickitti": "semantickitti",
+    "indoor": "indoor_unlabelled",
+}
+
+PROCEDURAL = "procedural"
+_COUNTS = {LEARN: 8, TEST: 8, UNLABELLED: 32}  # of procedural scenes
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a labelled set is for.
+
+    learn : scenes whose labels may be used.
+    test : scenes to report on, once.
+    unlabelled : scenes to pretrain on, without ``label`` and ``instance``: those of ``learn``, and
+        others that have no place in the task. None is in ``test``.
+    """
+
+    learn: Scenes
+    test: Scenes
+    unlabelled: Scenes
+
+
+def load_scenes(name_or_path: str | Path, root: str | Path | None = None) -> Scenes:
+    """Scenes of a named set, a folder or a file, each read when it is asked for.
+
+    name_or_path : ``procedural`` (made, not read), ``mosd``, ``s3dis_room``, ``semantickitti`` or
+        ``indoor``; or a folder in the layout of mOSD, ScanNet, S3DIS or SemanticKITTI; or a folder
+        of files that ``load_points`` reads (``layouts.own``); or one such file.
+    root : folder to search for named sets, before ``$TSPCREP_DATA`` and the user cache.
+
+    Raises UserError where there is nothing to read.
+    """
+    if str(name_or_path) == PROCEDURAL:
+        return _procedural(UNLABELLED)
+    folder = _place(name_or_path, root)
+    if folder.is_file():
+        return own(folder.parent, [folder]).scenes(str(name_or_path), [folder])
+    layout, paths = _layout(folder)
+    return layout.scenes(str(name_or_path), paths)
+
+
+def labelled_split(name_or_path: str | Path, root: str | Path | None = None) -> Split:
+    """The split of a labelled set, by name or folder.
+
+    ``procedural``: 8 scenes to learn from, 8 to test on, 32 to pretrain on. ``mosd``: the task
+    mOSD-3 (``mosd``). ScanNet: as its lists say. S3DIS: Area 5 to test on. SemanticKITTI: sequence
+    08. A user's own folder: its subfolders ``learn``, ``test`` and ``unlabelled``.
+
+    Raises UserError where there is nothing to learn from or nothing to test on.
+    """
+    name = str(name_or_path)
+    if name == PROCEDURAL:
+        unlabelled = _procedural(UNLABELLED).map(without_labels)
+        return Split(_procedural(LEARN), _procedural(TEST), unlabelled)
+    folder = _place(name_or_path, root)
+    if folder.is_file():
+        raise UserError(f"{folder}: one file, expected a folder with scenes to learn and to test")
+    layout, paths = _layout(folder)
+    parts = {path: layout.part(path, folder) for path in paths}
+    learn = [path for path in paths if parts[path] == LEARN]
+    test = [path for path in paths if parts[path] == TEST]
+    if not (learn and test):
+        raise UserError(
+            f"{folder}: {len(learn)} scenes to learn from and {len(test)} to test on, expected "
+            "some of each, as its publishers split it or in subfolders learn/ and test/"
+        )
+    unlabelled = [path for path in paths if parts[path] in (LEARN, UNLABELLED)]
+    return Split(
+        layout.scenes(f"{name} learn", learn),
+        layout.scenes(f"{name} test", test),
+        layout.scenes(f"{name} unlabelled", unlabelled).map(without_labels),
+    )
+
+
+def without_labels(cloud: Cloud) -> Cloud:
+    """The cloud as a method may see it that learns without labels."""
+    return replace(cloud, label=None, instance=None)
+
+
+def _procedural(part: str) -> Scenes:
+    from pcrep.procedural import procedural
+
+    return procedural(_COUNTS[part], seed=list(_COUNTS).index(part))
+
+
+def _place(name_or_path: str | Path, root: str | Path | None) -> Path:
+    name, path = str(name_or_path), Path(name_or_path).expanduser()
+    if name in FOLDERS:
+        remedy = "give a path in place of the name"
+        if name == "mosd":
+            remedy = "download it with: python tools/prepare_data.py --names mosd"
+        return datafiles.find(name, FOLDERS[name], "points", root, remedy)
+    if not path.exists():
+        raise UserError(
+            f"{name}: no such file or folder, and no named set; expected a path or one of "
+            f"{', '.join([PROCEDURAL, *FOLDERS])}"
+        )
+    return path
+
+
+def _layout(folder: Path) -> tuple[Layout, list[Path]]:
+    """The layout that has files in the folder, and those."""
+    for layout in LAYOUTS:
+        if paths := layout.files(folder):
+            return layout, paths
+    if paths := own_files(folder):
+        return own(folder, paths), paths
+    raise UserError(
+        f"{folder}: holds no point clouds, expected files that end in {', '.join(SUFFIXES)}, or "
+        "the layout of mOSD, ScanNet, S3DIS or SemanticKITTI"
+    )

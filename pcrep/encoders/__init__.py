@@ -1,0 +1,1 @@
+"""The sparse U-Net, its input, its files, and encode()."""

@@ -1,0 +1,170 @@
+"""Weights from MinkowskiEngine 0.4 and 0.5 and from spconv 2, and back to each.
+
+Ours are MinkowskiEngine 0.5's: (K, C, D), x fastest. What differs elsewhere:
+
+- MinkowskiEngine calls them ``kernel``, keeps a 1 x 1 x 1 kernel of stride 1 as (C, D), a bias as
+  (1, D).
+- The 3 x 3 x 3 convolutions of networks for MinkowskiEngine 0.4 that follow
+  SpatioTemporalSegmentation (PointContrast and Contrastive Scene Contexts among them) have the
+  "hybrid" kernel, whose taps start at the centre. Version 0.5 reads them in the wrong order without
+  a word.
+- spconv keeps (D, k, k, k, C), the last axis of its indices fastest. A 1 x 1 x 1 kernel of stride
+  1 has that shape too, but its numbers are read as (C, D): spconv multiplies by ``view(C, D)``.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+from common.errors import UserError
+from pcrep.encoders.unet import BasicBlock, SparseUNet
+from pcrep.sparse import BatchNorm, Conv, ConvTranspose
+from pcrep.sparse.conv import check_weight
+
+Library = Literal["minkowski-0.5", "minkowski-0.4", "spconv"]
+Axes = Literal["xyz", "zyx"]
+
+HYBRID = (
+    *(19, 15, 23, 11, 9, 13, 21, 17, 25, 5, 3, 7, 1, 0, 2, 6, 4, 8, 20, 16, 24, 12, 10, 14),
+    *(22, 18, 26),
+)
+"""Tap ``k`` of a hypercube kernel is tap ``HYBRID[k]`` of MinkowskiEngine 0.4's hybrid one."""
+
+
+def convert(
+    state: Mapping[str, Tensor],
+    model: nn.Module,
+    library: Library,
+    names: Mapping[str, str] | None = None,
+    axes: Axes = "xyz",
+) -> dict[str, Tensor]:
+    """A foreign state dict as one that ``model.load_state_dict`` takes.
+
+    Parameters
+    ----------
+    state : the other library's, as ``torch.load(..., weights_only=True)`` gives it.
+    model : the network that shall take the weights.
+    library : where they come from. ``minkowski-0.4`` takes the 3 x 3 x 3 convolutions of residual
+        blocks to be hybrid and all others not, as SpatioTemporalSegmentation has them.
+    names : the module there for a module here, such as :func:`res16unet_names`; where it is silent,
+        the name is the same, and the longest matching beginning of a name counts.
+    axes : of spconv: its indices are [batch, x, y, z] (``xyz``, Pointcept) or [batch, z, y, x].
+
+    Raises
+    ------
+    UserError
+        A weight that is missing or has another shape; the message names it.
+    """
+    converted = {}
+    for ours, theirs, conv, hybrid in _parameters(model, library, names or {}):
+        if theirs not in state:
+            near = ", ".join(sorted(state)[:3])
+            raise UserError(f"state has no {theirs} for {ours}; it holds {near}, ...")
+        value = state[theirs]
+        if conv is not None and ours.endswith("weight"):
+            value = _from(value, conv, library, hybrid, axes)
+            try:
+                check_weight(value, conv, f"{theirs} for {ours}: ")
+            except ValueError as error:
+                raise UserError(str(error)) from error
+        elif conv is not None:
+            value = value.reshape(-1)
+        converted[ours] = value
+    return converted
+
+
+def export(
+    model: nn.Module,
+    library: Library,
+    names: Mapping[str, str] | None = None,
+    axes: Axes = "xyz",
+) -> dict[str, Tensor]:
+    """The state dict of ``model`` as the other library keeps it; the reverse of :func:`convert`."""
+    state = model.state_dict()
+    exported = {}
+    for ours, theirs, conv, hybrid in _parameters(model, library, names or {}):
+        value = state[ours]
+        if conv is not None and ours.endswith("weight"):
+            value = _to(value, conv, library, hybrid, axes)
+        elif conv is not None and library != "spconv":
+            value = value[None]
+        exported[theirs] = value
+    return exported
+
+
+def res16unet_names(model: SparseUNet) -> dict[str, str]:
+    """Modules of SpatioTemporalSegmentation's Res16UNet for those of a :class:`SparseUNet`."""
+    names = {"stem.conv": "conv0p1s1", "stem.norm": "bn0"}
+    levels = len(model.down)
+    for i in range(levels):
+        names[f"down.{i}.conv"] = f"conv{i + 1}p{2**i}s2"
+        names[f"down.{i}.norm"] = f"bn{i + 1}"
+        names[f"encoder.{i}"] = f"block{i + 1}"
+        names[f"up.{i}.conv"] = f"convtr{levels + i}p{2 ** (levels - i)}s2"
+        names[f"up.{i}.norm"] = f"bntr{levels + i}"
+        names[f"decoder.{i}"] = f"block{levels + 1 + i}"
+    return names
+
+
+def _parameters(model: nn.Module, library: Library, names: Mapping[str, str]):
+    """Of each entry of the state dict: its name, the name there, its convolution, if hybrid."""
+    if library not in ("minkowski-0.5", "minkowski-0.4", "spconv"):
+        raise UserError(
+            f"library is {library!r}, expected 'minkowski-0.5', 'minkowski-0.4' or 'spconv'"
+        )
+    modules = dict(model.named_modules())
+    blocks = [name for name, module in modules.items() if isinstance(module, BasicBlock)]
+    for ours in model.state_dict():
+        owner, _, leaf = ours.rpartition(".")
+        module = modules[owner]
+        conv = module if isinstance(module, Conv | ConvTranspose) else None
+        if conv is not None and leaf == "weight" and library != "spconv":
+            leaf = "kernel"
+        parent, _, last = owner.rpartition(".")
+        if library == "spconv" and last == "bn" and isinstance(modules[parent], BatchNorm):
+            owner = parent  # spconv's networks hold a plain nn.BatchNorm1d there
+        hybrid = (
+            library == "minkowski-0.4"
+            and conv is not None
+            and conv.kernel_size == 3
+            and any(owner.startswith(f"{block}.") for block in blocks)
+        )
+        yield ours, f"{_rename(owner, names)}.{leaf}".lstrip("."), conv, hybrid
+
+
+def _rename(owner: str, names: Mapping[str, str]) -> str:
+    for prefix in sorted(names, key=len, reverse=True):
+        if owner == prefix or owner.startswith(f"{prefix}."):
+            return names[prefix] + owner[len(prefix) :]
+    return owner
+
+
+def _from(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: bool, axes: Axes):
+    k, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
+    if library == "spconv":
+        if value.shape != (d, k, k, k, c):
+            return value  # for check_weight to describe
+        if k == 1 and conv.stride == 1:
+            return value.reshape(1, c, d)
+        order = (3, 2, 1, 4, 0) if axes == "xyz" else (1, 2, 3, 4, 0)  # to [z, y, x, C, D]
+        return value.permute(order).reshape(k**3, c, d)
+    if k == 1 and value.shape == (c, d):
+        return value[None]
+    return value[list(HYBRID)] if hybrid and value.shape == (27, c, d) else value
+
+
+def _to(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: bool, axes: Axes):
+    k, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
+    if library == "spconv":
+        if k == 1 and conv.stride == 1:
+            return value.reshape(d, 1, 1, 1, c)
+        order = (4, 2, 1, 0, 3) if axes == "xyz" else (4, 0, 1, 2, 3)
+        return value.view(k, k, k, c, d).permute(order).contiguous()
+    if k == 1 and conv.stride == 1:
+        return value[0]
+    if hybrid:
+        taps = value.new_empty(27, c, d)
+        taps[list(HYBRID)] = value
+        return taps
+    return value

@@ -1,0 +1,90 @@
+"""Clouds to what a sparse network reads, and what it says of voxels back to every point."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.errors import UserError
+from pcrep.cloud import Cloud
+from pcrep.contrast.views import check_extent
+from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
+from pcrep.encoders.voxelize import voxelize
+from pcrep.sparse import SparseTensor
+
+
+def network_input(
+    clouds: Sequence[Cloud], voxel: float, device: torch.device | str = "cpu"
+) -> tuple[SparseTensor, Tensor]:
+    """A batch of B clouds, N points in all, as M voxels.
+
+    Returns a SparseTensor (M, 4), :meth:`pcrep.cloud.Cloud.inputs` averaged over a voxel's points,
+    and ``point_to_voxel`` (N,) int64. Each cloud's grid starts at its least coordinates.
+
+    Raises
+    ------
+    UserError
+        A cloud is too far for its voxels: see :func:`pcrep.contrast.views.check_extent`.
+    """
+    for cloud in clouds:
+        check_extent(cloud, voxel)
+    coords = np.concatenate([c.coords - c.coords.min(0) for c in clouds])  # floats are fine near 0
+    batch = np.repeat(np.arange(len(clouds)), [len(c) for c in clouds])
+    inputs = torch.from_numpy(np.concatenate([c.inputs() for c in clouds]))
+    voxels = voxelize(torch.from_numpy(coords), voxel, torch.from_numpy(batch))
+    x = SparseTensor(voxels.coordinates.to(device), voxels.reduce(inputs).to(device))
+    return x, voxels.point_to_voxel.to(device)
+
+
+def new_encoder(name: str) -> SparseUNet:
+    """An encoder of clouds with random weights: ``small``, or a Res16UNet such as ``34C``."""
+    if name == "small":
+        return SparseUNet(UNetConfig(in_channels=4))
+    return SparseUNet(res16unet(name, in_channels=4))
+
+
+def untrained(encoder: SparseUNet, seed: int) -> SparseUNet:
+    """A network of the same shape and voxels with the random weights of a seed.
+
+    They are those that a run of the seed starts from; torch's random numbers are left alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = SparseUNet(encoder.config)
+    network.voxel = encoder.voxel
+    return network
+
+
+def voxel_size(encoder: nn.Module, wanted: float | None = None) -> float:
+    """Edge of a voxel, metres: what is wanted, or the encoder was trained on, or else 2 cm."""
+    size = wanted if wanted is not None else getattr(encoder, "voxel", None) or 0.02
+    if not 0 < size < float("inf"):
+        raise UserError(f"voxel: found {size}, expected metres above 0")
+    return size
+
+
+def check_encoder(encoder: nn.Module, where: str = "the encoder") -> None:
+    """Raise a UserError where an encoder does not read :meth:`pcrep.cloud.Cloud.inputs`."""
+    if encoder.in_channels != 4:
+        raise UserError(
+            f"{where}: reads {encoder.in_channels} channels, expected 4, colour and a constant 1; "
+            "take an encoder that was trained by this project's tools"
+        )
+
+
+def encode(encoder: nn.Module, cloud: Cloud, voxel: float) -> tuple[np.ndarray, np.ndarray]:
+    """Features (M, D) float32 of the voxels of a cloud, and the voxel (N,) int64 of each point.
+
+    ``features[point_to_voxel]`` is one row a point. ``voxel``: metres. The encoder is in evaluation
+    mode while it runs.
+    """
+    device = next(encoder.parameters()).device
+    before = encoder.training
+    try:
+        with torch.inference_mode():
+            x, point_to_voxel = network_input([cloud], voxel, device)
+            features = encoder.eval()(x).features
+    finally:
+        encoder.train(before)
+    return features.float().cpu().numpy(), point_to_voxel.cpu().numpy()

@@ -1,0 +1,1 @@
+"""Downstream tasks of point clouds, and their scores."""

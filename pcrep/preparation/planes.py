@@ -1,0 +1,167 @@
+"""The large planes of a scene, and which way is up."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from pcrep.cloud import Cloud
+from pcrep.preparation.neighbours import nearest, surface, thin
+
+ALIGNED = np.float32(0.9)
+"""Cosine of the angle, 26 degrees, within which a normal agrees with a plane's."""
+
+
+class Plane(NamedTuple):
+    """The points x with ``normal . x = offset``.
+
+    normal : (3,) float64, length 1. offset : metres. rows : (K,) int64, the points that lie on it.
+    """
+
+    normal: np.ndarray
+    offset: float
+    rows: np.ndarray
+
+    def distance(self, coords: np.ndarray) -> np.ndarray:
+        """Signed distances (N,) float32 of points, along the normal."""
+        return _along(coords, self.normal) - np.float32(self.offset)
+
+
+def dominant_planes(
+    coords: np.ndarray,
+    normal: np.ndarray,
+    tolerance: float,
+    share: float = 0.05,
+    most: int = 8,
+    trials: int = 200,
+    seed: int = 0,
+) -> list[Plane]:
+    """Planes that hold at least ``share`` of the points, the fullest first.
+
+    RANSAC (Fischler and Bolles 1981) where one point and its normal are a hypothesis, so that
+    ``trials`` = 200 of them miss a plane with 5 % of the points once in 30,000 times. A point is on
+    a plane if it lies within ``tolerance`` metres and its normal within 26 degrees of the plane's.
+    The best hypothesis is fitted anew to its points, which then are out of the search.
+
+    Parameters
+    ----------
+    coords : (N, 3) float32, metres. normal : (N, 3) float32, of any sign.
+    """
+    generator = np.random.default_rng(seed)
+    rest = np.arange(len(coords))
+    planes: list[Plane] = []
+    while len(planes) < most and len(rest) >= max(share * len(coords), 3):
+        points, normals = coords[rest], normal[rest]
+        tried = generator.integers(len(rest), size=trials)
+        best = tried[_support(points, normals, tried, tolerance).argmax()]
+        axis, offset = normals[best].astype(np.float64), float(points[best] @ normals[best])
+        for _ in range(3):
+            on = _on_plane(points, normals, axis, offset, tolerance)
+            if on.sum() < 3:
+                break
+            axis, offset = _fit(points[on])
+        if on.sum() < share * len(coords):
+            break
+        planes.append(Plane(axis, offset, rest[on]))
+        rest = rest[~on]
+    return planes
+
+
+@njit(cache=True)
+def _support(points, normals, tried, tolerance):
+    """Points on the plane through each of the ``tried`` ones; from every k-th of at most 20,000."""
+    step = max(1, len(points) // 20_000)
+    found = np.zeros(len(tried), np.int64)
+    for t in range(len(tried)):
+        n, p = normals[tried[t]], points[tried[t]]
+        for i in range(0, len(points), step):
+            far = np.float32(0)
+            dot = np.float32(0)
+            for a in range(3):
+                far += n[a] * (points[i, a] - p[a])
+                dot += n[a] * normals[i, a]
+            found[t] += (abs(far) <= tolerance) & (abs(dot) >= ALIGNED)
+    return found
+
+
+def _on_plane(points, normals, axis, offset, tolerance):
+    return (np.abs(_along(points, axis) - np.float32(offset)) <= tolerance) & (
+        np.abs(_along(normals, axis)) >= ALIGNED
+    )
+
+
+def _along(coords: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """Scalar products (N,) float32; einsum, since a matrix product's bits depend on threads."""
+    return np.einsum("ni,i->n", coords, axis.astype(np.float32))
+
+
+def _fit(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Normal and offset of the plane with the least squared distances."""
+    centre = points.mean(0, dtype=np.float64)
+    local = points - centre
+    axis = np.linalg.eigh(np.einsum("ni,nj->ij", local, local))[1][:, 0]
+    return axis, float(axis @ centre)
+
+
+def upright(cloud: Cloud) -> Cloud:
+    """The cloud with gravity along -z, so that +z is up; coordinates, and normals where known.
+
+    Rooms, streets and terrain come with z up, and stay as they are. A frame of a depth camera
+    does not: its z is the view axis. It is known by what no other cloud shows: every point lies
+    in front of the origin, within 60 degrees of the axis z, and they fill a view of 20 degrees or
+    more. Its largest plane, a table or a floor, is then taken for horizontal, its normal towards
+    the camera for up; planes that face the camera, or stand beside it, are walls and are taken
+    only where there is no other.
+    """
+    rotation = _rotation_upright(cloud.coords)
+    if rotation is None:
+        return cloud
+    turned = {"coords": _turn(cloud.coords, rotation)}
+    if cloud.normal is not None:
+        turned["normal"] = _turn(cloud.normal, rotation)
+    return replace(cloud, **turned)
+
+
+def _turn(vectors: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    return np.einsum("ni,ji->nj", vectors, rotation).astype(np.float32)
+
+
+def _rotation_upright(coords: np.ndarray) -> np.ndarray | None:
+    if not _from_camera(coords):
+        return None
+    cells = thin(coords, budget=20_000)
+    normal = surface(cells.centre, nearest(cells.centre, 16)[0]).normal
+    planes = dominant_planes(cells.centre, normal, 2 * cells.size)
+    if not planes:
+        return None
+
+    def is_support(plane: Plane) -> bool:
+        beside, _, facing = np.abs(plane.normal)
+        return beside < 0.5 and facing < 0.94  # 30 degrees of roll; 20 degrees of pitch
+
+    plane = next(filter(is_support, planes), planes[0])
+    towards_camera = -np.sign(plane.offset + plane.normal @ cells.origin)
+    return rotation_between(plane.normal * (towards_camera or 1.0), np.array([0, 0, 1.0]))
+
+
+def _from_camera(coords: np.ndarray) -> bool:
+    depth = np.abs(coords[:, 2])
+    if coords[:, 2].min() <= 0 <= coords[:, 2].max():
+        return False
+    tangent = coords[:, :2] / depth[:, None]
+    wide = np.arctan(tangent.max(0)) - np.arctan(tangent.min(0))
+    return bool((tangent**2).sum(1).max() <= 3.0 and wide.max() >= np.radians(20))
+
+
+def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """(3, 3) float32, the smallest rotation that takes one unit vector to another (Rodrigues)."""
+    axis, cosine = np.cross(start, end), float(start @ end)
+    if cosine < -1 + 1e-9:  # half a turn about any axis across
+        across = np.eye(3)[np.abs(start).argmin()]
+        across -= (across @ start) * start
+        across /= np.linalg.norm(across)
+        return (2 * np.outer(across, across) - np.eye(3)).astype(np.float32)
+    x, y, z = axis
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return (np.eye(3) + k + k @ k / (1 + cosine)).astype(np.float32)

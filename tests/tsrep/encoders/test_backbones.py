@@ -1,0 +1,438 @@
+"""Every backbone keeps one contract; Transformer, TCN and LSTM equal loops in float64."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from common.errors import UserError
+from common.training import Training, fit
+from tests.tsrep.encoders.encoder_oracle import convolve, gelu, weights
+from tests.tsrep.encoders.test_encoders import series
+from tests.tsrep.made_series import made_series
+from tsrep.contrast.autotcl import AutoTCL
+from tsrep.contrast.pretraining import EncoderConfig, WindowConfig, training_windows
+from tsrep.encoders import (
+    LSTM,
+    TCN,
+    Centred,
+    DilatedConv,
+    Transformer,
+    load_encoder,
+    save_encoder,
+    untrained,
+)
+from tsrep.encoders.encoding import Stream, encode, encode_in_chunks
+
+BACKBONES = {
+    "dilated": lambda c: DilatedConv(c, 8, 4, 2),
+    "dilated, both sides": lambda c: DilatedConv(c, 8, 4, 2, causal=False),
+    "transformer": lambda c: Transformer(c, 8, 2, 2),
+    "transformer, long taps": lambda c: Transformer(c, 8, 2, 2, patch=5),
+    "transformer, both sides": lambda c: Transformer(c, 8, 2, 2, causal=False),
+    "transformer, patches": lambda c: Transformer(c, 8, 2, 2, patch=6, causal=False),
+    "transformer, overlapping": lambda c: Transformer(c, 8, 2, 2, 6, 4, causal=False),
+    "tcn": lambda c: TCN(c, 8, 3),
+    "lstm": lambda c: LSTM(c, 8, 2),
+    "centred transformer": lambda c: Centred(Transformer(c, 8, 2, 2), 7),
+    "centred lstm": lambda c: Centred(LSTM(c, 8, 2), 7),
+}
+BOTH_SIDES = [n for n in BACKBONES if n.endswith(("both sides", "patches", "overlapping"))]
+CAUSAL = [n for n in BACKBONES if n not in BOTH_SIDES]
+
+
+def backbone(name, channels=3, seed=0, dtype=torch.float32):
+    torch.manual_seed(seed)
+    return BACKBONES[name](channels).to(dtype).eval()
+
+
+# --- the contract -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_contract(name, tmp_path):
+    encoder = backbone(name)
+    x = series(2, 29, 3, missing=0.1)
+    with torch.no_grad():
+        z, again = encoder(x), encoder(x)
+    assert z.shape == (2, 29, encoder.dim) and z.dtype == torch.float32 and z.isfinite().all()
+    assert torch.equal(z, again), "an encoder at evaluation draws nothing"
+    assert encoder.in_channels == 3 and encoder.causal == (name in CAUSAL)
+    torch.testing.assert_close(encoder.last(x), z[:, -1], atol=1e-6, rtol=0)
+    np.testing.assert_allclose(encode(encoder, x.numpy()), z, atol=1e-6)
+    window = encode(encoder, x.numpy(), window=9)[:, -1]
+    np.testing.assert_allclose(window, encoder(x[:, -9:])[:, -1].detach(), atol=1e-5)
+
+    save_encoder(tmp_path / "e.safetensors", encoder)
+    loaded = load_encoder(tmp_path / "e.safetensors")
+    assert type(loaded) is type(encoder) and loaded.config == encoder.config
+    with torch.no_grad():
+        assert torch.equal(loaded(x), z) and not loaded.training
+        assert not torch.allclose(untrained(encoder, 1)(x), z)
+        assert torch.equal(copy.deepcopy(encoder)(x), z)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_instances_do_not_meet_and_gradients_are_finite(name):
+    encoder = backbone(name)
+    x = series(3, 20, 3, missing=0.2)
+    with torch.no_grad():
+        alone = torch.cat([encoder(one[None]) for one in x])
+    together = encoder(x)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    together.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in encoder.parameters())
+    assert all(p.grad.any() for n, p in encoder.named_parameters() if n.endswith("weight"))
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_nothing_leaks_from_the_future(name):
+    encoder = backbone(name, dtype=torch.float64)
+    x = series(2, 30, 3, dtype=torch.float64)
+    future = x.clone()
+    future[:, 11:] = 1e3
+    with torch.no_grad():
+        z, other, prefix = encoder(x), encoder(future), encoder(x[:, :11])
+    torch.testing.assert_close(other[:, :11], z[:, :11], atol=1e-12, rtol=0)
+    torch.testing.assert_close(prefix, z[:, :11], atol=1e-12, rtol=0)
+    assert (other[:, 11:] - z[:, 11:]).abs().amax((0, 2)).min() > 1e-3
+
+
+@pytest.mark.parametrize("name", BOTH_SIDES)
+def test_what_is_not_causal_sees_both_sides_and_refuses_a_stream(name):
+    encoder = backbone(name, dtype=torch.float64)
+    x = series(1, 30, 3, dtype=torch.float64)
+    future = x.clone()
+    future[:, 14:] += 1
+    with torch.no_grad():
+        assert (encoder(future) - encoder(x))[:, 13].abs().max() > 1e-6
+    with pytest.raises(ValueError, match="not causal"):
+        encoder(x, {})
+    with pytest.raises(UserError, match="not causal"):
+        Stream(encoder)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_memory_continues_a_series(name):
+    encoder = backbone(name, dtype=torch.float64)
+    x = series(2, 40, 3, dtype=torch.float64, missing=0.1)
+    with torch.no_grad():
+        whole, memory = encoder(x), {}
+        pieces = [encoder(piece, memory) for piece in x.split([1, 2, 16, 1, 20], 1)]
+    torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-12, rtol=0)
+    chunks = encode_in_chunks(backbone(name), x[0].float().numpy(), chunk=7)
+    found = np.concatenate([z for _, z in chunks])
+    np.testing.assert_allclose(found, whole[0].float(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_order_of_steps_counts(name):
+    """A set of steps would have the same vectors, in another order; ours depends on the order."""
+    encoder = backbone(name, dtype=torch.float64)
+    x = series(1, 24, 3, dtype=torch.float64)
+    swapped = x[:, [*range(10), 11, 10, *range(12, 24)]]
+    with torch.no_grad():
+        assert (encoder(swapped) - encoder(x))[:, -1].abs().max() > 1e-6
+
+
+def test_without_positions_a_transformer_reads_a_set():
+    torch.manual_seed(0)
+    encoder = Transformer(3, 8, 2, 2, causal=False, positions=False).double().eval()
+    x = series(2, 24, 3, dtype=torch.float64)
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(x[:, order]), encoder(x)[:, order])
+
+
+@pytest.mark.parametrize("name", ["dilated", "transformer", "transformer, patches", "tcn", "lstm"])
+def test_autotcl_trains_it(name, tmp_path):
+    values = made_series(3, rows=400)
+    encoder = backbone(name)
+    before = copy.deepcopy(encoder.state_dict())
+    method = AutoTCL(encoder)
+    windows = training_windows(values, encoder, WindowConfig(48))
+    training = Training(epochs=2, max_steps=4, batch_size=4, device="cpu")
+    fit(method, windows, training, 0, tmp_path)
+    moved = [n for n, t in encoder.state_dict().items() if not torch.equal(t, before[n])]
+    assert set(moved) == {n for n, _ in encoder.named_parameters()}
+    assert all(t.isfinite().all() for t in encoder.state_dict().values())
+
+
+@pytest.mark.parametrize("kind", ["dilated", "transformer", "tcn", "lstm"])
+@pytest.mark.parametrize("channels, expected", [("independent", 1), ("joint", 3)])
+def test_the_configuration_builds_it(kind, channels, expected):
+    config = EncoderConfig(kind, dim=16, channels=channels)
+    encoder = config.build(made_series(3))
+    classes = {"dilated": DilatedConv, "transformer": Transformer, "tcn": TCN, "lstm": LSTM}
+    assert isinstance(encoder, Centred) and type(encoder.encoder) is classes[kind]
+    assert encoder.in_channels == expected and encoder.encoder.dim == 16
+    assert encoder(torch.zeros(1, 30, expected)).shape == (1, 30, 16 + 2 * expected)
+    deep = EncoderConfig(kind, dim=16, depth=3).network(5)
+    assert deep.in_channels == 5 and deep.depth == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "tcn", "causal": False}, "'tcn' looks back alone"),
+        ({"kind": "lstm", "causal": False}, "'lstm' looks back alone"),
+        ({"kind": "transformer", "trend_kernels": (1, 2)}, "no trend filters"),
+    ],
+)
+def test_options_that_do_not_go_together(options, words):
+    with pytest.raises(UserError, match=words):
+        EncoderConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Transformer(0), "in_channels 0"),
+        (lambda: Transformer(1, dim=12, heads=4), "multiple of 2 heads"),
+        (lambda: Transformer(1, depth=-1), "depth -1"),
+        (lambda: Transformer(1, patch=4, stride=5, causal=False), "stride 5"),
+        (lambda: Transformer(1, patch=0, causal=False), "patch 0"),
+        (lambda: Transformer(1, patch=4, stride=2), "stride 2"),
+        (lambda: Transformer(1, dropout=1.0), "dropout: found 1.0"),
+        (lambda: TCN(1, kernel=0), "kernel 0"),
+        (lambda: TCN(1, depth=-1), "depth -1"),
+        (lambda: LSTM(1, depth=0), "depth 0"),
+        (lambda: LSTM(0), "in_channels 0"),
+    ],
+)
+def test_options_out_of_range(build, words):
+    with pytest.raises(UserError, match=words):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "published"),
+    [
+        (Transformer(7, 128, 5, 8), 655e3),
+        (DilatedConv(7, 320, 64, depth=10), 637e3),  # what the paper calls a TCN
+        (TCN(7, 102, 10), 637e3),
+        (LSTM(7, 128, 5), 660e3),
+    ],
+    ids=["transformer", "dilated", "tcn", "lstm"],
+)
+def test_sizes_of_the_paper(encoder, published):
+    count = sum(p.numel() for p in encoder.parameters())
+    assert abs(count / published - 1) < 0.02
+
+
+# --- Transformer --------------------------------------------------------------------------------
+
+
+def norm(x, weight, bias):
+    mean, variance = x.mean(), x.var()
+    return (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
+
+
+def turned(x, position):
+    """Pairs of neighbours turned by ``position`` radians, at falling speeds, as 2 x 2 matrices."""
+    y = np.zeros_like(x)
+    for i in range(0, len(x), 2):
+        angle = position * 10000.0 ** (-i / len(x))
+        cos, sin = np.cos(angle), np.sin(angle)
+        y[i : i + 2] = np.array([[cos, -sin], [sin, cos]]) @ x[i : i + 2]
+    return y
+
+
+def transformer(encoder, x):
+    """The output (T, D) of a Transformer on one series x (T, C), by loops over tokens."""
+    w, steps = weights(encoder), len(x)
+    seen = np.zeros((steps, x.shape[1] + 1))
+    for t in range(steps):
+        if not np.isnan(x[t]).any():
+            seen[t] = [*x[t], 1.0]
+    count = -(-steps // encoder.stride)
+    ends = [steps - 1 - (count - 1 - n) * encoder.stride for n in range(count)]
+    y, known = np.zeros((count, encoder.dim)), np.zeros(count, bool)
+    taps = w["input.weight"].reshape(encoder.dim, x.shape[1] + 1, encoder.patch)
+    for n, end in enumerate(ends):
+        for tap in range(encoder.patch):
+            t = end - encoder.patch + 1 + tap
+            if t >= 0:
+                y[n] += taps[:, :, tap] @ seen[t]
+                known[n] |= seen[t, -1] > 0
+    heads, width = encoder.heads, encoder.dim // encoder.heads
+    for i in range(encoder.depth):
+        p = {k.removeprefix(f"layers.{i}."): v for k, v in w.items() if f"layers.{i}." in k}
+        q, k, v = np.zeros((3, count, heads, width))
+        for n in range(count):
+            normed = norm(y[n], p["norm1.weight"], p["norm1.bias"])
+            parts = (p["qkv.weight"] @ normed + p["qkv.bias"]).reshape(3, heads, width)
+            for h in range(heads):
+                q[n, h], k[n, h] = turned(parts[0, h], n), turned(parts[1, h], n)
+                v[n, h] = parts[2, h]
+        attended = np.zeros((count, heads, width))
+        for n in range(count):
+            others = [m for m in range(n + 1 if encoder.causal else count) if known[m] or m == n]
+            for h in range(heads):
+                scores = np.array([q[n, h] @ k[m, h] / np.sqrt(width) for m in others])
+                shares = np.exp(scores - scores.max())
+                for m, share in zip(others, shares / shares.sum(), strict=True):
+                    attended[n, h] += share * v[m, h]
+        for n in range(count):
+            y[n] += p["out.weight"] @ attended[n].ravel() + p["out.bias"]
+            inner = p["up.weight"] @ norm(y[n], p["norm2.weight"], p["norm2.bias"]) + p["up.bias"]
+            y[n] += p["down.weight"] @ gelu(inner) + p["down.bias"]
+    y = np.stack([norm(row, w["norm.weight"], w["norm.bias"]) for row in y])
+    return np.stack([y[next(n for n in range(count) if ends[n] >= t)] for t in range(steps)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    channels=st.integers(1, 3),
+    depth=st.integers(0, 2),
+    patch=st.sampled_from([(1, None), (3, None), (4, 2), (3, 1)]),
+    causal=st.booleans(),
+    steps=st.integers(1, 14),
+    missing=st.sampled_from([0.0, 0.3]),
+    seed=st.integers(0, 100),
+)
+def test_transformer_equals_loops(channels, depth, patch, causal, steps, missing, seed):
+    length, stride = patch
+    torch.manual_seed(seed)
+    stride = 1 if causal else stride
+    encoder = Transformer(channels, 8, depth, 2, length, stride, causal=causal).double().eval()
+    for p in encoder.parameters():  # norms and biases too
+        nn.init.normal_(p, std=0.5)
+    x = series(2, steps, channels, seed=seed, dtype=torch.float64, missing=missing)
+    with torch.no_grad():
+        found = encoder(x)
+    expected = np.stack([transformer(encoder, one) for one in x.numpy()])
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_transformer_layer_equals_torch():
+    """Without positions it is torch's own pre-norm layer."""
+    torch.manual_seed(0)
+    encoder = Transformer(2, 8, 2, 2, causal=False, positions=False).double().eval()
+    layer = nn.TransformerEncoderLayer(
+        8, 2, 16, activation="gelu", batch_first=True, norm_first=True, dtype=torch.float64
+    )
+    norms = nn.LayerNorm(8, dtype=torch.float64)
+    reference = nn.TransformerEncoder(layer, 2, norms, enable_nested_tensor=False).eval()
+    own = encoder.state_dict()
+    names = {"in_proj_": "qkv.", "out_proj": "out", "linear1": "up", "linear2": "down"}
+    state = {}
+    for name, value in reference.state_dict().items():
+        source = name.replace("self_attn.", "")
+        for theirs, ours in names.items():
+            source = source.replace(theirs, ours)
+        assert own[source].shape == value.shape
+        state[name] = own[source]
+    reference.load_state_dict(state)
+    x = series(2, 15, 2, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(x), reference(encoder.input(encoder.embed(x))))
+
+
+def test_a_transformer_over_one_layer_sees_distances_not_positions():
+    """Rotary positions: with the past cut off, the same steps have the same vectors."""
+    torch.manual_seed(0)
+    encoder = Transformer(2, 8, 1, 2).double().eval()
+    x = series(1, 30, 2, dtype=torch.float64)
+    hidden = torch.cat([torch.full((1, 11, 2), torch.nan), x], 1)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(hidden)[:, 11:], encoder(x))
+
+
+@pytest.mark.parametrize("name", ["transformer, both sides", "transformer, patches"])
+def test_missing_steps_behind_the_end_change_nothing(name):
+    encoder = backbone(name, dtype=torch.float64)
+    x = series(2, 24, 3, dtype=torch.float64)
+    longer = torch.cat([x, torch.full((2, 12, 3), torch.nan)], 1)  # 12: whole patches
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(longer)[:, :24], encoder(x))
+
+
+@pytest.mark.parametrize("steps", [3, 23, 24])
+@pytest.mark.parametrize("name", ["transformer, patches", "transformer, overlapping"])
+def test_patches_are_the_vectors_of_their_last_steps(name, steps):
+    encoder = backbone(name)
+    x = series(2, steps, 3)
+    with torch.no_grad():
+        z, patches = encoder(x), encoder.of_patches(x)
+    assert torch.equal(patches, z[:, (steps - 1) % encoder.stride :: encoder.stride])
+
+
+def test_dropout_only_in_training():
+    encoder = Transformer(2, 8, 1, 2, dropout=0.5)
+    x = series(2, 12, 2)
+    assert not torch.equal(encoder(x), encoder(x))
+    encoder.eval()
+    assert torch.equal(encoder(x), encoder(x))
+
+
+# --- TCN and LSTM -------------------------------------------------------------------------------
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    kernel=st.integers(1, 4), depth=st.integers(0, 3), steps=st.integers(1, 20), seed=st.integers()
+)
+def test_tcn_equals_loops(kernel, depth, steps, seed):
+    torch.manual_seed(seed % 1000)
+    encoder = TCN(2, 3, depth, kernel).double().eval()
+    x = series(1, steps, 2, seed=seed % 1000, dtype=torch.float64, missing=0.1)
+    w, one = weights(encoder), x[0].numpy()
+    y = np.nan_to_num(one) @ w["input.weight"].T + w["input.bias"]
+    y[np.isnan(one).any(-1)] = 0
+    for i in range(depth):
+        inner = y
+        for j in range(2):
+            taps = (w[f"blocks.{i}.convs.{j}.weight"], w[f"blocks.{i}.convs.{j}.bias"])
+            inner = np.maximum(convolve(inner, *taps, 2**i, causal=True), 0)
+        y = np.maximum(y + inner, 0)
+    np.testing.assert_allclose(encoder(x)[0].detach(), y, atol=1e-11)
+
+
+@settings(max_examples=10, deadline=None)
+@given(depth=st.integers(1, 3), steps=st.integers(1, 12), seed=st.integers(0, 100))
+def test_lstm_equals_loops(depth, steps, seed):
+    """Gates in the order of torch's documentation: input, forget, cell, output."""
+    torch.manual_seed(seed)
+    encoder = LSTM(2, 3, depth).double().eval()
+    x = series(1, steps, 2, seed=seed, dtype=torch.float64, missing=0.1)
+    w, one = weights(encoder), x[0].numpy()
+    y = np.nan_to_num(one) @ w["input.weight"].T + w["input.bias"]
+    y[np.isnan(one).any(-1)] = 0
+    for i in range(depth):
+        h, c, outputs = np.zeros(3), np.zeros(3), []
+        for step in y:
+            gates = w[f"lstm.weight_ih_l{i}"] @ step + w[f"lstm.bias_ih_l{i}"]
+            gates = (gates + w[f"lstm.weight_hh_l{i}"] @ h + w[f"lstm.bias_hh_l{i}"]).reshape(4, 3)
+            enter, keep, out = 1 / (1 + np.exp(-gates[[0, 1, 3]]))
+            c = keep * c + enter * np.tanh(gates[2])
+            h = out * np.tanh(c)
+            outputs.append(h)
+        y = np.stack(outputs)
+    np.testing.assert_allclose(encoder(x)[0].detach(), y, atol=1e-11)
+
+
+def reach(encoder, steps):
+    """Lags of the input with a gradient from the last output in any of a batch, by autograd."""
+    x = series(64, steps, encoder.in_channels, dtype=torch.float64).requires_grad_()
+    weight = series(encoder.dim, seed=1, dtype=torch.float64)
+    (encoder(x)[:, -1] @ weight).sum().backward()
+    return (x.grad.abs().amax((0, 2)).flip(0) > 0).nonzero()[:, 0]
+
+
+@pytest.mark.parametrize("kernel, depth", [(1, 2), (2, 3), (3, 1), (3, 3)])
+def test_receptive_field_of_a_tcn_is_exact(kernel, depth):
+    torch.manual_seed(0)
+    encoder = TCN(2, 16, depth, kernel).double().eval()
+    lags = reach(encoder, encoder.receptive_field + 10)
+    assert lags.max() == encoder.receptive_field - 1
+
+
+@pytest.mark.parametrize("encoder", [LSTM(2, 8, 2), Transformer(2, 8, 1, 2)], ids=["lstm", "trf"])
+def test_an_infinite_receptive_field_sees_the_first_step(encoder):
+    assert encoder.receptive_field == float("inf")
+    assert reach(encoder.double().eval(), 50).tolist() == list(range(50))

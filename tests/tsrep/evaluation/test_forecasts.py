@@ -1,0 +1,188 @@
+"""Evaluation: errors by hand, choices that test rows cannot touch, summaries and their table."""
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import UserError
+from tests.tsrep.made_series import made_series, with_other_test_rows
+from tsrep.datasets.series import Panel, Scaler
+from tsrep.encoders import DilatedConv, untrained
+from tsrep.evaluation import classification
+from tsrep.evaluation import forecasts as evaluation
+
+
+def encoder_of(channels=1, seed=0):
+    torch.manual_seed(seed)
+    return DilatedConv(channels, 5, 4, 2).eval()
+
+
+def test_errors_by_a_loop_over_origins():
+    series = made_series(2)
+    encoder = encoder_of()
+    found = evaluation.forecasting(encoder, encoder_of(seed=1), series, (4,))
+    inputs, _ = evaluation.readout_inputs(encoder, series)
+    fitted = evaluation.forecasts(inputs, series, (4,))
+    fitted["no_representation"] = evaluation.linear_path(inputs, series, (4,))
+    values = series.values[0].astype(np.float64)
+
+    def mse(forecast, rows):
+        errors = [
+            forecast(np.array([t]))[0] - values[t + 1 : t + 5]
+            for t in range(rows.start, rows.stop - 4)
+        ]
+        return np.mean(np.square(errors))
+
+    for name in ("product", "probe", "no_representation"):
+        expected = mse(fitted[name][4], series.split.test)
+        assert found[name]["average"]["mse"] == pytest.approx(expected, rel=1e-4)
+    expected = mse(fitted["product"][4], series.split.valid)
+    assert found["validation"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_validation_does_not_see_test_rows():
+    series = made_series()
+    encoders = encoder_of(), encoder_of(seed=1)
+    first, second = (
+        evaluation.forecasting(*encoders, data, (4, 12))
+        for data in (series, with_other_test_rows(series))
+    )
+    assert first["validation"] == second["validation"]
+    assert first["product"]["average"]["mse"] != second["product"]["average"]["mse"]
+
+
+def test_best_seed_by_validation_alone():
+    forecasts = [{"validation": v, "product": p} for v, p in ((0.5, 0.1), (0.3, 0.9), (0.4, 0.2))]
+    assert evaluation.best_seed((7, 8, 9), forecasts) == 8
+    classes = [{"validation": v, "accuracy": {}} for v in (0.5, 0.9, 0.7)]
+    assert evaluation.best_seed((7, 8, 9), classes) == 8
+
+
+def scores(mse):
+    return {
+        "horizons": {"4": {"mse": mse, "mae": mse / 2}},
+        "average": {"mse": mse, "mae": mse / 2},
+    }
+
+
+def summary_of(products):
+    series = made_series()
+    results = [
+        {
+            "product": scores(p),
+            "probe": scores(2 * p),
+            "no_representation": scores(0.9),
+            "untrained": {"product": scores(3.0), "probe": scores(4.0)},
+            "validation": p,
+            "timing": {"encode_s": p},
+        }
+        for p in products
+    ]
+    seeds = tuple(range(len(products)))
+    return evaluation.summary(series, seeds, results, {"persistence": scores(5.0)})
+
+
+def test_summary_is_mean_and_deviation_over_seeds():
+    found = summary_of([0.2, 0.4])
+    assert found["average"]["mse"] == pytest.approx(0.3)
+    assert found["average"]["mse_std"] == pytest.approx(0.1)
+    assert found["horizons"]["4"] == pytest.approx({"mse": 0.3, "mae": 0.15})
+    assert found["probe"]["average"]["mse"] == pytest.approx(0.6)
+    assert found["controls"]["random_encoder"]["probe"]["average"]["mse"] == 4.0
+    assert found["timing"] == {"encode_s": pytest.approx(0.3)}
+    assert (found["task"], found["mode"], found["seeds"]) == ("forecasting", "univariate", [0, 1])
+
+
+def test_table_marks_the_least_error_and_hides_the_other_readout():
+    found = summary_of([0.2, 0.4])
+    lines = evaluation.table(found).splitlines()
+    assert lines[1].startswith("product") and lines[1].count("0.3000*") == 2
+    assert lines[1].endswith("+- 0.1000")
+    assert [line for line in lines[2:] if "*" in line] == []
+    shown = evaluation.table(found, "probe")
+    assert "product" not in shown and "random encoder, probe" in shown and "0.6000*" in shown
+
+
+@pytest.mark.parametrize("horizons, word", [((0, 4), "at least 1"), ((200,), "horizon 200")])
+def test_horizons_that_do_not_fit(horizons, word):
+    with pytest.raises(UserError, match=word):
+        evaluation.check_horizons(made_series(), horizons)
+
+
+def test_the_least_series_that_is_admitted_is_evaluated():
+    """What check_horizons lets pass must not fail later."""
+    rows = next(n for n in range(300, 600) if int(n * 0.6) >= evaluation.HISTORY + 4)
+    series = made_series(rows=rows)
+    assert evaluation.check_horizons(series, (4,)) == (4,)
+    evaluation.forecasting(encoder_of(), encoder_of(seed=1), series, (4,))
+    evaluation.control_scores(series, (4,))
+    with pytest.raises(UserError):
+        evaluation.check_horizons(made_series(rows=rows - 2), (4,))
+
+
+def panel_of(channels=2, short=False):
+    """Two classes that differ in frequency; 20 train and 20 test instances of 30 steps."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    t = np.arange(30)[None, :, None]
+    values = np.sin(t * (0.3 + 0.6 * labels[:, None, None]) + rng.uniform(0, 6, (40, 1, channels)))
+    values = values.astype(np.float32)
+    if short:
+        values[::3, 20:] = np.nan
+    scaler = Scaler(np.zeros(channels), np.ones(channels))
+    return Panel("made", values[:20], labels[:20], values[20:], labels[20:], ("a", "b"), scaler)
+
+
+@pytest.mark.parametrize("encoder_channels", [1, 2])
+@pytest.mark.parametrize("short", [False, True])
+def test_classification_beside_its_controls(encoder_channels, short):
+    panel = panel_of(short=short)
+    encoder = encoder_of(encoder_channels)
+    found = classification.classification(encoder, untrained(encoder), panel)
+    assert found.keys() == {"accuracy", "untrained", "raw", "validation", "timing"}
+    for name in ("accuracy", "untrained", "raw"):
+        assert found[name].keys() == {"svm", "linear"}
+    assert found["accuracy"]["linear"] >= 0.75 and 0.5 < found["validation"] <= 1
+    vectors = classification.panel_vectors(encoder, panel.test)
+    assert vectors.shape == (20, 5 * 2 // encoder_channels)
+
+
+def test_vectors_of_channels_apart_by_hand():
+    panel = panel_of(short=True)
+    encoder = encoder_of()
+    found = classification.panel_vectors(encoder, panel.test)
+    for n, instance in enumerate(panel.test):
+        known = instance[~np.isnan(instance).any(1)]
+        with torch.inference_mode():
+            z = [encoder(torch.from_numpy(known[None, :, [c]]))[0].amax(0) for c in (0, 1)]
+        np.testing.assert_allclose(found[n], torch.cat(z).numpy(), atol=1e-5)
+
+
+def test_classification_validation_does_not_see_test():
+    panel = panel_of()
+    other = Panel(**{**vars(panel), "test": -3 * panel.test, "test_labels": 1 - panel.test_labels})
+    encoder = encoder_of(2)
+    first, second = (
+        classification.classification(encoder, untrained(encoder), p) for p in (panel, other)
+    )
+    assert first["validation"] == second["validation"]
+    assert first["accuracy"] != second["accuracy"]
+
+
+def test_classification_summary():
+    panel = panel_of()
+    results = [
+        {
+            **{name: {"svm": a, "linear": 1.0} for name in ("accuracy", "untrained", "raw")},
+            "validation": a,
+            "timing": {"encode_s": a},
+        }
+        for a in (0.6, 0.8)
+    ]
+    found = classification.summary(panel, (0, 1), results)
+    assert found["accuracy"] == pytest.approx(
+        {"svm": 0.7, "svm_std": 0.1, "linear": 1.0, "linear_std": 0.0}
+    )
+    lines = evaluation.table(found).splitlines()
+    assert lines[0].split() == ["accuracy", "svm", "linear"]
+    assert lines[1].split()[:3] == ["autotcl", "0.7000*", "1.0000*"]

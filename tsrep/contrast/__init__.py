@@ -1,0 +1,1 @@
+"""What an encoder of series learns from, one method a file."""

@@ -1,0 +1,227 @@
+"""AutoTCL: contrast against views that a network learns to make.
+
+Zheng et al., "Parametric Augmentation for Time Series Contrastive Learning", ICLR 2024. Two phases
+take turns. The augmentation network minimises the principle of relevant information (Eq. 10):
+a view should hold little (few steps kept) and still be encoded like the series. The encoder
+minimises InfoNCE between a series and its view, and a local contrast within the view (Eq. 15).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.optim.swa_utils import AveragedModel
+
+from common.distributed import gather, own_rows, share
+from common.errors import UserError
+from common.heads import ProjectionHead
+from common.losses import InfoNCE
+from common.metrics import diagnostics
+from common.training import Phase
+from tsrep.contrast.view_network import (
+    Augmentation,
+    View,
+    expected_l0,
+    gaussian_mmd,
+    linear_mmd,
+    random_view,
+    temporal_consistency,
+)
+from tsrep.datasets.windows import Windows
+
+
+@dataclass(frozen=True)
+class AutoTCLConfig:
+    """What AutoTCL minimises. Names in brackets are the paper's."""
+
+    augmentation: Literal["parametric", "adversarial", "random", "none"] = "parametric"
+    """Views by PRI (the method), against the contrast (ablation), drawn, or the series itself."""
+    factorise: bool = True
+    """Learn which steps to keep [h]."""
+    transform: bool = True
+    """Learn by what to multiply them [g]."""
+    noise: bool = True
+    """Drop half of the time steps of the view's first hidden layer [eta]."""
+    head: int = 64
+    """Width of the projection head before the contrast; 0 for none, as the paper."""
+    temperature: float = 0.2
+    """Temperature of both contrasts. The paper gives none, its code 1."""
+    local_weight: float = 0.1
+    """Weight of the local contrast [alpha]."""
+    size_weight: float = 0.1
+    """Weight of the expected share of steps kept [beta]."""
+    consistency_weight: float = 0.1
+    """Weight of the temporal consistency of the mask [lambda]."""
+    mmd: Literal["linear", "gaussian"] = "linear"
+    """Distance between the embeddings of series and views: Eq. 8, or the released code's."""
+    augment_every: int = 2
+    """The augmentation network is updated in every so many epochs [M]."""
+    learning_rate: float = 3e-4
+    """Of the encoder. At the paper's 1e-3, forecasts on ETTh2 fall behind an untrained encoder."""
+    augmentation_rate: float = 1e-3
+    """Of the augmentation network."""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or self.augment_every < 1 or self.head < 0:
+            raise UserError(
+                f"temperature {self.temperature}, augment_every {self.augment_every}, head "
+                f"{self.head}: expected a temperature above 0, at least 1 epoch, a width of 0 or "
+                "more"
+            )
+        if self.augmentation == "adversarial" and not (self.factorise or self.transform):
+            raise UserError(
+                "augmentation 'adversarial' without factorise and transform has nothing to learn; "
+                "set one of them or take augmentation 'none'"
+            )
+
+
+class AutoTCL(nn.Module):
+    """The method for :func:`common.training.fit`, on batches of
+    :class:`tsrep.datasets.windows.Windows`.
+
+    Parameters
+    ----------
+    encoder : any module (B, T, C) -> (B, T, D) with ``in_channels`` and ``dim``. Where it splits
+        into ``embed`` and ``body``, eta masks the first hidden layer as in the paper; elsewhere it
+        masks the input.
+    config : see :class:`AutoTCLConfig`.
+
+    Losses are those of the batches of all processes together: embeddings are gathered, and random
+    numbers are drawn for all rows before each process takes its own.
+
+    ``averaged`` is the running mean of the encoder's weights over all steps, the encoder that the
+    paper evaluates.
+
+    Departures from the paper (the traps of its released code are not followed either):
+
+    - A projection head stands between encoder and contrast (SimCLR, sec. 4.2). Without it the
+      contrast takes from the representation what it need not tell apart, and forecasts from a
+      trained encoder are worse than from an untrained one.
+    - MMD compares embeddings of unit length, so that its weight does not depend on the encoder's
+      scale.
+
+    - Embeddings are pooled by the maximum over time before the global contrast, as in TS2Vec;
+      the paper leaves the pooling open.
+    - Local contrast, Eq. 13-14: the view is cut into stretches; in each, the first third finds the
+      second third among the second thirds of all stretches. The last third is a gap, so that no
+      negative touches its anchor.
+    """
+
+    def __init__(self, encoder: nn.Module, config: AutoTCLConfig | None = None):
+        super().__init__()
+        self.config = config = config or AutoTCLConfig()
+        self.encoder = encoder
+        self.averaged = AveragedModel(encoder)
+        self.learned = config.augmentation in ("parametric", "adversarial")
+        if self.learned:
+            self.augmentation = Augmentation(
+                encoder.in_channels, factorise=config.factorise, transform=config.transform
+            )
+        self.head = ProjectionHead(encoder.dim, config.head) if config.head else nn.Identity()
+        self.info_nce = InfoNCE(config.temperature)
+
+    def phases(self) -> list[Phase]:
+        c = self.config
+        trained = [*self.encoder.parameters(), *self.head.parameters()]
+        encoder = Phase("encoder", trained, c.learning_rate)
+        if not self.learned:
+            return [encoder]
+        parameters = list(self.augmentation.parameters())
+        return [Phase("augmentation", parameters, c.augmentation_rate, c.augment_every), encoder]
+
+    def loss(self, batch: Windows, phase: str) -> dict[str, Tensor]:
+        x = batch.values  # (B, T, C)
+        view = self.view(x)
+        if phase == "augmentation":
+            return self.augmentation_loss(x, view)
+        return self.encoder_loss(x, view)
+
+    def view(self, x: Tensor) -> View:
+        """One view of each series, before eta."""
+        batch, steps, channels = x.shape
+        uniform = own_rows(lambda n: torch.rand(n, steps, 1, device=x.device), batch)
+        uniform = uniform.clamp(1e-6, 1 - 1e-6)
+        if self.learned:
+            return self.augmentation(x, uniform)
+        if self.config.augmentation == "random":
+            normal = own_rows(lambda n: torch.randn(n, 1, channels, device=x.device), batch)
+            return random_view(x, uniform, normal)
+        ones = torch.ones_like(uniform)
+        return View(x, ones, ones, torch.ones_like(x))
+
+    def augmentation_loss(self, x: Tensor, view: View) -> dict[str, Tensor]:
+        """Eq. 10: ``beta E||h||_0 + D(f(x), f(v)) + lambda L_t``, or the negative contrast."""
+        with torch.no_grad():  # the series' embedding does not depend on the augmentation
+            z = gather(pool(self.encoder(x)))
+        v = gather(pool(self.encode_view(view.values)))
+        if self.config.augmentation == "adversarial":
+            return {"loss": -self.contrast(z, v)}
+        batch, steps, _ = x.shape
+        size = share(expected_l0(view.logit), batch)
+        mmd = linear_mmd if self.config.mmd == "linear" else gaussian_mmd
+        fidelity = mmd(normalize(z, dim=-1), normalize(v, dim=-1))
+        chosen = own_rows(lambda n: draw_steps(n, steps, x.device), batch).unbind(1)
+        consistency = share(temporal_consistency(view.keep, *chosen), batch)
+        c = self.config
+        total = c.size_weight * size + fidelity + c.consistency_weight * consistency
+        return {"loss": total, "size": size, "fidelity": fidelity, "consistency": consistency}
+
+    def encoder_loss(self, x: Tensor, view: View) -> dict[str, Tensor]:
+        """Eq. 15: global InfoNCE of (x, v) plus alpha times the local contrast of v."""
+        z = self.encoder(x)  # (B, T, D)
+        v = self.encode_view(view.values)
+        series, views = (self.head(gather(pool(y))) for y in (z, v))  # of all processes
+        instance = self.info_nce(series, views)
+        local = share(self.local_contrast(v), len(x))
+        total = instance + self.config.local_weight * local
+        scores = diagnostics(series, views, self.config.temperature) if len(series) > 1 else {}
+        return {"loss": total, "instance": instance, "local": local, **scores}
+
+    def contrast(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        """InfoNCE of (..., B, D) embeddings behind the head; row i finds row i."""
+        return self.info_nce(self.head(anchors), self.head(candidates))
+
+    def encode_view(self, values: Tensor) -> Tensor:
+        """Encode a view under eta: Bernoulli(.5) masking of time steps after the first layer."""
+        if not self.config.noise:
+            return self.encoder(values)
+        batch, steps, _ = values.shape
+        uniform = own_rows(lambda n: torch.rand(n, steps, 1, device=values.device), batch)
+        mask = (uniform < 0.5).to(values.dtype)
+        if hasattr(self.encoder, "embed"):
+            return self.encoder.body(mask * self.encoder.embed(values))
+        return self.encoder(mask * values)
+
+    def local_contrast(self, v: Tensor, stretches: int = 8) -> Tensor:
+        """Eq. 13-14 on (B, T, D); 0 where a window is too short for two stretches."""
+        batch, steps, dim = v.shape
+        count = min(stretches, steps // 3)
+        if count < 2:
+            return v.new_zeros(())
+        third = steps // count // 3
+        cut = v[:, : count * 3 * third].reshape(batch, count, 3, third, dim)
+        first, second, _gap = cut.amax(3).unbind(2)  # (B, stretches, D) each
+        return self.contrast(first, second)
+
+    def after_step(self) -> None:
+        self.averaged.update_parameters(self.encoder)
+
+
+def pool(z: Tensor) -> Tensor:
+    """(B, T, D) -> (B, D), the maximum over time."""
+    return z.amax(1)
+
+
+def draw_steps(batch: int, steps: int, device: torch.device) -> Tensor:
+    """Anchor, neighbour and far step of each sample, (B, 3).
+
+    The neighbour is one step to the left or right; the far step lies at least a quarter of the
+    window away.
+    """
+    anchor = torch.randint(0, steps, (batch,), device=device)
+    side = 2 * torch.randint(0, 2, (batch,), device=device) - 1
+    near = torch.where((anchor + side >= 0) & (anchor + side < steps), anchor + side, anchor - side)
+    distance = torch.randint(steps // 4, steps - steps // 4 + 1, (batch,), device=device)
+    return torch.stack([anchor, near, (anchor + distance) % steps], 1)

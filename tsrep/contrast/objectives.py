@@ -1,0 +1,253 @@
+"""Contrasts of windows: what an encoder learns by alone, or beside a forecast.
+
+    contrast = build(ContrastConfig("moco2"), encoder)
+    loss = contrast(encoder, x)            # x (B, T, C), windows as the encoder sees them
+    contrast.after_step(encoder)           # key encoder and queue move here, and nowhere else
+
+Zhang, Yan, Meng and Sylvain, "Contrastive Learning for Time Series: End-to-End or Two-Step?"
+compare them, sec. 3. A contrast moves nothing but in ``after_step``, which the training loop calls:
+validation and test windows never become negatives. (In the paper's code they do.)
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.distributed import share
+from common.errors import UserError
+from common.heads import ProjectionHead
+from common.losses import moco, nt_xent
+from common.momentum import MomentumEncoder
+from common.queue import FeatureQueue
+from common.training import Phase
+from tsrep.augment import Augmentation, Compose, Jitter, Scaling, Shift, TimestampMask
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
+
+Objective = Literal["none", "moco", "moco2", "hcl", "moco2+hcl", "autotcl"]
+
+
+@dataclass(frozen=True)
+class ContrastConfig:
+    """Which contrast, and its settings."""
+
+    objective: Objective = "moco2"
+    """Momentum contrast (v1, v2), hierarchical contrast, both, AutoTCL's learned views, or none."""
+    temperature: float = 0.2
+    """Divides the cosines."""
+    queue: int = 512
+    """Keys of earlier batches that serve as negatives (momentum contrast)."""
+    momentum: float = 0.99
+    """Of the key encoder. The paper's .999 would hardly move within a few hundred steps."""
+    width: int = 64
+    """Of the projection head before the contrast."""
+    strength: float = 1.0
+    """0 to 1: of the scale, shift and jitter that make the views."""
+    windows: int = 32
+    """At most so many windows of a batch are contrasted; the forecast sees them all."""
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "queue", "width", "windows"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"{name}: found {getattr(self, name)}, expected more than 0")
+        for name in ("momentum", "strength"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name}: found {getattr(self, name)}, expected 0 to 1")
+        if self.queue < self.windows:
+            raise UserError(
+                f"queue: found {self.queue}, expected at least the {self.windows} windows of a "
+                "batch that are contrasted"
+            )
+
+
+class Contrast(nn.Module):
+    """The contract: ``forward(encoder, x)`` is a scalar; ``after_step`` moves what follows it."""
+
+    def __init__(self, config: ContrastConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def learned(self) -> list[nn.Parameter]:
+        """Parameters that are trained together with the encoder's."""
+        return []
+
+    def own_phases(self) -> list[Phase]:
+        """Phases that take turns with the encoder's."""
+        return []
+
+    def own_loss(self, x: Tensor) -> dict[str, Tensor]:
+        """The loss of ``own_phases``."""
+        raise NotImplementedError
+
+    def after_step(self, encoder: nn.Module) -> None:
+        """After each step of training."""
+
+
+class MomentumContrast(Contrast):
+    """MoCo on the mean of an encoder's vectors: a window finds its other view among a queue.
+
+    He et al., CVPR 2020, Eq. 1. ``version`` 1: one linear layer, and views that differ by jitter;
+    2 (Chen et al. 2020): a head of two layers, and views by scaling, shift and jitter, each with
+    probability one half (Woo et al., "CoST"; sigma .5 in the released code of both papers). Keys of
+    one batch are no negatives of each other. Until the queue holds something, the loss is 0.
+
+    Departures: the representation is the mean over time, for query and key, where the released code
+    takes a random step as the key; queue rows and queries have length 1, where that code normalises
+    along the queue.
+    """
+
+    def __init__(self, encoder: nn.Module, config: ContrastConfig, version: int = 2) -> None:
+        super().__init__(config)
+        self.head = ProjectionHead(encoder.dim, config.width, layers=version)
+        self.key = MomentumEncoder(_Embedder(encoder, self.head), config.momentum)
+        self.queue = FeatureQueue(config.queue, config.width)
+        jitter = Jitter(0.5, p=0.5)
+        self.views: Augmentation = jitter
+        if version == 2:
+            self.views = Compose([Scaling(0.5, p=0.5), Shift(0.5, p=0.5), jitter])
+        self._keys: Tensor | None = None  # of this step, until after_step
+
+    def learned(self) -> list[nn.Parameter]:
+        return list(self.head.parameters())
+
+    def forward(self, encoder: nn.Module, x: Tensor) -> Tensor:
+        strength = self.config.strength
+        query = _Embedder(encoder, self.head)(self.views(x, strength=strength))  # (B, width)
+        keys = self.key(self.views(x, strength=strength))
+        if self.training:
+            self._keys = keys
+        if not len(self.queue):
+            return query.sum() * 0
+        return share(moco(query, keys, self.queue.features, self.config.temperature), len(x))
+
+    @torch.no_grad()
+    def after_step(self, encoder: nn.Module) -> None:
+        if self._keys is None:  # a phase that saw no window
+            return
+        self.key.update(_Embedder(encoder, self.head))
+        self.queue.enqueue(self._keys)
+        self._keys = None
+
+
+class HierarchicalContrast(Contrast):
+    """TS2Vec's contrast of two overlapping crops, at every scale of time.
+
+    Yue et al., AAAI 2022, sec. 3.3-3.4: crops of the same window, some of whose steps are masked,
+    are compared where they overlap. See :func:`hierarchical_contrast`.
+    """
+
+    def __init__(self, encoder: nn.Module, config: ContrastConfig) -> None:
+        super().__init__(config)
+        self.stride = getattr(encoder, "stride", 1)  # crops are whole patches
+        self.mask = TimestampMask()
+
+    def forward(self, encoder: nn.Module, x: Tensor) -> Tensor:
+        steps = x.shape[1]
+        most = steps // 4 // self.stride
+        shift = self.stride * int(torch.randint(0, most + 1, ()))
+        crops = [self.mask(part) for part in (x[:, : steps - shift], x[:, shift:])]
+        first, second = (encoder(crop) for crop in crops)  # (B, T - shift, D)
+        both = steps - 2 * shift
+        every = slice((both - 1) % self.stride, both, self.stride)  # a patch's steps are alike
+        first, second = first[:, shift:][:, every], second[:, every]
+        return share(hierarchical_contrast(first, second, self.config.temperature), len(x))
+
+
+def hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tensor:
+    """The mean over scales of instance and temporal contrast, half of each.
+
+        L = 1/S sum_s [ NT-Xent of instances at each step + NT-Xent of steps in each instance ] / 2
+
+    Yue et al., AAAI 2022, Eq. 1-3 and Algorithm 1: each scale is the maximum over pairs of steps of
+    the scale before; at the last one, of a single step, there is nothing to tell apart in time and
+    the instance term counts alone. Departure: cosines and a temperature in place of inner products,
+    as everywhere in this package; lengths would answer for the loss where a forecast's head shares
+    the encoder.
+
+    Args:
+        first, second: ``(B, T, D)``, the same steps of two views, B at least 2.
+        temperature: divides the cosines.
+    """
+    total, scales = first.new_zeros(()), 0
+    while True:
+        by_step = nt_xent(first.transpose(0, 1), second.transpose(0, 1), temperature)  # (T, B, D)
+        scales += 1
+        if first.shape[1] == 1:
+            return (total + by_step / 2) / scales
+        total = total + (by_step + nt_xent(first, second, temperature)) / 2
+        first, second = (
+            F.max_pool1d(z.transpose(1, 2), 2).transpose(1, 2) for z in (first, second)
+        )
+
+
+class LearnedContrast(Contrast):
+    """AutoTCL's contrast, its augmentation network learned in turns with the encoder."""
+
+    def __init__(self, encoder: nn.Module, config: ContrastConfig) -> None:
+        super().__init__(config)
+        settings = AutoTCLConfig(head=config.width, temperature=config.temperature, augment_every=1)
+        self.method = AutoTCL(encoder, settings)
+
+    def learned(self) -> list[nn.Parameter]:
+        return list(self.method.head.parameters())
+
+    def own_phases(self) -> list[Phase]:
+        return [phase for phase in self.method.phases() if phase.name == "augmentation"]
+
+    def own_loss(self, x: Tensor) -> dict[str, Tensor]:
+        return self.method.loss(_Values(x), "augmentation")
+
+    def forward(self, encoder: nn.Module, x: Tensor) -> Tensor:
+        return self.method.loss(_Values(x), "encoder")["loss"]
+
+
+class Both(Contrast):
+    """The mean of two contrasts."""
+
+    def __init__(self, first: Contrast, second: Contrast) -> None:
+        super().__init__(first.config)
+        self.parts = nn.ModuleList([first, second])
+
+    def learned(self) -> list[nn.Parameter]:
+        return [parameter for part in self.parts for parameter in part.learned()]
+
+    def forward(self, encoder: nn.Module, x: Tensor) -> Tensor:
+        return sum(part(encoder, x) for part in self.parts) / len(self.parts)
+
+    def after_step(self, encoder: nn.Module) -> None:
+        for part in self.parts:
+            part.after_step(encoder)
+
+
+def build(config: ContrastConfig, encoder: nn.Module) -> Contrast | None:
+    """The contrast for an encoder ``(B, T, C) -> (B, T, D)``; None for the objective ``none``."""
+    if config.objective == "none":
+        return None
+    if config.objective == "autotcl":
+        return LearnedContrast(encoder, config)
+    if config.objective == "hcl":
+        return HierarchicalContrast(encoder, config)
+    momentum = MomentumContrast(encoder, config, version=1 if config.objective == "moco" else 2)
+    if config.objective == "moco2+hcl":
+        return Both(momentum, HierarchicalContrast(encoder, config))
+    return momentum
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Windows as AutoTCL takes them."""
+
+    values: Tensor
+
+
+class _Embedder(nn.Module):
+    """Encoder, mean over time, head: ``(B, T, C) -> (B, width)``."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(x).mean(1))

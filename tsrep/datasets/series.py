@@ -1,0 +1,149 @@
+"""What a loaded data set is: a series to forecast, or a panel of labelled series to classify."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the three parts, as slices of the time axis with start and stop, in time order."""
+
+    train: slice
+    valid: slice
+    test: slice
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Standardisation by channel. mean, std: (C,) float64."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, values: np.ndarray, names: Sequence[str] | None = None, where: str = "values"
+    ) -> "Scaler":
+        """Mean and standard deviation (of the population) of each channel, NaN left aside.
+
+        values: (..., C). names: of the channels, for messages (None: their numbers). where: what
+        the values are, for messages. Raises UserError for a channel without a number, constant, or
+        of extreme size.
+        """
+        rows = np.asarray(values, dtype=np.float64).reshape(-1, np.shape(values)[-1])
+        for channel, column in enumerate(rows.T):
+            name = channel if names is None else repr(names[channel])
+            _check_varies(column, f"channel {name} of {where}")
+        return cls(np.nanmean(rows, axis=0), np.nanstd(rows, axis=0))
+
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """(..., C) in the data's units -> float32 (..., C) with mean 0 and deviation 1."""
+        self._check_channels(values)
+        return ((np.asarray(values, dtype=np.float64) - self.mean) / self.std).astype(np.float32)
+
+    def inverse(self, values: np.ndarray) -> np.ndarray:
+        """(..., C) standardised -> float64 (..., C) in the data's units."""
+        self._check_channels(values)
+        return np.asarray(values, dtype=np.float64) * self.std + self.mean
+
+    def _check_channels(self, values: np.ndarray) -> None:
+        # Without this, one channel would broadcast against the scales of all.
+        if np.ndim(values) == 0 or np.shape(values)[-1] != len(self.mean):
+            raise ValueError(
+                f"values have shape {np.shape(values)}, expected (..., {len(self.mean)}): "
+                "the channels that the scaler was fitted on, last"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A series to pretrain on and to forecast.
+
+    name: of the set or file. values: float32 (N, T, C), standardised with ``scaler``, NaN where
+    missing. times: (T,). calendar: float32 (T, K), see ``tsrep.datasets.calendar``. columns: the C
+    channel names. split: rows of train, validation and test; rows behind ``split.test`` are unused.
+    scaler: fitted on the train rows alone. horizons: forecast lengths in steps. period: season in
+    steps, None where the data suggests none.
+    """
+
+    name: str
+    values: np.ndarray
+    times: pd.DatetimeIndex | pd.RangeIndex
+    calendar: np.ndarray
+    columns: tuple[str, ...]
+    split: Split
+    scaler: Scaler
+    horizons: tuple[int, ...]
+    period: int | None
+
+    @property
+    def channels(self) -> int:
+        return self.values.shape[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Labelled series to classify.
+
+    name: of the set. train, test: float32 (N, T, C), standardised with ``scaler``, NaN where
+    missing and behind the end of series that are shorter than T, the longest of both parts.
+    train_labels, test_labels: int64 (N,), positions in ``classes``. classes: names of the labels,
+    sorted. scaler: fitted on train alone; a constant channel keeps its unit.
+    """
+
+    name: str
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+    classes: tuple[str, ...]
+    scaler: Scaler
+
+    @property
+    def channels(self) -> int:
+        return self.train.shape[-1]
+
+
+def check_length(series: Series, look_back: int, horizon: int) -> None:
+    """Raise UserError where a series is too short to learn and test forecasts on.
+
+    Training takes look-back and horizon from the train rows. Validation and test need the horizon
+    and one row to start from: the look-back of their first forecasts reaches into earlier rows.
+    """
+    needed = look_back + horizon
+    rows = series.values.shape[1]
+    what = f"look-back {look_back} + horizon {horizon} = {needed} rows"
+    if rows < needed:
+        raise UserError(
+            f"{series.name} has {rows} rows, expected at least {what}: shorten one or add rows"
+        )
+    for part, least in (("train", needed), ("valid", horizon + 1), ("test", horizon + 1)):
+        part_rows = getattr(series.split, part)
+        length = part_rows.stop - part_rows.start
+        if length < least:
+            what = what if part == "train" else f"horizon {horizon} + 1 = {least} rows"
+            raise UserError(
+                f"the {part} part of {series.name} has {length} of its {rows} rows, expected at "
+                f"least {what}: shorten the horizon or the look-back, or add rows"
+            )
+
+
+def _check_varies(column: np.ndarray, what: str) -> None:
+    """Raise UserError for a channel that cannot be standardised. column: (T,)."""
+    seen = column[~np.isnan(column)]
+    if seen.size == 0:
+        raise UserError(f"{what} has no number, expected some to standardise with: leave it out")
+    if seen.min() == seen.max():
+        raise UserError(f"{what} is constant ({seen[0]:g}), expected it to vary: leave it out")
+    with np.errstate(over="ignore", under="ignore"):
+        std = seen.std()
+    if not 0 < std < np.inf:
+        raise UserError(
+            f"{what} lies between {seen.min():g} and {seen.max():g}, whose variance is no number: "
+            "leave marks of missing values empty, or change the unit"
+        )

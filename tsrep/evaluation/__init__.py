@@ -1,0 +1,1 @@
+"""Downstream tasks of series, and their tables."""

@@ -1,0 +1,76 @@
+"""Accuracy of frozen, pooled vectors beside the untrained encoder and the raw values."""
+
+import time
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+from typing import Any
+
+import numpy as np
+from torch import nn
+from tqdm import tqdm
+
+from common.classifiers import linear_probe, svm_probe
+from tsrep.datasets.series import Panel
+from tsrep.encoders.encoding import encode
+
+PROBES = {"svm": svm_probe, "linear": linear_probe}
+"""The RBF-SVM of the papers, and a logistic regression."""
+
+
+def panel_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
+    """One vector (N, D) an instance of ``values (N, T, C)``, the maximum over its steps.
+
+    An encoder of one channel reads each channel by itself, and the vectors stand side by side.
+    """
+    if encoder.in_channels > 1 or values.shape[2] == 1:
+        return encode(encoder, values, pool=True)
+    channels = (values[..., c : c + 1] for c in range(values.shape[2]))
+    return np.concatenate([encode(encoder, x, pool=True) for x in channels], axis=1)
+
+
+def classification(trained: nn.Module, untrained: nn.Module, panel: Panel) -> dict[str, Any]:
+    """Test accuracy by probe of an encoder, of itself before training, and of the raw values.
+
+    Returns ``{"accuracy": {"svm", "linear"}, "untrained": ..., "raw": ..., "validation": ..,
+    "timing": {"encode_s", "probe_s"}}``. ``validation`` is the linear probe's accuracy in
+    cross-validation on the train part (0 where a class is too small for it), by which to choose
+    among seeds.
+    """
+    started = time.perf_counter()
+    vectors = {
+        "accuracy": [panel_vectors(trained, x) for x in (panel.train, panel.test)],
+        "untrained": [panel_vectors(untrained, x) for x in (panel.train, panel.test)],
+        "raw": [np.nan_to_num(x.reshape(len(x), -1)) for x in (panel.train, panel.test)],
+    }
+    encoded = time.perf_counter()
+    found: dict[str, Any] = {name: {} for name in vectors}
+    jobs = [(name, probe) for name in vectors for probe in PROBES]
+    for name, probe in tqdm(jobs, desc="probes", delay=2, leave=False):
+        train, test = vectors[name]
+        fitted = PROBES[probe](train, panel.train_labels)
+        found[name][probe] = fitted.accuracy(test, panel.test_labels)
+        if (name, probe) == ("accuracy", "linear"):
+            found["validation"] = fitted.validation or 0.0
+    timing = {"encode_s": encoded - started, "probe_s": time.perf_counter() - encoded}
+    return {**found, "timing": timing}
+
+
+def summary(panel: Panel, seeds: Sequence[int], results: Sequence[dict[str, Any]]) -> dict:
+    """``result.json``: mean accuracies and standard deviations over seeds, beside the controls."""
+
+    def over_seeds(name: str) -> dict[str, float]:
+        found = {probe: [result[name][probe] for result in results] for probe in PROBES}
+        means = {probe: fmean(values) for probe, values in found.items()}
+        return {**means, **{f"{probe}_std": pstdev(values) for probe, values in found.items()}}
+
+    return {
+        "task": "classification",
+        "data": panel.name,
+        "seeds": list(seeds),
+        "accuracy": over_seeds("accuracy"),
+        "controls": {"random_encoder": over_seeds("untrained"), "raw": over_seeds("raw")},
+        "timing": {
+            name: fmean(result["timing"][name] for result in results)
+            for name in results[0]["timing"]
+        },
+    }

@@ -1,0 +1,1 @@
+"""From a series to a fitted forecaster."""

@@ -1,0 +1,311 @@
+"""Controls that every forecasting number is printed beside: naive forecasts and ridges on lags.
+
+All follow the protocol of TS2Vec, CoST and AutoTCL: a forecast is made at every origin of the test
+rows whose horizon fits inside them, its context may reach back into earlier rows, and errors are
+means over origins, steps and channels in standardised units. Look-back and penalty are chosen on
+validation rows; test rows are read for the error alone.
+
+Values are (T, C), standardised, NaN where missing. A ridge fits, and every control reads, the last
+value seen in place of a missing one (the train mean, zero, before the first); a missing value to
+forecast does not count in the error.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.signal import correlate
+from tqdm import tqdm
+
+from common.probes import PENALTIES, Moments, RidgeModel, RidgePath
+from tsrep.datasets.series import Split
+
+LOOK_BACKS = (48, 96, 201, 336, 720)
+"""Lags that a ridge chooses from; 201 is what the references' encoders see."""
+DROP = 200
+"""First train rows that the references leave out, for want of a full context."""
+BLOCK_BYTES = 32 << 20
+
+Forecast = Callable[[np.ndarray], np.ndarray]
+"""Origins (N,), rows of the last value seen -> the next H values (N, H, C)."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Test errors of one control at one horizon.
+
+    choices: (look-back, penalty) of each ridge chosen on validation: one for all channels, one a
+    channel, or none.
+    """
+
+    mse: float
+    mae: float
+    choices: tuple[tuple[int, float], ...] = ()
+
+
+def origins(rows: slice, horizon: int) -> np.ndarray:
+    """Rows (N,) in ``rows`` to forecast from: those followed by ``horizon`` more in ``rows``."""
+    return np.arange(rows.start, rows.stop - horizon)
+
+
+def evaluate(forecast: Forecast, values: np.ndarray, rows: slice, horizon: int) -> Score:
+    """Mean errors of a forecast over all origins of ``rows``, missing values left aside."""
+    starts = origins(rows, horizon)
+    if len(starts) == 0:
+        length = rows.stop - rows.start
+        raise ValueError(f"{length} rows to forecast, expected more than the horizon {horizon}")
+    windows = sliding_window_view(np.asarray(values, dtype=np.float64), horizon, axis=0)
+    squared = absolute = 0.0
+    count = 0
+    for part in _blocks(starts, horizon * values.shape[1]):
+        error = forecast(part) - windows[part + 1].transpose(0, 2, 1)  # (n, H, C)
+        seen = error[~np.isnan(error)]
+        squared += float(seen @ seen)
+        absolute += float(np.abs(seen).sum())
+        count += seen.size
+    return Score(squared / count, absolute / count) if count else Score(np.nan, np.nan)
+
+
+def persistence(values: np.ndarray, horizon: int) -> Forecast:
+    """The last value seen, at each step."""
+    values = filled(values)
+    return lambda starts: np.repeat(values[starts, None], horizon, axis=1)
+
+
+def seasonal_naive(values: np.ndarray, horizon: int, period: int) -> Forecast:
+    """The value one season before, or, past the first season, the last one seen at that phase.
+
+    period: season in steps. Raises ValueError at an origin that has less than a season behind it.
+    """
+    values = filled(values)
+    steps = np.arange(horizon) % period - period + 1
+
+    def forecast(starts: np.ndarray) -> np.ndarray:
+        if starts.min() + steps[0] < 0:
+            raise ValueError(f"origin {starts.min()} has less than a season of {period} before it")
+        return values[starts[:, None] + steps]
+
+    return forecast
+
+
+@dataclass(frozen=True, eq=False)
+class LagRidge:
+    """A ridge from the last ``look_back`` values of a channel to its next H, the same for each.
+
+    model: from [calendar of the origin (K), lags (look_back)] to (H,). normalise: the last value
+    is taken from lags and labels, and added to the forecast.
+    """
+
+    look_back: int
+    model: RidgeModel
+    normalise: bool
+
+    def forecast(self, values: np.ndarray, calendar: np.ndarray) -> Forecast:
+        """values: (T, C), calendar: (T, K), K = 0 where the ridge was fitted without."""
+        windows = sliding_window_view(filled(values), self.look_back, axis=0)  # (., C, look-back)
+
+        def forecast(starts: np.ndarray) -> np.ndarray:
+            lags = windows[starts - self.look_back + 1]  # (n, C, look-back), a copy
+            last = lags[..., -1:] if self.normalise else 0.0
+            n, channels, _ = lags.shape
+            when = np.broadcast_to(calendar[starts, None], (n, channels, calendar.shape[1]))
+            x = np.concatenate([when, lags - last], axis=-1).reshape(n * channels, -1)
+            ahead = self.model.predict(x).reshape(n, channels, -1) + last
+            return ahead.transpose(0, 2, 1)
+
+        return forecast
+
+
+def fit_lag_ridge(
+    values: np.ndarray,
+    split: Split,
+    horizon: int,
+    *,
+    normalise: bool = False,
+    calendar: np.ndarray | None = None,
+    look_backs: Sequence[int] = LOOK_BACKS,
+    alphas: Sequence[float] = PENALTIES,
+    drop: int = DROP,
+) -> LagRidge:
+    """Fit a ridge on lags on train rows; the look-back and penalty of least validation MSE.
+
+    One map serves all channels (their windows are its rows), for which the Gram matrix of all
+    windows costs O((look-back + horizon)^2), whatever the length of the series.
+
+    values: (T, C). normalise: see :class:`LagRidge`; this is NLinear (Zeng et al. 2023, section 4)
+    fitted in closed form. calendar: (T, K), features of the origin. look_backs: those with fewer
+    train windows than lags are left out. drop: train rows without an origin. Raises ValueError
+    where none is left.
+    """
+    values = filled(values)
+    calendar = np.zeros((len(values), 0)) if calendar is None else calendar.astype(np.float64)
+    best: LagRidge | None = None
+    for look_back in look_backs:
+        first = split.train.start + max(drop, look_back - 1)
+        train = origins(slice(first, split.train.stop), horizon)
+        if len(train) < look_back:
+            continue
+        rows = (train, origins(split.valid, horizon))
+        shape = (look_back, horizon, normalise)
+        fit, valid = (_window_moments(values, calendar, starts, *shape) for starts in rows)
+        path = RidgePath(fit)
+        errors = path.mse(valid, alphas)
+        k = int(errors.argmin())
+        if best is None or errors[k] < best.model.score:
+            best = LagRidge(look_back, path.model(alphas[k], float(errors[k])), normalise)
+    if best is None:
+        length = split.train.stop - split.train.start
+        raise ValueError(
+            f"{length} train rows are too few for look-back {min(look_backs)} and horizon "
+            f"{horizon} behind {drop} dropped rows: shorten one"
+        )
+    return best
+
+
+def second_harmonics(calendar: np.ndarray) -> np.ndarray:
+    """Calendar features (T, K) of sine, cosine pairs -> (T, 2K), with twice each frequency too.
+
+    The first harmonic alone leaves WTH's univariate error at .166; with the second it is .153.
+    """
+    sin, cos = calendar[:, 0::2], calendar[:, 1::2]
+    return np.concatenate([calendar, 2 * sin * cos, cos**2 - sin**2], axis=1)
+
+
+def controls(
+    values: np.ndarray,
+    split: Split,
+    horizons: Sequence[int],
+    *,
+    period: int | None = None,
+    calendar: np.ndarray | None = None,
+    look_backs: Sequence[int] = LOOK_BACKS,
+    drop: int = DROP,
+) -> dict[str, dict[int, Score]]:
+    """Test errors of all controls, by name and horizon.
+
+    ``persistence``; ``seasonal_naive`` (where there is a period); ``lag_ridge`` and ``nridge``, one
+    ridge for all channels without and with the last value taken away; ``lag_ridge_calendar`` (where
+    there is a calendar), a ridge for each channel on its lags and on the two harmonics of the
+    origin's calendar, whose effect differs by channel.
+
+    values: (T, C). period: season in steps. calendar: (T, K), sine and cosine in turn, see
+    ``tsrep.datasets.calendar``. The rest as in :func:`fit_lag_ridge`.
+    """
+    options = {"look_backs": look_backs, "drop": drop}
+    systems: dict[str, Callable[[int], Score]] = {
+        "persistence": lambda h: evaluate(persistence(values, h), values, split.test, h),
+        "seasonal_naive": lambda h: evaluate(
+            seasonal_naive(values, h, period), values, split.test, h
+        ),
+        "lag_ridge": lambda h: _score_shared(values, split, h, normalise=False, **options),
+        "nridge": lambda h: _score_shared(values, split, h, normalise=True, **options),
+        "lag_ridge_calendar": lambda h: _score_by_channel(values, split, h, calendar, **options),
+    }
+    if period is None:
+        del systems["seasonal_naive"]
+    if calendar is None or calendar.shape[1] == 0:
+        del systems["lag_ridge_calendar"]
+    found: dict[str, dict[int, Score]] = {name: {} for name in systems}
+    jobs = [(name, horizon) for name in systems for horizon in horizons]
+    for name, horizon in tqdm(jobs, desc="controls", leave=False, disable=None):
+        found[name][horizon] = systems[name](horizon)
+    return found
+
+
+def filled(values: np.ndarray) -> np.ndarray:
+    """(T, C) with each missing value replaced by the last seen, zero before the first; float64."""
+    values = np.asarray(values, dtype=np.float64)
+    seen = ~np.isnan(values)
+    if seen.all():
+        return values
+    rows = np.where(seen, np.arange(len(values))[:, None], 0)
+    rows = np.maximum.accumulate(rows, axis=0)
+    return np.nan_to_num(np.take_along_axis(values, rows, axis=0), nan=0.0)
+
+
+def _score_shared(values, split: Split, horizon: int, **options) -> Score:
+    ridge = fit_lag_ridge(values, split, horizon, **options)
+    forecast = ridge.forecast(values, np.zeros((len(values), 0)))
+    score = evaluate(forecast, values, split.test, horizon)
+    return Score(score.mse, score.mae, ((ridge.look_back, ridge.model.alpha),))
+
+
+def _score_by_channel(values, split: Split, horizon: int, calendar, **options) -> Score:
+    calendar = second_harmonics(calendar)
+    forecasts, choices = [], []
+    for channel in range(values.shape[1]):
+        own = values[:, channel : channel + 1]
+        ridge = fit_lag_ridge(own, split, horizon, calendar=calendar, **options)
+        forecasts.append(ridge.forecast(own, calendar))
+        choices.append((ridge.look_back, ridge.model.alpha))
+
+    def forecast(starts: np.ndarray) -> np.ndarray:
+        return np.concatenate([one(starts) for one in forecasts], axis=2)
+
+    score = evaluate(forecast, values, split.test, horizon)
+    return Score(score.mse, score.mae, tuple(choices))
+
+
+def _window_moments(
+    values: np.ndarray,
+    calendar: np.ndarray,
+    starts: np.ndarray,
+    look_back: int,
+    horizon: int,
+    normalise: bool,
+) -> Moments:
+    """Moments of x = [calendar, lags] and y = next values over consecutive origins and channels.
+
+    values: (T, C) without NaN, calendar: (T, K). The windows of all channels count as rows.
+    """
+    first, stop = int(starts[0]) - look_back + 1, int(starts[-1]) + horizon + 1
+    size, (_, channels), k = look_back + horizon, values.shape, calendar.shape[1]
+    part, when = values[first:stop], calendar[starts]  # windows start at rows 0 ... n - 1 of part
+    sums, gram = np.empty(k + size), np.empty((k + size, k + size))
+    sums[:k] = channels * when.sum(axis=0)
+    sums[k:] = sliding_window_view(part.sum(axis=1), len(starts)).sum(axis=1)
+    gram[:k, :k] = channels * when.T @ when
+    for column in range(k):
+        cross = correlate(part.sum(axis=1), when[:, column], mode="valid", method="fft")
+        gram[column, k:] = gram[k:, column] = cross
+    gram[k:, k:] = _window_gram(part, len(starts))
+    if normalise:
+        last = k + look_back - 1
+        row = np.where(np.arange(k + size) < k, 0.0, 1.0)  # takes the last value from all but time
+        sums = sums - sums[last] * row
+        shift = np.outer(row, gram[last] - 0.5 * gram[last, last] * row)
+        gram -= shift + shift.T
+    n, split = len(starts) * channels, k + look_back
+    mean = sums / n
+    gram -= np.outer(sums, mean)
+    return Moments(
+        n,
+        mean[:split],
+        mean[split:],
+        gram[:split, :split],
+        gram[:split, split:],
+        np.diagonal(gram)[split:],
+    )
+
+
+def _window_gram(part: np.ndarray, n: int) -> np.ndarray:
+    """Products (S, S) of the steps of n sliding windows of S steps, summed over windows, channels.
+
+    part: (n + S - 1, C). Shifting both steps by one drops the first product and adds one at the
+    end, so that each diagonal follows from its first entry.
+    """
+    size = len(part) - n + 1
+    gram = np.empty((size, size))
+    gram[0] = sum(correlate(column, column[:n], mode="valid", method="fft") for column in part.T)
+    for i in range(size - 1):
+        old, new = part[i : size - 1], part[n + i : n + size - 1]
+        gram[i + 1, i + 1 :] = gram[i, i:-1] + new @ new[0] - old @ old[0]
+        gram[i + 1 :, i + 1] = gram[i + 1, i + 1 :]
+    gram[:, 0] = gram[0]
+    return gram
+
+
+def _blocks(starts: np.ndarray, numbers: int) -> Iterator[np.ndarray]:
+    size = max(1, BLOCK_BYTES // (8 * numbers))
+    return (starts[i : i + size] for i in range(0, len(starts), size))

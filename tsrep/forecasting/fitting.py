@@ -1,0 +1,166 @@
+"""Fit a :class:`tsrep.forecasting.forecaster.SeriesForecaster`: train the network, then the ridge
+in closed form.
+
+data = inputs_of(load("ETTh1"))
+model = fit_forecaster(data, Settings(), seed=0, folder="runs/etth1/seed-0")
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tsrep.evaluation.forecasts import linear_look_back
+from tsrep.forecasting import probe as readout
+from tsrep.forecasting.baselines import Forecast, filled, origins
+from tsrep.forecasting.exogenous import fit_beside
+from tsrep.forecasting.forecaster import SeriesForecaster
+from tsrep.forecasting.intervals import Spread
+from tsrep.forecasting.network import Forecaster
+from tsrep.forecasting.ridge import OFF, Product, fit_product, product
+from tsrep.forecasting.strategies import Settings, learn
+from tsrep.forecasting.task import ForecastData, Task
+from tsrep.forecasting.window_vectors import window_vectors
+
+REPRESENTATION = (0.1, 0.3)
+"""Scales of the network's vectors to choose from."""
+PARTS = 4
+"""The vectors must help in each of so many successive parts of the validation rows."""
+WEIGHED = 1000
+"""Origins that errors are taken from, about."""
+
+
+def fit_forecaster(
+    data: ForecastData,
+    settings: Settings,
+    seed: int,
+    folder: str | Path | None,
+    horizons: Sequence[int] | None = None,
+    resume: bool = False,
+    linear: bool = True,
+) -> SeriesForecaster:
+    """Train the network by ``settings``, then fit the product in closed form.
+
+    The product is :func:`tsrep.forecasting.ridge.product` with the mean of the patches' vectors of
+    each window for the representation: it starts from the best simple model, a ridge on lags, and
+    takes the vectors in, horizon by horizon, where they lower the error in each quarter of the
+    validation rows. A gain that comes from some weeks alone may turn in others: on ETTh1
+    univariate, vectors that lower the validation error by 5 % at 336 steps raise that of the last
+    quarter by 8 %. ``linear=False``: the network alone.
+
+    Inputs that are known ahead enter the network and, in the product, by a linear effect at the
+    time of the forecast, where that lowers the validation error. Past inputs enter the network.
+    """
+    task = data.task(horizons)
+    network, _ = learn(task, settings, seed, folder, resume)
+    if linear:
+        model = _closed_form(data, task, network)
+    else:
+        scalers = data.series.scaler, data.scaler
+        model = SeriesForecaster(data.names, scalers, task.horizons, network, {}, 0)
+    _keep_spread(model, data)
+    return model.requires_grad_(False).eval()
+
+
+def linear_path(data: ForecastData, horizons: Sequence[int] | None = None) -> dict[int, Forecast]:
+    """The product without the network, which it starts from."""
+    task = data.task(horizons)
+    nothing = np.zeros((1, len(task.values), 0), dtype=np.float32)
+    inputs = _product_inputs(filled(task.values), nothing, data.calendar, task)
+    return product(inputs, task.horizons, linear_look_back(data.series), (1.0,))
+
+
+def coverage(
+    model: SeriesForecaster,
+    data: ForecastData,
+    found: dict[int, Forecast],
+    rows: slice,
+    low: float = 0.1,
+    high: float = 0.9,
+) -> dict[str, float]:
+    """Share of values between two quantiles, by horizon, of forecasts from origins of ``rows``."""
+    shares = {}
+    for horizon, errors in _errors(model, data, found, rows).items():
+        bounds = model.spread(horizon).quantiles((low, high))
+        inside = (errors >= bounds[..., 0]) & (errors <= bounds[..., 1])
+        shares[str(horizon)] = float(inside[~np.isnan(errors)].mean())
+    return shares
+
+
+def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesForecaster:
+    calendar, scalers = data.calendar, (data.series.scaler, data.scaler)
+    vectors = window_vectors(network, task, slice(0, len(task.values)))
+    look_back = linear_look_back(data.series)
+    horizons = task.horizons
+
+    def fitted(values: np.ndarray) -> tuple[dict[int, Product], float]:
+        inputs = _product_inputs(values, vectors, calendar, task)
+        plain = fit_product(inputs, horizons, look_back, (OFF,))
+        found = fit_product(inputs, horizons, look_back, REPRESENTATION)
+        products = {
+            h: found[h] if _helps_throughout(found[h], plain[h], inputs, h) else plain[h]
+            for h in horizons
+        }
+        errors = _squared_errors(products[task.longest], inputs, task.longest)
+        return products, float(errors.mean())
+
+    values, effect = filled(task.values), None
+    if task.known is None:
+        products, _ = fitted(values)
+    else:
+        known = task.known[: len(values)]
+        products, effect = fit_beside(fitted, values, known, task.split.train)
+    model = SeriesForecaster(data.names, scalers, horizons, network, products, calendar.shape[1])
+    if effect is not None:
+        model.effect.copy_(torch.from_numpy(effect))
+    return model
+
+
+def _helps_throughout(found: Product, plain: Product, inputs: readout.Inputs, horizon: int) -> bool:
+    """Whether a product has less error than another in each part of the validation rows."""
+    errors = (_squared_errors(one, inputs, horizon).mean(axis=(1, 2)) for one in (found, plain))
+    parts = zip(*(np.array_split(error, PARTS) for error in errors), strict=True)
+    return all(new.mean() < old.mean() for new, old in parts)
+
+
+def _squared_errors(found: Product, inputs: readout.Inputs, horizon: int) -> np.ndarray:
+    """Of forecasts from validation rows, (n, H, C)."""
+    starts = _weighed(inputs.split.valid, horizon)
+    return np.square(found.forecast(inputs)(starts) - _future(inputs.values, starts, horizon))
+
+
+def _product_inputs(
+    values: np.ndarray, vectors: np.ndarray, calendar: np.ndarray, task: Task
+) -> readout.Inputs:
+    return readout.Inputs(values.astype(np.float32), vectors, calendar, task.split, drop=0)
+
+
+def _keep_spread(model: SeriesForecaster, data: ForecastData) -> None:
+    """Of the errors on validation rows."""
+    valid = data.series.split.valid
+    for horizon, errors in _errors(model, data, model.forecasts(data, valid), valid).items():
+        model.keep_spread(horizon, Spread.of(errors))
+
+
+def _errors(
+    model: SeriesForecaster, data: ForecastData, found: dict[int, Forecast], rows: slice
+) -> dict[int, np.ndarray]:
+    """Errors (n, H, C) of forecasts from origins of ``rows``, over the network's widths."""
+    widths, values, errors = model.widths(data, rows), data.task(model.horizons).values, {}
+    for horizon, forecast in found.items():
+        starts = _weighed(rows, horizon)
+        missed = _future(values, starts, horizon) - forecast(starts)
+        errors[horizon] = missed / widths[horizon](starts)
+    return errors
+
+
+def _weighed(rows: slice, horizon: int) -> np.ndarray:
+    """Origins of ``rows`` that errors are taken from, evenly spaced."""
+    starts = origins(rows, horizon)
+    return starts[:: max(1, len(starts) // WEIGHED)]
+
+
+def _future(values: np.ndarray, starts: np.ndarray, horizon: int) -> np.ndarray:
+    """What follows each row of ``starts``, (n, H, C)."""
+    return values[starts[:, None] + np.arange(1, horizon + 1)]

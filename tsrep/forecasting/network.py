@@ -1,0 +1,285 @@
+"""A forecaster trained end to end: instance normalisation, a backbone, a head.
+
+    data = ForecastWindows(values, split.train, look_back=168, horizon=24)
+    model = ForecasterConfig(backbone="transformer").build(channels=7, horizon=24)
+    ahead = model(past)                                   # (B, L, C) -> (B, H, C)
+
+Strategies of training are in :mod:`tsrep.forecasting.strategies`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from common.errors import UserError
+from tsrep.encoders import LSTM, TCN, DilatedConv, Transformer
+from tsrep.forecasting.baselines import Forecast
+from tsrep.forecasting.windows import ForecastWindows
+
+Backbone = Literal["transformer", "tcn", "lstm", "dilated"]
+
+
+@dataclass(frozen=True)
+class ForecasterConfig:
+    """The network."""
+
+    backbone: Backbone = "transformer"
+    """What reads the window."""
+    look_back: int = 336
+    """Steps of the window."""
+    dim: int = 64
+    """Channels of the backbone."""
+    depth: int | None = None
+    """Layers of the backbone; by default 2, of convolutions as many as reach the look-back."""
+    heads: int = 4
+    """Attention heads (Transformer)."""
+    patch: int = 24
+    """Steps of a token; the head reads one vector of every so many steps, whatever the backbone."""
+    dropout: float = 0.2
+    """In the backbone, and before the head."""
+    channels: Literal["independent", "joint"] = "independent"
+    """One network that reads each channel by itself, or one that reads and mixes all channels."""
+    normalise: Literal["last", "revin", "none"] = "last"
+    """Take away the last value, or the window's mean and deviation, and give it back at the end."""
+    head: Literal["linear", "mlp"] = "linear"
+    """From the vectors to the horizon."""
+    quantiles: tuple[float, ...] = ()
+    """Forecast these quantiles, by pinball loss, in place of the mean."""
+
+    def __post_init__(self) -> None:
+        for name in ("look_back", "dim", "depth", "patch"):
+            found = getattr(self, name)
+            if found is not None and found < 1:
+                raise UserError(f"{name}: found {found}, expected at least 1")
+        if self.patch > self.look_back:
+            raise UserError(
+                f"patch: found {self.patch}, expected at most the look-back of {self.look_back}"
+            )
+        check_quantiles(self.quantiles)
+
+    def build(self, channels: int, horizon: int, **inputs) -> "Forecaster":
+        """The untrained network, see :class:`Forecaster`."""
+        return Forecaster(self, channels, horizon, **inputs)
+
+    def encoder(self, in_channels: int) -> nn.Module:
+        """The untrained backbone."""
+        if self.backbone == "transformer":
+            options = {"heads": self.heads, "patch": self.patch, "dropout": self.dropout}
+            return Transformer(in_channels, self.dim, self.depth or 2, causal=False, **options)
+        if self.backbone == "lstm":
+            return LSTM(in_channels, self.dim, self.depth or 2)
+        reach = max(1, math.ceil(math.log2(self.look_back / 4 + 1)))  # 4 (2^depth - 1) steps
+        if self.backbone == "tcn":
+            return TCN(in_channels, self.dim, self.depth or reach)
+        return DilatedConv(in_channels, self.dim, self.dim, (self.depth or reach) - 1)
+
+
+class Forecaster(nn.Module):
+    """``past (B, L, C + E), known (B, L + H, F) -> (B, H, C)``, or ``(B, H, C, Q)`` quantiles.
+
+        s = (x - level) / scale            level: the last value (scale 1), or mean and deviation
+        v = [z_p, z_2p, .., z_L]           z = backbone([s ; known]), one vector of each patch
+        y = level + scale (head(v) + W known_future)
+
+    Subtracting the last value is NLinear's normalisation (Zeng et al. 2023, sec. 4), mean and
+    deviation RevIN's (Kim et al. 2022) without its affine map. Patches and the flat head are
+    PatchTST's (Nie et al. 2023, sec. 3.1). Zhang et al. (2023) read the last H states point by
+    point, which ties the look-back to the horizon; here one network serves every horizon up to H.
+
+    Parameters
+    ----------
+    channels : C, to forecast. With ``channels="independent"`` the network reads each by itself,
+        beside the E others; any number of channels goes in.
+    horizon : H, steps.
+    known : F, inputs known ahead: calendar, planned exogenous values. Their effect at the time of
+        the forecast is linear.
+    past : E, exogenous channels that are known up to the present alone.
+
+    Missing values are read as the last value seen; see :func:`tsrep.forecasting.baselines.filled`.
+    Quantiles cannot cross: the lowest is followed by increments that are positive.
+    """
+
+    def __init__(
+        self,
+        config: ForecasterConfig,
+        channels: int,
+        horizon: int,
+        known: int = 0,
+        past: int = 0,
+    ):
+        super().__init__()
+        self.config, self.channels, self.horizon = config, channels, horizon
+        self.known, self.past = known, past
+        self.independent = config.channels == "independent"
+        width = 1 if self.independent else channels
+        self.encoder = config.encoder(width + past + known)
+        self.dim = config.dim * (-(-config.look_back // config.patch))
+        outputs = horizon * width * max(1, len(config.quantiles))
+        self.drop = nn.Dropout(config.dropout)
+        self.head: nn.Module = nn.Linear(self.dim, outputs)
+        if config.head == "mlp":
+            self.head = nn.Sequential(nn.Linear(self.dim, 128), nn.GELU(), nn.Linear(128, outputs))
+        self.ahead = nn.Linear(known, width, bias=False) if known else None
+
+    def forward(self, past: Tensor, known: Tensor | None = None) -> Tensor:
+        seen, level, scale = self.seen(past, known)
+        outputs = self.head(self.drop(self.vectors(seen)))
+        return self.in_units(outputs, level, scale, known)
+
+    def seen(self, past: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """What the backbone reads ``(B', L, C')``, and level and scale ``(B, 1, C)``.
+
+        B' is B, or B * C where channels are read one by one.
+        """
+        self._check(past, known)
+        level, scale = self._normalisation(past)
+        x = (past - level) / scale
+        level, scale = (t[..., : self.channels_of(past)] for t in (level, scale))
+        beside = [] if known is None else [known[:, : past.shape[1]]]
+        if not self.independent:
+            return torch.cat([x, *beside], -1), level, scale
+        own, exogenous = x.split([x.shape[2] - self.past, self.past], -1)
+        count = own.shape[2]
+        rows = own.transpose(1, 2).flatten(0, 1)[..., None]  # (B * C, L, 1)
+        beside = [part.repeat_interleave(count, 0) for part in (exogenous, *beside)]
+        return torch.cat([rows, *beside], -1), level, scale
+
+    def vectors(self, seen: Tensor) -> Tensor:
+        """The representation that the head reads: ``(B', L, C') -> (B', patches * dim)``."""
+        if isinstance(self.encoder, Transformer):  # its patches are those that the head reads
+            return self.encoder.of_patches(seen).flatten(1)
+        z = self.encoder(seen)
+        return z[:, (z.shape[1] - 1) % self.config.patch :: self.config.patch].flatten(1)
+
+    def summary(self, seen: Tensor) -> Tensor:
+        """One vector a window, the mean of its patches': ``(B', L, C') -> (B', dim)``."""
+        return self.vectors(seen).unflatten(1, (-1, self.config.dim)).mean(1)
+
+    def in_units(
+        self, outputs: Tensor, level: Tensor, scale: Tensor, known: Tensor | None = None
+    ) -> Tensor:
+        """The head's outputs ``(B', H * C * Q)`` as forecasts ``(B, H, C[, Q])``."""
+        batch, _, channels = level.shape
+        quantiles = len(self.config.quantiles)
+        count = max(1, quantiles)
+        if self.independent:  # (B * C, H * Q)
+            y = outputs.view(batch, channels, self.horizon, count).transpose(1, 2)
+        else:
+            y = outputs.view(batch, self.horizon, channels, count)
+        if count > 1:
+            steps = torch.nn.functional.softplus(y[..., 1:])
+            y = torch.cat([y[..., :1], y[..., :1] + steps.cumsum(-1)], -1)
+        if self.ahead is not None:
+            y = y + self.ahead(known[:, -self.horizon :])[..., None]
+        y = level[..., None] + scale[..., None] * y
+        return y if quantiles else y[..., 0]
+
+    def channels_of(self, past: Tensor) -> int:
+        return past.shape[2] - self.past
+
+    def _normalisation(self, past: Tensor) -> tuple[Tensor, Tensor]:
+        if self.config.normalise == "last":
+            return past[:, -1:], torch.ones_like(past[:, -1:])
+        if self.config.normalise == "revin":
+            mean = past.mean(1, keepdim=True)
+            return mean, (past.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+        return torch.zeros_like(past[:, :1]), torch.ones_like(past[:, :1])
+
+    def _check(self, past: Tensor, known: Tensor | None) -> None:
+        channels = self.channels_of(past)
+        if channels < 1 or (not self.independent and channels != self.channels):
+            raise UserError(
+                f"past has {past.shape[2]} channels, expected {self.channels} to forecast and "
+                f"{self.past} exogenous: give the columns that the forecaster was trained on"
+            )
+        if past.shape[1] != self.config.look_back:
+            raise UserError(
+                f"past has {past.shape[1]} steps, expected the look-back of {self.config.look_back}"
+            )
+        shape = None if known is None else tuple(known.shape[1:])
+        expected = (self.config.look_back + self.horizon, self.known) if self.known else None
+        if shape != expected:
+            raise UserError(
+                f"known inputs have shape {shape}, expected {expected}: (look-back + horizon, "
+                "columns that the forecaster was trained with)"
+            )
+
+
+def horizon_mse(ahead: Tensor, future: Tensor, horizons: Sequence[int]) -> Tensor:
+    """The mean over horizons of the MSE of the first steps, NaN labels left aside.
+
+    ahead, future: (B, H, C). The average of a published table is this mean, so one training serves
+    all its rows.
+    """
+    seen = ~future.isnan()
+    squared = torch.where(seen, ahead - future.nan_to_num(), 0.0).square()
+    return _over_horizons(squared.sum((0, 2)), seen.sum((0, 2)), horizons)
+
+
+def horizon_pinball(
+    ahead: Tensor, future: Tensor, horizons: Sequence[int], quantiles: Sequence[float]
+) -> Tensor:
+    """As :func:`horizon_mse` of the pinball loss, ``max(q e, (q - 1) e)`` with ``e = y - y_q``.
+
+    ahead: (B, H, C, Q). Koenker and Bassett (1978); the mean over quantiles.
+    """
+    seen = ~future.isnan()
+    error = future.nan_to_num()[..., None] - ahead
+    q = torch.tensor(quantiles, dtype=ahead.dtype, device=ahead.device)
+    loss = torch.where(seen[..., None], torch.maximum(q * error, (q - 1) * error), 0.0).mean(-1)
+    return _over_horizons(loss.sum((0, 2)), seen.sum((0, 2)), horizons)
+
+
+def _over_horizons(total: Tensor, count: Tensor, horizons: Sequence[int]) -> Tensor:
+    places = torch.tensor(horizons, device=total.device) - 1
+    means = total.cumsum(0)[places] / count.cumsum(0)[places].clamp_min(1)
+    return means.mean()
+
+
+@torch.inference_mode()
+def predictions(
+    model: nn.Module, data: ForecastWindows, batch_size: int = 256, what: str = "forecast"
+) -> np.ndarray:
+    """Forecasts from every origin of ``data``: float32 (origins, H, C[, Q])."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    count, found = len(data.starts), []
+    size = max(1, batch_size // data.channels)
+    for start in tqdm(range(0, count, size), desc=what, delay=2, leave=False):
+        batch = data.__getitems__(range(start, min(count, start + size))).to(device)
+        found.append(model(batch.past, batch.known).cpu().numpy())
+    model.train(was_training)
+    return np.concatenate(found)
+
+
+def as_forecast(ahead: np.ndarray, data: ForecastWindows, horizon: int) -> Forecast:
+    """The first ``horizon`` steps of :func:`predictions` as a forecast by origin."""
+    place = np.full(int(data.starts[-1]) + 1, -1)
+    place[data.starts] = np.arange(len(data.starts))
+    return lambda starts: ahead[place[starts], :horizon]
+
+
+def median(config: ForecasterConfig, ahead: np.ndarray) -> np.ndarray:
+    """The point forecast (..., H, C): of quantiles, that nearest the median."""
+    if not config.quantiles:
+        return ahead
+    return ahead[..., int(np.abs(np.subtract(config.quantiles, 0.5)).argmin())]
+
+
+def width(config: ForecasterConfig, ahead: np.ndarray) -> np.ndarray:
+    """How far apart the outermost quantiles are (..., H, C); 1 where there are fewer than two."""
+    if len(config.quantiles) < 2:
+        return np.ones_like(median(config, ahead))
+    return np.maximum(ahead[..., -1] - ahead[..., 0], 1e-6)
+
+
+def check_quantiles(quantiles: Sequence[float]) -> None:
+    if any(not 0 < q < 1 for q in quantiles) or list(quantiles) != sorted(set(quantiles)):
+        raise UserError(f"quantiles: found {quantiles}, expected rising numbers between 0 and 1")

@@ -1,0 +1,131 @@
+"""What a forecaster is fitted to: a series, its horizons, and the columns that stand beside it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from common.errors import UserError
+from tsrep.datasets.series import Scaler, Series, Split
+from tsrep.forecasting.baselines import filled, second_harmonics
+from tsrep.forecasting.network import Forecaster, ForecasterConfig
+from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A series to forecast.
+
+    values: (T, C), standardised, NaN where missing. horizons: steps, rising; one network serves
+    them all. known: (T, F), known ahead, such as planned values. past: (T, E), known up to the
+    present.
+    """
+
+    values: np.ndarray
+    split: Split
+    horizons: tuple[int, ...]
+    known: np.ndarray | None = None
+    past: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, series: Series, horizons: Sequence[int] | None = None) -> "Task":
+        """The task of a loaded series without exogenous inputs."""
+        found = tuple(sorted(horizons or series.horizons))
+        return cls(series.values[0, : series.split.test.stop], series.split, found)
+
+    @property
+    def longest(self) -> int:
+        return max(self.horizons)
+
+    def build(self, config: ForecasterConfig) -> Forecaster:
+        """The untrained network."""
+        known, past = (0 if t is None else t.shape[1] for t in (self.known, self.past))
+        return config.build(self.values.shape[1], self.longest, known=known, past=past)
+
+    def learned_from(self, config: ForecasterConfig) -> ForecastWindows:
+        """Train windows."""
+        return ForecastWindows(
+            self.values,
+            self.split.train,
+            config.look_back,
+            self.longest,
+            shortest=min(self.horizons),
+            apart=config.channels == "independent",
+            known=self.known,
+            past=self.past,
+        )
+
+    def judged_on(self, rows: slice, config: ForecasterConfig, most: int | None = None):
+        """Windows of all origins of validation or test rows, or of ``most`` evenly spaced ones."""
+        count = rows.stop - rows.start - min(self.horizons)
+        stride = 1 if most is None else max(1, math.ceil(count / most))
+        options = {"known": self.known, "past": self.past, "stride": stride}
+        return evaluation_windows(self.values, rows, config.look_back, self.horizons, **options)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Columns: what is forecast, what is known ahead, what is known up to the present."""
+
+    columns: tuple[str, ...]
+    known: tuple[str, ...] = ()
+    past: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastData:
+    """A series to forecast and what stands beside it.
+
+    known: (T, F), known ahead. past: (T, E), known up to the present; standardised like the series,
+    None where there are none. scaler: of [known, past].
+    """
+
+    series: Series
+    names: Names
+    known: np.ndarray | None = None
+    past: np.ndarray | None = None
+    scaler: Scaler | None = None
+
+    def task(self, horizons: Sequence[int] | None = None) -> Task:
+        return replace(Task.of(self.series, horizons), known=self.known, past=self.past)
+
+    @property
+    def calendar(self) -> np.ndarray:
+        """Two harmonics of the calendar, (T, K)."""
+        calendar = self.series.calendar[: self.series.split.test.stop]
+        return second_harmonics(calendar).astype(np.float32) if calendar.shape[1] else calendar
+
+
+def inputs_of(series: Series, known: Sequence[str] = (), past: Sequence[str] = ()) -> ForecastData:
+    """Take columns of a loaded series for inputs; the others are forecast.
+
+    Raises UserError for a column that is not there, and where nothing is left to forecast.
+    """
+    known, past = tuple(known), tuple(past)
+    for name in (*known, *past):
+        if name not in series.columns:
+            raise UserError(
+                f"{series.name} has no column {name!r} to read beside the forecast, expected one "
+                f"of {', '.join(series.columns)}"
+            )
+    own = tuple(c for c in series.columns if c not in (*known, *past))
+    if not own or set(known) & set(past):
+        raise UserError(
+            f"{series.name}: columns {', '.join((*known, *past))} are read beside the forecast, "
+            "each once, expected at least one other to forecast"
+        )
+    table = series.values[0, : series.split.test.stop]
+
+    def part(names: Sequence[str]) -> tuple[np.ndarray, Scaler]:
+        at = [series.columns.index(name) for name in names]
+        return table[:, at], Scaler(series.scaler.mean[at], series.scaler.std[at])
+
+    left = replace(
+        series,
+        values=part(own)[0][None],
+        columns=own,
+        scaler=part(own)[1],
+    )
+    tables = [filled(part(names)[0]) if names else None for names in (known, past)]
+    return ForecastData(left, Names(own, known, past), *tables, part((*known, *past))[1])

@@ -1,0 +1,113 @@
+"""Windows of a series with what follows them: what a forecaster learns from and is tested on."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+
+from common.errors import UserError
+from tsrep.forecasting.baselines import filled
+
+
+class ForecastBatch(NamedTuple):
+    """past: (B, L, C + E). future: (B, H, C), NaN where it is not to be learned. known: (B, L + H,
+    F), or None."""
+
+    past: Tensor
+    future: Tensor
+    known: Tensor | None
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ForecastBatch":
+        """The same batch on another device."""
+        return ForecastBatch(
+            *(None if t is None else t.to(device, non_blocking=non_blocking) for t in self)
+        )
+
+
+class ForecastWindows:
+    """Windows and what follows them, by origin; a data set for :func:`common.training.fit`.
+
+    values : (T, C), NaN where missing: the past is read filled, a missing label is not learned.
+    rows : of one part of the split. Labels stay inside and are NaN behind it, so one network learns
+        every horizon from as many origins as each allows. Look-backs stay inside too, except that
+        ``before`` lets them reach back (validation and test: history that a user would have).
+    look_back, horizon, shortest : steps; the last origin has ``shortest`` labels, 1 by default.
+    apart : each channel a sample of its own, (B, L, 1).
+    known : (T, F), known ahead. past : (T, E), known up to the present.
+    stride : steps between origins.
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        rows: slice,
+        look_back: int,
+        horizon: int,
+        *,
+        shortest: int = 1,
+        before: bool = False,
+        apart: bool = False,
+        known: np.ndarray | None = None,
+        past: np.ndarray | None = None,
+        stride: int = 1,
+    ):
+        first = max(look_back - 1, rows.start + (0 if before else look_back - 1))
+        self.starts = np.arange(first, rows.stop - shortest, stride)
+        if not len(self.starts):
+            raise UserError(
+                f"rows {rows.start} to {rows.stop} hold no forecast of {shortest} steps from a "
+                f"look-back of {look_back}: shorten one or add rows"
+            )
+        self.look_back, self.horizon = look_back, horizon
+        self.channels = values.shape[1]
+        self.apart = self.channels if apart else 1
+        inputs = values if past is None else np.concatenate([values, past], axis=1)
+        self.past_channels = inputs.shape[1] - self.channels
+        self._past = sliding_window_view(filled(inputs).astype(np.float32), look_back, axis=0)
+        labels = np.asarray(values[: rows.stop], dtype=np.float32)
+        behind = np.full((horizon, self.channels), np.nan, dtype=np.float32)
+        self._future = sliding_window_view(np.concatenate([labels, behind]), horizon, axis=0)
+        self._known = None
+        if known is not None and known.shape[1]:
+            table = np.asarray(known[: rows.stop], dtype=np.float32)
+            missing = max(0, rows.stop + horizon - len(table))  # never learned from: no labels
+            table = np.concatenate([table, np.repeat(table[-1:], missing, axis=0)])
+            self._known = sliding_window_view(table, look_back + horizon, axis=0)
+
+    def __len__(self) -> int:
+        return len(self.starts) * self.apart
+
+    def __getitems__(self, indices: Sequence[int]) -> ForecastBatch:
+        origin, channel = np.divmod(np.asarray(indices, dtype=np.int64), self.apart)
+        starts = self.starts[origin]
+        first = starts - self.look_back + 1
+        if self.apart > 1:
+            past = self._past[first, channel][:, None]  # (B, 1, L)
+            if self.past_channels:
+                past = np.concatenate([past, self._past[first, self.channels :]], axis=1)
+            future = self._future[starts + 1, channel][..., None]
+        else:
+            past = self._past[first]  # (B, C + E, L)
+            future = self._future[starts + 1].transpose(0, 2, 1)
+        past = past.transpose(0, 2, 1)
+        known = None
+        if self._known is not None:
+            known = _tensor(self._known[starts - self.look_back + 1].transpose(0, 2, 1))
+        return ForecastBatch(_tensor(past), _tensor(future), known)
+
+
+def evaluation_windows(
+    values: np.ndarray, rows: slice, look_back: int, horizons: Sequence[int], **options
+) -> ForecastWindows:
+    """The windows of all origins of validation or test rows, for :func:`predictions`."""
+    longest, shortest = max(horizons), min(horizons)
+    return ForecastWindows(
+        values, rows, look_back, longest, shortest=shortest, before=True, **options
+    )
+
+
+def _tensor(x: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))

@@ -1,0 +1,1 @@
+"""report.html of a run on series, and its pictures."""
