@@ -28,7 +28,7 @@ from typing import Any, Literal, TypeVar, Union
 import tomli_w
 import tyro
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pooch
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 
 def cache_folder() -> Path:

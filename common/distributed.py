@@ -18,7 +18,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.autograd.function import once_differentiable
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 
 def ranks() -> tuple[int, int]:

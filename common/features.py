@@ -101,7 +101,7 @@ def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         queries: ``(B, D)``.
-        bank: ``(K, D)``, such as :attr:`common.queue.FeatureQueue.features`.
+        bank: ``(K, D)``, such as :attr:`tspcrep.common.queue.FeatureQueue.features`.
     """
     if not len(bank):
         raise ValueError("bank has no rows, expected at least one to choose from")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from common.distributed import gather
-from common.ops import info_nce
-from common.ops.gaussian import log_kernel_mean
+from tspcrep.common.distributed import gather
+from tspcrep.common.ops import info_nce
+from tspcrep.common.ops.gaussian import log_kernel_mean
 
 
 @torch.no_grad()

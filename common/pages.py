@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import figures
-from common.config import to_toml
-from common.errors import UserError
+from tspcrep.common import figures
+from tspcrep.common.config import to_toml
+from tspcrep.common.errors import UserError
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --faint: #646c75; --line: #d8dce0; --back: #fff;

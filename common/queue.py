@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from common.distributed import gather
+from tspcrep.common.distributed import gather
 
 
 class FeatureQueue(nn.Module):

@@ -23,9 +23,9 @@ from typing import Any, BinaryIO
 
 import torch
 
-from common import config as configuration
-from common.distributed import launched_rank
-from common.errors import UserError
+from tspcrep.common import config as configuration
+from tspcrep.common.distributed import launched_rank
+from tspcrep.common.errors import UserError
 
 # What may change between a run and its resumption, in any section: where, never what is computed.
 FREE_TO_CHANGE = ("resume", "output", "device", "data_root")

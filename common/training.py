@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from common.errors import UserError
-from common.runs import write_atomically
-from common.samplers import EpochSampler, as_batch
-from common.weights import load_into
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_atomically
+from tspcrep.common.samplers import EpochSampler, as_batch
+from tspcrep.common.weights import load_into
 
 
 @dataclass(frozen=True)

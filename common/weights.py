@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from common.errors import UserError
-from common.runs import write_atomically
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_atomically
 
 FILE = "encoder.safetensors"
 

@@ -19,8 +19,8 @@ import numpy as np
 from numba import njit, prange, uint64
 from scipy.special import ndtri
 
-from common.errors import UserError
-from common.threads import torchs_threads
+from tspcrep.common.errors import UserError
+from tspcrep.common.threads import torchs_threads
 
 NORMALS = ndtri((np.arange(4096) + 0.5) / 4096).astype(np.float32)
 """A standard normal as 4,096 equally likely values: a draw is a look-up, and none is beyond 3.7."""

@@ -1,4 +1,4 @@
-"""Clouds on their way to :func:`common.training.fit`."""
+"""Clouds on their way to :func:`tspcrep.common.training.fit`."""
 
 from collections.abc import Sequence
 from dataclasses import replace

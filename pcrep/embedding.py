@@ -7,13 +7,13 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from common.errors import UserError
-from common.runs import write_atomically
 from pcrep.cloud import Cloud
 from pcrep.datasets import load_scenes
 from pcrep.encoders.encoding import check_encoder, encode, voxel_size
 from pcrep.encoders.unet import load_encoder
 from pcrep.preparation.planes import upright
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_atomically
 
 
 def embed(

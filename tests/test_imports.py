@@ -5,6 +5,7 @@ Imports are read from the syntax trees, inside functions too, so nothing needs t
 
 import ast
 import configparser
+import os
 import re
 import subprocess
 import sys
@@ -16,10 +17,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "common": {"common"},
+    "tspcrep": set(),
     "tsrep": {"tsrep", "common"},
     "pcrep": {"pcrep", "common"},
     "tools": {"tools", "tsrep", "pcrep", "common"},
 }
+CORE = "tspcrep.common"  # the name that the folder common/ is imported by
 
 # The one file that wraps each heavy optional library, and imports it inside a function. Who wraps
 # another one, or moves one, writes the file's name here.
@@ -63,7 +66,8 @@ class Import(NamedTuple):
 
     @property
     def top(self):
-        return self.name.split(".")[0]
+        """The folder at the top that it leads to, or the library."""
+        return "common" if f"{self.name}.".startswith(f"{CORE}.") else self.name.split(".")[0]
 
     def __str__(self):
         return f"{self.file}:{self.line} imports {self.name}"
@@ -71,7 +75,8 @@ class Import(NamedTuple):
 
 def imports_of(source, file):
     """All imports of a file: statements, and ``import_module`` and ``__import__`` of a literal."""
-    package = file.removesuffix("/__init__.py").removesuffix(".py").split("/")
+    package = re.sub("^common(?=/)", CORE.replace(".", "/"), file)
+    package = package.removesuffix("/__init__.py").removesuffix(".py").split("/")
     if not file.endswith("__init__.py"):
         package = package[:-1]
     functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -100,7 +105,8 @@ def imports_of(source, file):
 
 
 def literal(node):
-    """The beginning of a name that is written out, such as ``f"common.ops.{implementation}"``."""
+    """The beginning of a name that is written out, such as
+    ``f"tspcrep.common.ops.{implementation}"``."""
     if isinstance(node, ast.JoinedStr):
         node = node.values[0]
     value = getattr(node, "value", None)
@@ -115,7 +121,7 @@ def files():
 def modules_of(sources):
     """File of each module. The tools are scripts, which nothing imports."""
     return {
-        re.sub(r"(/__init__)?\.py$", "", file).replace("/", "."): file
+        re.sub(r"(/__init__)?\.py$", "", re.sub("^common(?=/)", CORE, file)).replace("/", "."): file
         for file in sources
         if not file.startswith("tools/")
     }
@@ -174,8 +180,10 @@ MODULES = modules_of(SOURCES)
 
 
 def test_there_is_something_to_read():
-    assert {"common", "tsrep", "pcrep"} <= set(MODULES)
-    assert any(i.file == "common/training.py" and i.name == "common.samplers" for i in IMPORTS)
+    assert {CORE, "tsrep", "pcrep"} <= set(MODULES)
+    assert any(
+        i.file == "common/training.py" and i.name == "tspcrep.common.samplers" for i in IMPORTS
+    )
 
 
 def test_the_reader_of_imports_sees_every_form():
@@ -186,7 +194,7 @@ from ..unet import SparseUNet
 def late():
     import open3d
     importlib.import_module("MinkowskiEngine.utils")
-    importlib.import_module(f"common.ops.{name}")
+    importlib.import_module(f"tspcrep.common.ops.{name}")
     __import__("laspy")
 class Body:
     import pandas
@@ -200,7 +208,7 @@ class Body:
         "pcrep.unet.SparseUNet": False,
         "open3d": True,
         "MinkowskiEngine.utils": True,
-        "common.ops": True,
+        "tspcrep.common.ops": True,
         "laspy": True,
         "pandas": False,
     }
@@ -328,3 +336,28 @@ def test_every_module_imports_without_the_heavy_libraries():
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_setup_lists_every_package():
+    options = configparser.ConfigParser()
+    options.read(ROOT / "setup.cfg", encoding="utf-8")
+    packages = {module for module, file in MODULES.items() if file.endswith("/__init__.py")}
+    assert set(options["options"]["packages"].split()) == packages
+
+
+@pytest.mark.parametrize("foreign", ["common.py", "common/__init__.py"])
+def test_an_adopters_own_common_is_not_in_the_way(tmp_path, foreign):
+    """Neither from an installation nor from a checkout on the path."""
+    (tmp_path / foreign).parent.mkdir(exist_ok=True)
+    (tmp_path / foreign).write_text("errors = 'theirs'\n")
+    code = (
+        "import common, pcrep, tsrep, tspcrep; from tspcrep.common.errors import UserError; "
+        "assert common.errors == 'theirs' and tspcrep.__version__"
+    )
+    for path in ([tmp_path], [tmp_path, ROOT]):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr

@@ -19,8 +19,8 @@ from typing import Literal
 import tyro
 from suites import table
 
-from common.config import run_tool
-from common.errors import UserError
+from tspcrep.common.config import run_tool
+from tspcrep.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import finetune_segmentation
 import pretrain_autotcl
 import pretrain_fac
 
-from common.config import load, run_tool
-from common.training import Training
+from tspcrep.common.config import load, run_tool
+from tspcrep.common.training import Training
 
 ROOMS = Path(__file__).parent / "configs" / "fac-procedural.toml"
 

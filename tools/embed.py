@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pcrep.embedding
 import tsrep.embedding
-from common.config import run_tool
-from common.errors import UserError
-from common.weights import read_encoder
+from tspcrep.common.config import run_tool
+from tspcrep.common.errors import UserError
+from tspcrep.common.weights import read_encoder
 
 SERIES_ALONE = ("columns", "own_scale", "time_column", "pool", "window")
 POINTS_ALONE = ("voxel",)

@@ -20,10 +20,10 @@ from typing import IO, Any
 import numpy as np
 from torch import nn
 
-from common.config import run_tool
-from common.errors import UserError
-from common.figures import on_paper
-from common.runs import write_atomically, write_json
+from tspcrep.common.config import run_tool
+from tspcrep.common.errors import UserError
+from tspcrep.common.figures import on_paper
+from tspcrep.common.runs import write_atomically, write_json
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.datasets.series import Series, check_length
 from tsrep.encoders import load_encoder, untrained

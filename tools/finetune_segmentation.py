@@ -18,13 +18,6 @@ from typing import Any, Literal
 
 import torch
 
-from common.classifiers import linear_map
-from common.config import run_tool
-from common.distributed import refuse_ranks
-from common.errors import UserError
-from common.runs import Run, write_atomically, write_json
-from common.training import Training, fit
-from common.weights import FILE
 from pcrep.batches import keep
 from pcrep.cloud import Scenes
 from pcrep.contrast.views import check_extent
@@ -42,6 +35,13 @@ from pcrep.evaluation.segmentation import (
 )
 from pcrep.preparation.planes import upright
 from pcrep.reports import runs as report
+from tspcrep.common.classifiers import linear_map
+from tspcrep.common.config import run_tool
+from tspcrep.common.distributed import refuse_ranks
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import Run, write_atomically, write_json
+from tspcrep.common.training import Training, fit
+from tspcrep.common.weights import FILE
 
 SEGMENTER = "segmenter.safetensors"
 

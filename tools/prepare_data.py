@@ -22,10 +22,10 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from common.config import run_tool
-from common.datafiles import cache_folder
-from common.errors import UserError
 from pcrep.datasets import mosd_files
+from tspcrep.common.config import run_tool
+from tspcrep.common.datafiles import cache_folder
+from tspcrep.common.errors import UserError
 from tsrep.datasets.named import NAMED, NamedSet
 
 

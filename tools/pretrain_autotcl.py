@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from common.config import run_tool
-from common.distributed import launched_rank
-from common.errors import UserError
-from common.runs import Run, write_atomically, write_json
-from common.training import Batches, Training, fit
-from common.weights import FILE
+from tspcrep.common.config import run_tool
+from tspcrep.common.distributed import launched_rank
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import Run, write_atomically, write_json
+from tspcrep.common.training import Batches, Training, fit
+from tspcrep.common.weights import FILE
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
 from tsrep.contrast.pretraining import (
     EncoderConfig,

@@ -20,12 +20,6 @@ from typing import Any, Literal
 
 import torch
 
-from common.config import run_tool
-from common.distributed import launched_rank
-from common.errors import UserError
-from common.runs import Run, write_atomically, write_json
-from common.training import Training, fit
-from common.weights import FILE
 from pcrep.batches import keep
 from pcrep.cloud import Scenes
 from pcrep.contrast.fac import FAC, FACConfig
@@ -40,6 +34,12 @@ from pcrep.preparation import PrepareConfig, prepare
 from pcrep.preparation.cache import preprocessed
 from pcrep.preparation.planes import upright
 from pcrep.reports import runs as report
+from tspcrep.common.config import run_tool
+from tspcrep.common.distributed import launched_rank
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import Run, write_atomically, write_json
+from tspcrep.common.training import Training, fit
+from tspcrep.common.weights import FILE
 
 RIVALS = {
     "pointcontrast": PointContrast,

@@ -16,10 +16,10 @@ import pretrain_fac
 
 import pcrep.reports.runs
 import tsrep.reports.autotcl
-from common import config as configuration
-from common.config import run_tool
-from common.errors import UserError
-from common.pages import read_json
+from tspcrep.common import config as configuration
+from tspcrep.common.config import run_tool
+from tspcrep.common.errors import UserError
+from tspcrep.common.pages import read_json
 
 POINTS = {"pretraining": pretrain_fac, "segmentation": finetune_segmentation}
 

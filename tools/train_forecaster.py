@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from common.config import run_tool
-from common.distributed import refuse_ranks
-from common.errors import UserError
-from common.runs import Run, write_atomically, write_json
-from common.training import Training
+from tspcrep.common.config import run_tool
+from tspcrep.common.distributed import refuse_ranks
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import Run, write_atomically, write_json
+from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
 from tsrep.evaluation import forecasts as evaluation

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from torch import nn
 from tqdm import tqdm
 
-from common.errors import UserError
-from common.runs import write_atomically
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_atomically
 from tsrep.datasets.loading import standardised
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.series import Scaler

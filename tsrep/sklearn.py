@@ -18,8 +18,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import nn
 
-from common.errors import UserError
-from common.training import Training, fit
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Training, fit
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
 from tsrep.contrast.pretraining import WindowConfig, inner, instance_windows
 from tsrep.datasets.series import Scaler

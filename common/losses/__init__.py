@@ -1,29 +1,29 @@
 """Contrastive losses: pure functions of embeddings, and thin modules; one file a family."""
 
-from common.losses.cacr import CACR, cacr
-from common.losses.decoupled import DCL, DHEL, dcl, dclw, dhel
-from common.losses.hard import HardInfoNCE, hard_info_nce
-from common.losses.info_nce import InfoNCE, MoCo, NTXent, moco, nt_xent
-from common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
-from common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
-from common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
-from common.losses.prototypes import (
+from tspcrep.common.losses.cacr import CACR, cacr
+from tspcrep.common.losses.decoupled import DCL, DHEL, dcl, dclw, dhel
+from tspcrep.common.losses.hard import HardInfoNCE, hard_info_nce
+from tspcrep.common.losses.info_nce import InfoNCE, MoCo, NTXent, moco, nt_xent
+from tspcrep.common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
+from tspcrep.common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
+from tspcrep.common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
+from tspcrep.common.losses.prototypes import (
     IntentContrast,
     PrototypeContrast,
     intent_contrast,
     prototype_contrast,
     spherical_k_means,
 )
-from common.losses.sepclr import SepCLR, joint_entropy, sep_clr
-from common.losses.subspace import GatedInfoNCE, SubspaceGate, gated_info_nce
-from common.losses.supervised import (
+from tspcrep.common.losses.sepclr import SepCLR, joint_entropy, sep_clr
+from tspcrep.common.losses.subspace import GatedInfoNCE, SubspaceGate, gated_info_nce
+from tspcrep.common.losses.supervised import (
     SoftInfoNCE,
     SupCon,
     soft_info_nce,
     sup_con,
     tree_memberships,
 )
-from common.losses.supremix import SupReMix, supremix
+from tspcrep.common.losses.supremix import SupReMix, supremix
 
 __all__ = [
     "CACR",

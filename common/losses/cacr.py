@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from common.losses.checks import unit_views
+from tspcrep.common.losses.checks import unit_views
 
 
 def cacr(

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from common.losses.checks import positive, two_views
-from common.losses.multiview import mv_dhel
-from common.ops import info_nce
-from common.pairs import Pairs
+from tspcrep.common.losses.checks import positive, two_views
+from tspcrep.common.losses.multiview import mv_dhel
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def dcl(first: Tensor, second: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
@@ -63,7 +63,7 @@ def dhel(first: Tensor, second: Tensor, temperature: float | Tensor = 0.3) -> Te
                                 + log sum_{j != i} exp(s(z'_i, z'_j) / T)
 
     Koromilas et al., "Bridging Mini-Batch and Asymptotic Analysis in Contrastive Learning", DHEL;
-    the released default temperature. It is :func:`common.losses.mv_dhel` with two views.
+    the released default temperature. It is :func:`tspcrep.common.losses.mv_dhel` with two views.
 
     Args:
         first, second: embeddings of two views ``(B, D)``, row by row of the same samples.

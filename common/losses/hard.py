@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor, nn
 
-from common.losses.checks import two_views
-from common.ops import info_nce
-from common.pairs import Pairs
+from tspcrep.common.losses.checks import two_views
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def hard_info_nce(
@@ -18,7 +18,7 @@ def hard_info_nce(
 
     ``q_i`` is the upper ``fraction``-quantile of row ``i``'s negatives; ties with it stay. Wang and
     Liu, "Understanding the Behaviour of Contrastive Loss", hard contrastive loss; temperature
-    and fraction are theirs for CIFAR-10. ``fraction=1`` is :func:`common.losses.nt_xent`.
+    and fraction are theirs for CIFAR-10. ``fraction=1`` is :func:`tspcrep.common.losses.nt_xent`.
 
     Args:
         first, second: embeddings of two views ``(..., B, D)``, row by row of the same samples.

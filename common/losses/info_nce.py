@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from common.losses.checks import same_shape, two_views
-from common.ops import info_nce
-from common.pairs import Pairs
+from tspcrep.common.losses.checks import same_shape, two_views
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5) -> Tensor:
@@ -15,8 +15,8 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5) ->
         L_i = -s_{i,i+} / T + log sum_{j != i} exp(s_ij / T),   s = cosine
 
     Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", Eq. 1;
-    the default temperature is theirs for CIFAR-10. :func:`common.losses.mv_info_nce` with two
-    views and :func:`common.losses.sup_con` with one label a sample are the same number.
+    the default temperature is theirs for CIFAR-10. :func:`tspcrep.common.losses.mv_info_nce` with
+    two views and :func:`tspcrep.common.losses.sup_con` with one label a sample are the same number.
 
     Args:
         first, second: embeddings of two views ``(..., B, D)``, row by row of the same samples.
@@ -57,7 +57,8 @@ def moco(
 
 
 class InfoNCE(nn.Module):
-    """:func:`common.ops.info_nce` on unit rows: ``forward(anchors, candidates, pairs=None)``.
+    """:func:`tspcrep.common.ops.info_nce` on unit rows: ``forward(anchors, candidates,
+    pairs=None)``.
 
         L_i = -s_{i,i+} / T + log sum_j exp(s_ij / T)
 
@@ -79,7 +80,8 @@ class InfoNCE(nn.Module):
 
 
 class MoCo(nn.Module):
-    """:func:`moco` as a module; the queue is :class:`common.queue.FeatureQueue`'s business."""
+    """:func:`moco` as a module; the queue is :class:`tspcrep.common.queue.FeatureQueue`'s
+    business."""
 
     def __init__(self, temperature: float = 0.07) -> None:
         super().__init__()

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from common.features import beta
-from common.losses.checks import one_a_row, same_shape
-from common.ops import info_nce
+from tspcrep.common.features import beta
+from tspcrep.common.losses.checks import one_a_row, same_shape
+from tspcrep.common.ops import info_nce
 
 
 def draw_mixup(
@@ -38,7 +38,7 @@ def mixup_info_nce(
     Kumar et al., "Harnessing Shared Relations via Multimodal Mixup Contrastive Learning" (M3CoL),
     one direction of its loss; average it with the other modality's. The released code overwrites
     the weight of a row that the permutation leaves in place; here its two weights add up to 1.
-    ``weights = 1`` is :class:`common.losses.InfoNCE`.
+    ``weights = 1`` is :class:`tspcrep.common.losses.InfoNCE`.
 
     Args:
         mixed: embeddings of mixed inputs ``(B, D)``.

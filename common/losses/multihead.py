@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from common.losses.checks import positive, same_shape
-from common.ops import info_nce
+from tspcrep.common.losses.checks import positive, same_shape
+from tspcrep.common.ops import info_nce
 
 
 def multihead_info_nce(
@@ -24,7 +24,7 @@ def multihead_info_nce(
     two numbers, one a row, keeps the logits an inner product of longer rows,
     ``<(a_i z_i, z_i), (z'_j, b_j z'_j)>``, so no B x B matrix is kept. The regulariser is the
     paper's Gaussian likelihood (temperature as variance), taken where it is observed: on positive
-    pairs. One head with constant scales is :class:`common.losses.InfoNCE` plus a constant.
+    pairs. One head with constant scales is :class:`tspcrep.common.losses.InfoNCE` plus a constant.
 
     Args:
         first, second: ``(C, B, D)``, two views through each head.

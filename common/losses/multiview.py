@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from common.losses.checks import unit_views
-from common.ops import info_nce
-from common.pairs import Pairs
+from tspcrep.common.losses.checks import unit_views
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def mv_info_nce(views: Tensor, temperature: float = 0.5, joint: bool = True) -> Tensor:
@@ -21,9 +21,9 @@ def mv_info_nce(views: Tensor, temperature: float = 0.5, joint: bool = True) -> 
     alike, an anchor itself excepted. Temperature: theirs for CIFAR.
 
     With ``joint=False`` every view is an anchor of its own, ``L_il`` the logarithm of one ratio
-    each; two such views are :func:`common.losses.nt_xent`. ``joint=True`` is never less than that,
-    because the logarithm of a mean is never less than the mean of logarithms, and equal to it for
-    two views whose denominators agree.
+    each; two such views are :func:`tspcrep.common.losses.nt_xent`. ``joint=True`` is never less
+    than that, because the logarithm of a mean is never less than the mean of logarithms, and equal
+    to it for two views whose denominators agree.
 
     Args:
         views: ``(V, B, D)``, ``V >= 2``.
@@ -51,7 +51,7 @@ def mv_dhel(views: Tensor, temperature: float = 0.2) -> Tensor:
     the released default temperature. ``O(V B^2)`` products instead of ``O(V^2 B^2)``.
     The released code multiplies the denominators before it takes the logarithm and overflows
     float32 from about six views on; here logarithms are summed. Two views are
-    :func:`common.losses.dhel`.
+    :func:`tspcrep.common.losses.dhel`.
 
     Args:
         views: ``(V, B, D)``, ``V >= 2`` and ``B >= 2``.

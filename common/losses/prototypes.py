@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from common.losses.checks import one_a_row, two_views
-from common.ops import info_nce
-from common.pairs import Pairs
+from tspcrep.common.losses.checks import one_a_row, two_views
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def intent_contrast(
@@ -20,7 +20,8 @@ def intent_contrast(
 
     Qin et al., "Intent Contrastive Learning with Cross Subsequences for Sequential Recommendation"
     (ICSRec), coarse-grain intent contrast; the released temperature. Their products are not
-    normalised, these are cosines. Without shared intents it is :func:`common.losses.nt_xent`.
+    normalised, these are cosines. Without shared intents it is
+    :func:`tspcrep.common.losses.nt_xent`.
 
     Args:
         first, second: embeddings of two views ``(B, D)``, row by row of the same samples.
@@ -47,7 +48,7 @@ def prototype_contrast(
     ICSRec's fine-grain intent contrast. There the candidates are the prototypes of the batch's
     rows, repeated, and same-cluster repeats are masked; distinct prototypes need no mask. With
     prototypes that are another view's rows and ``assignments = arange(B)`` it is
-    :class:`common.losses.InfoNCE`.
+    :class:`tspcrep.common.losses.InfoNCE`.
 
     Args:
         embeddings: ``(B, D)``.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from common.losses.checks import one_a_row, positive, same_shape
-from common.ops.gaussian import log_kernel_mean
+from tspcrep.common.losses.checks import one_a_row, positive, same_shape
+from tspcrep.common.ops.gaussian import log_kernel_mean
 
 
 def joint_entropy(common: Tensor, salient: Tensor, temperature: float = 0.5) -> Tensor:

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from common.losses.checks import one_a_row, positive
-from common.ops import Form
-from common.ops.dense import rows_of_logits
-from common.ops.relations import Relations
-from common.pairs import Pairs
+from tspcrep.common.losses.checks import one_a_row, positive
+from tspcrep.common.ops import Form
+from tspcrep.common.ops.dense import rows_of_logits
+from tspcrep.common.ops.relations import Relations
+from tspcrep.common.pairs import Pairs
 
 
 def gated_info_nce(
@@ -26,8 +26,8 @@ def gated_info_nce(
     ``P_i``: candidates of the second class of pair ``i``; ``N_i``: candidates of neither class.
     Wu et al., "Rethinking Positive Pairs in Contrastive Learning". The released code forms the
     gated candidates ``(B, N, D)``; two products do: ``<g z, g k> = (g^2 z) k^T`` and
-    ``|g k|^2 = g^2 (k^2)^T``. With gates of 1 it is :func:`common.ops.info_nce` of unit rows with
-    ``denominator="own"`` and anchors weighted by their number of positives.
+    ``|g k|^2 = g^2 (k^2)^T``. With gates of 1 it is :func:`tspcrep.common.ops.info_nce` of unit
+    rows with ``denominator="own"`` and anchors weighted by their number of positives.
 
     Args:
         anchors: ``(B, D)``.

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from common.losses.checks import one_a_row
-from common.ops import info_nce
-from common.pairs import Pairs
+from tspcrep.common.losses.checks import one_a_row
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def sup_con(embeddings: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
@@ -15,7 +15,7 @@ def sup_con(embeddings: Tensor, labels: Tensor, temperature: float | Tensor = 0.
         L_i = -1/|P_i| sum_{p in P_i} log [ exp(s_ip / T) / sum_{j != i} exp(s_ij / T) ]
 
     Khosla et al., "Supervised Contrastive Learning", Eq. 2 (L_out), and its default
-    temperature. With one label a sample and two views it is :func:`common.losses.nt_xent`.
+    temperature. With one label a sample and two views it is :func:`tspcrep.common.losses.nt_xent`.
 
     Args:
         embeddings: ``(..., N, D)``, all views' rows together.

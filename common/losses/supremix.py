@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from common.features import beta, drawn_on
-from common.losses.checks import one_a_row, positive
-from common.ops import info_nce
-from common.pairs import Pairs
+from tspcrep.common.features import beta, drawn_on
+from tspcrep.common.losses.checks import one_a_row, positive
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def supremix(

@@ -2,7 +2,7 @@
 
     L_i = -agg_{p in P_i} l_ip + log sum_{j in D_i} w_ij exp(l_ij),   l_ij = <a_i, c_j> / T
 
-Who is in ``P_i`` and ``D_i`` follows from :class:`common.pairs.Pairs`.
+Who is in ``P_i`` and ``D_i`` follows from :class:`tspcrep.common.pairs.Pairs`.
 """
 
 import importlib
@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from common.ops import dense, tiled
-from common.ops.relations import Index, Relations
-from common.pairs import Pairs
+from tspcrep.common.ops import dense, tiled
+from tspcrep.common.ops.relations import Index, Relations
+from tspcrep.common.pairs import Pairs
 
 __all__ = ["Form", "info_nce"]
 
@@ -131,7 +131,7 @@ def _auto(anchors: Tensor, candidates: Tensor, form: Form):
 
 def _triton():
     try:
-        return importlib.import_module("common.ops.triton")
+        return importlib.import_module("tspcrep.common.ops.triton")
     except ModuleNotFoundError as error:
         raise ValueError("impl='triton' needs the package triton: pip install triton") from error
 

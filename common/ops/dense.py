@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from common.ops.relations import Relations
+from tspcrep.common.ops.relations import Relations
 
 
 def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float, form) -> Tensor:
     """The loss of each anchor, ``(G, B)``, for anchors ``(G, B, D)``, candidates ``(G, N, D)``.
 
-    ``form`` says which sums are taken (:class:`common.ops.Form`).
+    ``form`` says which sums are taken (:class:`tspcrep.common.ops.Form`).
     """
     return rows_of_logits(scale * anchors @ candidates.mT, relations, form)
 

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from common.ops import info_nce
-from common.pairs import Pairs
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def log_kernel_mean(x: Tensor, temperature: float, drop_self: bool = True) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from common.pairs import Pairs
+from tspcrep.common.pairs import Pairs
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
@@ -14,7 +14,8 @@ Field = tuple[Tensor, Tensor]  # anchors (G, B), candidates (G, N)
 
 @dataclass(frozen=True)
 class Relations:
-    """The fields of :class:`common.pairs.Pairs`, so brought in shape that ``==`` answers each.
+    """The fields of :class:`tspcrep.common.pairs.Pairs`, so brought in shape that ``==`` answers
+    each.
 
     Every field is ``(G, B)``, ``(G, N)``; ids below 0 have become -1 among the anchors and -2 among
     the candidates; ``group`` stands where it was left out.

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from common.ops.dense import keep_hardest
-from common.ops.relations import Index, Relations
+from tspcrep.common.ops.dense import keep_hardest
+from tspcrep.common.ops.relations import Index, Relations
 
 TILE_BYTES = {"cpu": 8 << 20, "cuda": 128 << 20}
 
 
 def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float, form) -> Tensor:
-    """As :func:`common.ops.dense.rows`: the loss of each anchor ``(G, B)``."""
+    """As :func:`tspcrep.common.ops.dense.rows`: the loss of each anchor ``(G, B)``."""
     return _Rows.apply(anchors, candidates, relations, scale, form)
 
 

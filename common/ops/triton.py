@@ -3,7 +3,7 @@
 The forward kernel keeps a running log-sum-exp for each anchor; two backward kernels form the
 logits again, one for the anchors' gradient and one for the candidates'. Five matrix products
 instead of three buy that nothing of size B x N is ever stored, whatever the number of positives.
-Masks are built inside a tile from the ids of :class:`common.ops.relations.Relations`.
+Masks are built inside a tile from the ids of :class:`tspcrep.common.ops.relations.Relations`.
 
 Rows are 16- or 32-bit; sums are float32. ``hardest`` needs whole rows at once and is not here.
 On a machine without GPU the kernels run under ``TRITON_INTERPRET=1``, which must be set before
@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from common.ops.relations import Relations
+from tspcrep.common.ops.relations import Relations
 
 BLOCK = 64  # rows of anchors and of candidates in a tile
 DEPTH = 64  # dimensions multiplied at once
@@ -24,7 +24,7 @@ WIDE = 128  # dimensions of a gradient that one program sums
 
 
 def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float, form) -> Tensor:
-    """As :func:`common.ops.dense.rows`: the loss of each anchor ``(G, B)``, in float32."""
+    """As :func:`tspcrep.common.ops.dense.rows`: the loss of each anchor ``(G, B)``, in float32."""
     if form.hardest is not None:
         raise ValueError("impl='triton' keeps no whole row and has no hardest; use impl='tiled'")
     if anchors.dtype == torch.float64:

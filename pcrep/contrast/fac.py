@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
-from common.errors import UserError
-from common.momentum import MomentumEncoder
-from common.ops import info_nce
-from common.pairs import Pairs
 from pcrep.contrast.anchors import draw_anchors, draw_background
 from pcrep.contrast.correspondence import CorrespondenceNetwork
 from pcrep.contrast.objective import Objective, PretrainingConfig
 from pcrep.contrast.views import Views
 from pcrep.encoders.unet import SparseUNet
 from pcrep.preparation.foreground import foreground, segment_weights
+from tspcrep.common.errors import UserError
+from tspcrep.common.momentum import MomentumEncoder
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common.errors import UserError
-from common.heads import ProjectionHead
-from common.training import Phase
 from pcrep.batches import Batch, keep
 from pcrep.cloud import Scenes
 from pcrep.contrast.views import ViewConfig, Views, draw_views, thin
@@ -19,6 +16,9 @@ from pcrep.encoders.encoding import check_encoder
 from pcrep.encoders.unet import SparseUNet
 from pcrep.preparation.foreground import foreground
 from pcrep.sparse import SparseTensor
+from tspcrep.common.errors import UserError
+from tspcrep.common.heads import ProjectionHead
+from tspcrep.common.training import Phase
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PretrainingConfig:
 
 
 class SceneBatches:
-    """Prepared scenes in batches: the data of :func:`common.training.fit`.
+    """Prepared scenes in batches: the data of :func:`tspcrep.common.training.fit`.
 
     Scenes are thinned to one point a cube of half a voxel, and stay in memory where
     :func:`pcrep.batches.keep` has room. All are read once at the start.

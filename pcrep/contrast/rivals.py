@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
-from common.distributed import ranks
-from common.losses import InfoNCE, moco
-from common.momentum import MomentumEncoder
-from common.queue import FeatureQueue
 from pcrep.contrast.objective import Objective, PretrainingConfig, Projector
 from pcrep.contrast.views import View, Views, correspond
 from pcrep.encoders.unet import SparseUNet
 from pcrep.preparation.foreground import segment_weights
 from pcrep.sparse.tensor import reduce_rows
+from tspcrep.common.distributed import ranks
+from tspcrep.common.losses import InfoNCE, moco
+from tspcrep.common.momentum import MomentumEncoder
+from tspcrep.common.queue import FeatureQueue
 
 
 class PointContrast(Objective):

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import UserError
 from pcrep.augment import AugmentConfig, augment
 from pcrep.cloud import Cloud
 from pcrep.encoders.voxelize import voxelize
 from pcrep.preparation.foreground import foreground
 from pcrep.sparse import SparseTensor
+from tspcrep.common.errors import UserError
 
 LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
 from pcrep.datasets.formats import SUFFIXES, load_points
 from pcrep.datasets.formats import npz as arrays
 from pcrep.datasets.formats.columns import judge_labels
+from tspcrep.common.errors import UserError
 
 LEARN, TEST, UNLABELLED = "learn", "test", "unlabelled"
 # Folders of a user's set, and the part that the files in them belong to.

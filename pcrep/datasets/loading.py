@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common import datafiles
-from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
 from pcrep.datasets import mosd, s3dis, scannet, semantickitti
 from pcrep.datasets.formats import SUFFIXES
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, own, own_files
+from tspcrep.common import datafiles
+from tspcrep.common.errors import UserError
 
 LAYOUTS = (mosd.LAYOUT, scannet.LAYOUT, s3dis.LAYOUT, semantickitti.LAYOUT)
 

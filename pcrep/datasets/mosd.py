@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets.formats import load_points
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout
+from tspcrep.common.errors import UserError
 
 CLASSES = ("table", "box", "cylinder")
 THINGS = CLASSES[1:]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets.formats import text
 from pcrep.datasets.formats.columns import to_cloud
 from pcrep.datasets.formats.records import MAX_POINTS, judge_count
 from pcrep.datasets.layouts import LEARN, TEST, Layout, natural
+from tspcrep.common.errors import UserError
 
 CLASSES = (
     "ceiling",

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets.formats import load_points
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
+from tspcrep.common.errors import UserError
 
 # The 20 classes of the benchmark, and the number of each among the 40 of NYU.
 NYU40 = {

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets.formats import load_points
 from pcrep.datasets.formats.binary import label_file
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
+from tspcrep.common.errors import UserError
 
 # The 19 classes of the single-scan task, in the benchmark's order, and the annotation's numbers
 # that count as each; moving things count as what they are.

@@ -17,10 +17,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from common.errors import UserError
 from pcrep.encoders.unet import BasicBlock, SparseUNet
 from pcrep.sparse import BatchNorm, Conv, ConvTranspose
 from pcrep.sparse.conv import check_weight
+from tspcrep.common.errors import UserError
 
 Library = Literal["minkowski-0.5", "minkowski-0.4", "spconv"]
 Axes = Literal["xyz", "zyx"]

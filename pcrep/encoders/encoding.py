@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.contrast.views import check_extent
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.encoders.voxelize import voxelize
 from pcrep.sparse import SparseTensor
+from tspcrep.common.errors import UserError
 
 
 def network_input(

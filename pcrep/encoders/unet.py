@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from common import weights
-from common.errors import UserError
 from pcrep.sparse import BatchNorm, Conv, ConvTranspose, SparseTensor, cat
+from tspcrep.common import weights
+from tspcrep.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from tqdm import tqdm
 
-from common.classifiers import Classifier, knn_probe, linear_probe
-from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
 from pcrep.encoders.encoding import encode, voxel_size
+from tspcrep.common.classifiers import Classifier, knn_probe, linear_probe
+from tspcrep.common.errors import UserError
 
 ProbeName = Literal["linear", "knn"]
 PROBES: dict[str, Callable[..., Classifier]] = {
@@ -110,8 +110,8 @@ def probe(
     """:func:`score` on ``test`` of a classifier fitted on the frozen features of ``learn``.
 
     name : ``linear``, a logistic regression on standardised features, or ``knn``, both of
-    :mod:`common.classifiers`, their parameter chosen on the points of ``learn``. The same points of
-    a scene are drawn for every encoder with the same seed.
+    :mod:`tspcrep.common.classifiers`, their parameter chosen on the points of ``learn``. The same
+    points of a scene are drawn for every encoder with the same seed.
     voxel : metres; what the encoder was trained on, or else 0.02.
     """
     voxel = voxel_size(encoder, voxel)

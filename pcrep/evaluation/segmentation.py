@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from common import weights
-from common.errors import UserError
-from common.training import Phase
 from pcrep.augment import AugmentConfig
 from pcrep.batches import Batch
 from pcrep.cloud import Cloud, Scenes
 from pcrep.contrast.views import augmented
 from pcrep.encoders.encoding import check_encoder, encode, network_input, voxel_size
 from pcrep.encoders.unet import SparseUNet, UNetConfig
+from tspcrep.common import weights
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Phase
 
 
 def light() -> AugmentConfig:
@@ -57,7 +57,7 @@ class SegmentationConfig:
 
 
 class LabelledScenes:
-    """Labelled scenes in batches: the data of :func:`common.training.fit`.
+    """Labelled scenes in batches: the data of :func:`tspcrep.common.training.fit`.
 
     An epoch shows each scene ``batch_size`` times. So every batch is full, and a step costs the
     same and its batch statistics rest on as many clouds, however few scenes are labelled.

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from common.datafiles import cache_folder
-from common.errors import UserError
-from common.runs import write_atomically
 from pcrep.cloud import Cloud, Scenes
+from tspcrep.common.datafiles import cache_folder
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_atomically
 
 Prepare = Callable[[Cloud, Any], Cloud]
 
@@ -123,7 +123,7 @@ def _wait(pending: set[Future], most: int) -> set[Future]:
 
 
 def _on_one_thread() -> None:
-    torch.set_num_threads(1)  # numba's loops follow: ``common.threads``
+    torch.set_num_threads(1)  # numba's loops follow: ``tspcrep.common.threads``
 
 
 def _prepare_and_store(cloud: Cloud, path: Path, prepare: Prepare, settings: Any) -> None:

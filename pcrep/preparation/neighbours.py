@@ -6,9 +6,9 @@ import numpy as np
 from numba import njit
 from scipy.spatial import cKDTree
 
-from common.errors import UserError
 from pcrep.sparse.engines import hashing
 from pcrep.sparse.engines.base import LIMIT
+from tspcrep.common.errors import UserError
 
 
 class Cells(NamedTuple):

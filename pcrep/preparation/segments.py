@@ -7,10 +7,10 @@ import numpy as np
 from numba import njit
 from scipy.spatial import cKDTree
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.preparation.neighbours import Cells, nearest, sharpen, surface, thin
 from pcrep.preparation.planes import dominant_planes
+from tspcrep.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
 from pcrep.encoders.voxelize import voxelize
 from pcrep.procedural.camera import Camera, shoot, walk
 from pcrep.procedural.rooms import about_z, furnish
 from pcrep.procedural.shapes import CLASSES
+from tspcrep.common.errors import UserError
 
 BACKGROUND = ("floor", "wall", "ceiling")
 """The classes that are no objects."""

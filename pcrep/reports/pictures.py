@@ -10,8 +10,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from common.figures import WIDTH, themed
 from pcrep.reports.render import View, render
+from tspcrep.common.figures import WIDTH, themed
 
 PIXELS = 375
 """Width of a panel: two of them side by side, as wide as a figure."""

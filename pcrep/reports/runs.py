@@ -7,10 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from common import pages
-from common.errors import UserError
-from common.runs import write_text
-from common.weights import FILE
 from pcrep.augment import AugmentConfig
 from pcrep.cloud import Cloud, Scenes
 from pcrep.contrast.views import augmented, thin
@@ -26,6 +22,10 @@ from pcrep.preparation.planes import upright
 from pcrep.reports import pictures
 from pcrep.reports.pictures import by_number, by_score, panel, still
 from pcrep.reports.render import choose_view
+from tspcrep.common import pages
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_text
+from tspcrep.common.weights import FILE
 
 SEGMENTER = "segmenter.safetensors"
 METHODS = {

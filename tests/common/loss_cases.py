@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from common import losses
+from tspcrep.common import losses
 
 
 @dataclass(frozen=True)

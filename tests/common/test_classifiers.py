@@ -9,7 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
-from common.classifiers import HARD, SVM_PENALTIES, knn_probe, linear_map, linear_probe, svm_probe
+from tspcrep.common.classifiers import (
+    HARD,
+    SVM_PENALTIES,
+    knn_probe,
+    linear_map,
+    linear_probe,
+    svm_probe,
+)
 
 
 def clusters(n=120, classes=3, noise=1.0, seed=0, dim=6):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.config import from_dict, load, parse, to_dict, to_toml
-from common.errors import UserError
+from tspcrep.common.config import from_dict, load, parse, to_dict, to_toml
+from tspcrep.common.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def test_bad_file_names_the_field(tmp_path, text, message):
 
 TOOL = """
 from dataclasses import dataclass
-from common.config import run_tool
-from common.errors import UserError
+from tspcrep.common.config import run_tool
+from tspcrep.common.errors import UserError
 
 @dataclass(frozen=True)
 class Config:

@@ -8,14 +8,14 @@ import torch
 from torch import distributed as dist
 from torch import multiprocessing, nn
 
-from common import losses, metrics
-from common.distributed import average, gather, ranks, share
-from common.losses import nt_xent
-from common.ops import info_nce
-from common.pairs import Pairs
-from common.queue import FeatureQueue
-from common.samplers import EpochSampler
 from tests.common.loss_cases import CASES, inputs_of
+from tspcrep.common import losses, metrics
+from tspcrep.common.distributed import average, gather, ranks, share
+from tspcrep.common.losses import nt_xent
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
+from tspcrep.common.queue import FeatureQueue
+from tspcrep.common.samplers import EpochSampler
 
 pytestmark = pytest.mark.distributed
 close = torch.testing.assert_close

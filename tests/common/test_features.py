@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from common import features
+from tspcrep.common import features
 
 close = torch.testing.assert_close
 

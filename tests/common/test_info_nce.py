@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.losses import InfoNCE, moco, nt_xent
-from common.ops import Form, info_nce, tiled
-from common.pairs import Pairs
 from tests.common import oracle
+from tspcrep.common.losses import InfoNCE, moco, nt_xent
+from tspcrep.common.ops import Form, info_nce, tiled
+from tspcrep.common.pairs import Pairs
 
 FORMS = [
     Form(positives, denominator, hardest)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from common import losses
-from common.ops import info_nce
-from common.pairs import Pairs
 from tests.common import loss_cases
+from tspcrep.common import losses
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 
 def rows(*shape, seed=0):
@@ -165,7 +165,7 @@ def test_supremix_without_mixtures_is_weighted_sup_con(pair):
 
 
 def test_supremix_with_mixtures_is_one_softmax_over_rows_and_mixtures(pair):
-    from common.losses.supremix import _negative_mixtures, _positive_mixtures
+    from tspcrep.common.losses.supremix import _negative_mixtures, _positive_mixtures
 
     z, values, temperature, band = torch.cat(pair), rows(16, seed=3).sort().values, 0.3, 0.4
     z = z[torch.arange(16) // 2]  # neighbours of targets, so that each anchor has a positive
@@ -194,7 +194,7 @@ def test_supremix_with_mixtures_is_one_softmax_over_rows_and_mixtures(pair):
 
 
 def test_supremix_mixtures_have_the_targets_they_should():
-    from common.losses.supremix import _negative_mixtures, _positive_mixtures
+    from tspcrep.common.losses.supremix import _negative_mixtures, _positive_mixtures
 
     values = torch.rand(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     # Embeddings that are their targets, on a line: a mixture then shows its target.

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from common import ops
-from common.ops import dense, tiled
 from tests.common.loss_cases import CASES, inputs_of
+from tspcrep.common import ops
+from tspcrep.common.ops import dense, tiled
 
 pytestmark = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

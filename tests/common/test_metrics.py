@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from common import metrics
+from tspcrep.common import metrics
 
 close = torch.testing.assert_close
 

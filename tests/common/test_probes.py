@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.linear_model import Ridge
 
-from common import probes
-from common.probes import PENALTIES, Moments, RidgePath, block_scales, choose_scaled_ridge
+from tspcrep.common import probes
+from tspcrep.common.probes import PENALTIES, Moments, RidgePath, block_scales, choose_scaled_ridge
 
 
 def problem(n=300, d=12, m=5, seed=0, dtype=np.float64):

@@ -13,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common import config as configuration
-from common import runs
-from common.errors import UserError
-from common.runs import Run, environment, write_atomically, write_json, write_text
+from tspcrep.common import config as configuration
+from tspcrep.common import runs
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import Run, environment, write_atomically, write_json, write_text
 
 
 @dataclass(frozen=True)

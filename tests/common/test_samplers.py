@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.samplers import EpochSampler, GroupedSampler, ReplicatedSampler
+from tspcrep.common.samplers import EpochSampler, GroupedSampler, ReplicatedSampler
 
 
 def flat(batches):

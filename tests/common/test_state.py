@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from common.heads import PredictionHead, ProjectionHead
-from common.momentum import MomentumEncoder
-from common.queue import FeatureQueue
+from tspcrep.common.heads import PredictionHead, ProjectionHead
+from tspcrep.common.momentum import MomentumEncoder
+from tspcrep.common.queue import FeatureQueue
 
 close = torch.testing.assert_close
 

@@ -20,9 +20,9 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from common import runs, training
-from common.errors import UserError
-from common.training import Phase, Training, fit, step_seed
+from tspcrep.common import runs, training
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Phase, Training, fit, step_seed
 
 ROWS, FEATURES = 20, 3  # in batches of 4: five steps an epoch
 
@@ -231,7 +231,7 @@ def test_a_failed_checkpoint_write_leaves_the_old_one_whole(
 SIGKILLED = """
 import os, signal, sys
 import torch
-from common.training import fit
+from tspcrep.common.training import fit
 from tests.common.test_training import Rows, Toy, settings_of
 
 save, written = torch.save, []
@@ -250,7 +250,7 @@ fit(Toy(), Rows(), settings_of(), seed=5, folder=sys.argv[1])
 
 
 def test_sigkill_inside_a_checkpoint_write(tmp_path, unbroken):
-    root = Path(training.__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", SIGKILLED, str(tmp_path)], cwd=root, check=False)
     assert done.returncode == -signal.SIGKILL
     left = {path.name for path in tmp_path.iterdir()}
@@ -654,7 +654,7 @@ class Plain(Toy):
 
 RANK = """
 import sys
-from common.training import fit
+from tspcrep.common.training import fit
 from tests.common.test_training import Plain, Rows, settings_of
 
 fit(Plain(), Rows(), settings_of(batch_size=2), seed=5, folder=sys.argv[1])
@@ -667,7 +667,7 @@ def test_two_processes_train_as_one_does(tmp_path):
     fit(Plain(), Rows(), settings_of(), seed=5, folder=tmp_path / "one")
     (tmp_path / "rank.py").write_text(RANK)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    root = str(Path(training.__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [*launch, str(tmp_path / "rank.py"), str(tmp_path / "two")],
         env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},

@@ -5,11 +5,11 @@ import torch
 
 pytest.importorskip("triton")
 
-from common import ops
-from common.ops import Form, dense, info_nce
-from common.pairs import Pairs
 from tests.common.loss_cases import CASES, inputs_of
 from tests.common.test_info_nce import FORMS, example, options
+from tspcrep.common import ops
+from tspcrep.common.ops import Form, dense, info_nce
+from tspcrep.common.pairs import Pairs
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 close = torch.testing.assert_close

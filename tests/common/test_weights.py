@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from common.errors import UserError
-from common.weights import FILE, load_into, read_encoder, save_encoder
+from tspcrep.common.errors import UserError
+from tspcrep.common.weights import FILE, load_into, read_encoder, save_encoder
 
 CONFIG = {"dim": 4, "kernels": [1, 2], "causal": True, "name": "é", "window": None}
 

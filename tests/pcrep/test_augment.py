@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest, norm
 
-from common.errors import UserError
 from pcrep.augment import AugmentConfig, Augmented, augment
+from tspcrep.common.errors import UserError
 
 ALL = AugmentConfig(elastic=0.05, drop=0.2, crop="cuboid", colour_drop=0.0, shuffle=True)
 MASK = 2**64 - 1

@@ -64,7 +64,7 @@ def tool(monkeypatch, capsys):
     """``tool(name, *arguments)`` in this process: (status, stdout, stderr)."""
 
     def call(name, *arguments):
-        from common.config import run_tool
+        from tspcrep.common.config import run_tool
 
         monkeypatch.syspath_prepend(str(TOOLS))
         module = importlib.import_module(name)

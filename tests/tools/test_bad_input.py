@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from common.weights import FILE
 from tests.tools.conftest import TINY, contents, frame, run
+from tspcrep.common.weights import FILE
 from tsrep.encoders import DilatedConv, save_encoder
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from common.weights import FILE, read_encoder
 from pcrep import SparseUNet, load_encoder, save_encoder
 from pcrep.datasets import labelled_split
 from pcrep.embedding import principal_colours
@@ -18,6 +17,7 @@ from tests.pcrep.evaluation.test_scores import tiny
 from tests.pcrep.made_scenes import CLASSES, made_scene
 from tests.tools.conftest import contents
 from tests.tools.test_bad_input import is_one_line
+from tspcrep.common.weights import FILE, read_encoder
 
 QUICK = ("--device", "cpu", "--max-steps", 4, "--batch-size", 2, "--probe-points", 50)
 

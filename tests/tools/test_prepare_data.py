@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from pcrep.datasets import labelled_split, mosd_files
+from tspcrep.common.errors import UserError
 from tsrep.datasets.named import NamedSet
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "prepare_data.py"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.config import load
-from common.weights import FILE, read_encoder
 from pcrep import load_encoder
 from tests.tools.conftest import TOOLS, contents
+from tspcrep.common.config import load
+from tspcrep.common.weights import FILE, read_encoder
 
 TINY = ("--voxel", "0.08", "--batch-size", "2", "--device", "cpu", "--seeds", "0")
 

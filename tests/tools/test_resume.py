@@ -8,8 +8,8 @@ import time
 
 import torch
 
-from common.weights import FILE, read_encoder
 from tests.tools.conftest import TINY, TOOLS, run
+from tspcrep.common.weights import FILE, read_encoder
 
 
 def test_a_killed_run_resumes_to_identical_weights(csv, tmp_path):

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from common.runs import write_json
-from common.weights import FILE
 from tests.tools.conftest import frame, run
+from tspcrep.common.runs import write_json
+from tspcrep.common.weights import FILE
 from tsrep import load_encoder
 from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.contrast.view_network import Augmentation

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from common.config import load
 from tests.tools.conftest import TOOLS, contents, run
+from tspcrep.common.config import load
 from tsrep import datasets
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.forecasting.forecaster_file import FILE, load_forecaster

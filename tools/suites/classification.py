@@ -13,7 +13,7 @@ from pathlib import Path
 import pretrain_autotcl
 from suites.table import Row
 
-from common import config as configuration
+from tspcrep.common import config as configuration
 from tsrep.evaluation import classification
 
 SETS = ("BasicMotions", "JapaneseVowels")

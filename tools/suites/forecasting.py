@@ -18,7 +18,7 @@ import train_forecaster
 from suites import forecasting_peers
 from suites.table import Row
 
-from common.training import Training
+from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
 from tsrep.evaluation import forecasts as evaluation

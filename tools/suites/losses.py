@@ -19,8 +19,8 @@ from suites.table import Row
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from common.losses import mv_dhel, nt_xent
-from common.ops import info_nce, tiled
+from tspcrep.common.losses import mv_dhel, nt_xent
+from tspcrep.common.ops import info_nce, tiled
 
 TEMPERATURE = 0.1
 

@@ -19,9 +19,6 @@ import torch
 from suites.table import Row
 from torch.utils.benchmark import Timer
 
-from common.config import load as load_config
-from common.runs import write_json
-from common.weights import FILE
 from pcrep.cloud import Scenes
 from pcrep.contrast.fac import FACConfig
 from pcrep.contrast.objective import SceneBatches
@@ -31,6 +28,9 @@ from pcrep.encoders.encoding import new_encoder
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.evaluation import scores as evaluation
 from pcrep.evaluation.segmentation import choose_scenes
+from tspcrep.common.config import load as load_config
+from tspcrep.common.runs import write_json
+from tspcrep.common.weights import FILE
 
 LABELLED = (1, 2, 4)
 """Numbers of labelled scenes of mOSD-3 to fine-tune with, and to fit a probe of frozen features to;

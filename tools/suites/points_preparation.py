@@ -15,7 +15,6 @@ from statistics import fmean
 import numpy as np
 from suites.table import Row
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets import labelled_split, load_points, load_scenes
 from pcrep.evaluation.scores import confusion, precision_recall
@@ -24,6 +23,7 @@ from pcrep.preparation.foreground import foreground
 from pcrep.preparation.planes import upright
 from pcrep.preparation.segments import SegmentConfig, over_segment
 from pcrep.procedural import BACKGROUND, CLASSES
+from tspcrep.common.errors import UserError
 
 ROOM = "points/s3dis_room/s3dis_room.npz"
 STREET = "points/semantickitti/000000.bin"

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.linear_model import Ridge
 from suites.table import Row
 
-from common.probes import PENALTIES, Moments, RidgePath
+from tspcrep.common.probes import PENALTIES, Moments, RidgePath
 
 TRAIN, VALID, DIM = 7720, 2160, 320
 TARGETS = (24, 168, 720, 168 * 7, 720 * 7)

@@ -21,10 +21,10 @@ import torch
 from suites.table import RESULTS, Row
 from torch import Tensor
 
-from common.errors import UserError
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.encoders.voxelize import voxelize
 from pcrep.sparse import Conv, SparseTensor
+from tspcrep.common.errors import UserError
 
 ME = "minkowskiengine-0.5.4"
 ROOM = "points/s3dis_room/s3dis_room.npz"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.threads import torchs_threads
+from tspcrep.common.threads import torchs_threads
 
 GRAIN = 1 << 16  # values that a further thread is worth, some 50 microseconds of work
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.optim.swa_utils import AveragedModel
 
-from common.distributed import gather, own_rows, share
-from common.errors import UserError
-from common.heads import ProjectionHead
-from common.losses import InfoNCE
-from common.metrics import diagnostics
-from common.training import Phase
+from tspcrep.common.distributed import gather, own_rows, share
+from tspcrep.common.errors import UserError
+from tspcrep.common.heads import ProjectionHead
+from tspcrep.common.losses import InfoNCE
+from tspcrep.common.metrics import diagnostics
+from tspcrep.common.training import Phase
 from tsrep.contrast.view_network import (
     Augmentation,
     View,
@@ -78,7 +78,7 @@ class AutoTCLConfig:
 
 
 class AutoTCL(nn.Module):
-    """The method for :func:`common.training.fit`, on batches of
+    """The method for :func:`tspcrep.common.training.fit`, on batches of
     :class:`tsrep.datasets.windows.Windows`.
 
     Parameters

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.distributed import share
-from common.errors import UserError
-from common.heads import ProjectionHead
-from common.losses import moco, nt_xent
-from common.momentum import MomentumEncoder
-from common.queue import FeatureQueue
-from common.training import Phase
+from tspcrep.common.distributed import share
+from tspcrep.common.errors import UserError
+from tspcrep.common.heads import ProjectionHead
+from tspcrep.common.losses import moco, nt_xent
+from tspcrep.common.momentum import MomentumEncoder
+from tspcrep.common.queue import FeatureQueue
+from tspcrep.common.training import Phase
 from tsrep.augment import Augmentation, Compose, Jitter, Scaling, Shift, TimestampMask
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Panel, Series
 from tsrep.datasets.windows import WindowDataset
 from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer

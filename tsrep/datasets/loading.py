@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, season
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
 from tsrep.datasets.panels import Cells, panel_files, stack_panel

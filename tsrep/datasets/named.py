@@ -4,8 +4,8 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import datafiles
-from common.errors import UserError
+from tspcrep.common import datafiles
+from tspcrep.common.errors import UserError
 
 HOURLY_HORIZONS = (24, 48, 168, 336, 720)
 QUARTER_HOURLY_HORIZONS = (24, 48, 96, 288, 672)

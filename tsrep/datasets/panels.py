@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.datafiles import cache_folder
-from common.errors import UserError
+from tspcrep.common.datafiles import cache_folder
+from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Panel, Scaler
 
 Cells = Sequence[Sequence[np.ndarray]]  # cells[n][c]: the values of channel c of series n, (T_n,)

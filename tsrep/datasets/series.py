@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 
 @dataclass(frozen=True)

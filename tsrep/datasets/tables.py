@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import parse_dates
 
 # Rows in messages count from 1 and leave the header out.

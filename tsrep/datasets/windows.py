@@ -19,7 +19,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch.utils.data import Dataset
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 
 class Windows(NamedTuple):
@@ -92,7 +92,8 @@ class WindowDataset(Dataset):
     """Windows of length L from (N, T, C), each known by its index among them.
 
     A window without a single number is left out; a partly missing one is kept, NaN and all. A batch
-    is gathered in one copy: hand ``common.samplers.as_batch`` to a DataLoader as ``collate_fn``.
+    is gathered in one copy: hand ``tspcrep.common.samplers.as_batch`` to a DataLoader as
+    ``collate_fn``.
 
     values: float32 (N, T, C). length: steps L. stride: steps between starts, default 1. rows: the
     part of the time axis to stay within, default all. calendar: float32 (T, K), appended to every

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from common import weights
-from common.errors import UserError
+from tspcrep.common import weights
+from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Scaler
 from tsrep.encoders.dilated_conv import DilatedConv
 from tsrep.encoders.level import Centred

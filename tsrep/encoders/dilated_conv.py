@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 Memory = dict[nn.Module, Tensor]
 """What each layer must remember of the steps before: the state of a stream."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 CHUNK = 1 << 15  # steps of a causal pass at a time: bounds memory on long series
 

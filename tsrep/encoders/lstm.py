@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.encoders.dilated_conv import Memory
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.encoders.dilated_conv import Memory, with_past
 
 

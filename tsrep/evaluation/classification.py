@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from common.classifiers import linear_probe, svm_probe
+from tspcrep.common.classifiers import linear_probe, svm_probe
 from tsrep.datasets.series import Panel
 from tsrep.encoders.encoding import encode
 

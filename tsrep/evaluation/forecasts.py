@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Series, check_length
 from tsrep.encoders.encoding import encode
 from tsrep.evaluation.classification import PROBES

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import correlate
 from tqdm import tqdm
 
-from common.probes import PENALTIES, Moments, RidgeModel, RidgePath
+from tspcrep.common.probes import PENALTIES, Moments, RidgeModel, RidgePath
 from tsrep.datasets.series import Split
 
 LOOK_BACKS = (48, 96, 201, 336, 720)

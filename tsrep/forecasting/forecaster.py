@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features
 from tsrep.datasets.series import Scaler, Split
 from tsrep.forecasting import probe as readout

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import weights
-from common.config import from_dict
-from common.errors import UserError
+from tspcrep.common import weights
+from tspcrep.common.config import from_dict
+from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Scaler
 from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.network import Forecaster, ForecasterConfig

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.encoders import LSTM, TCN, DilatedConv, Transformer
 from tsrep.forecasting.baselines import Forecast
 from tsrep.forecasting.windows import ForecastWindows

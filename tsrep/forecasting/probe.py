@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.probes import PENALTIES, Moments, RidgeModel, choose_scaled_ridge, nested_moments
+from tspcrep.common.probes import (
+    PENALTIES,
+    Moments,
+    RidgeModel,
+    choose_scaled_ridge,
+    nested_moments,
+)
 from tsrep.datasets import Split
 from tsrep.datasets.windows import targets
 from tsrep.forecasting.baselines import DROP, Forecast

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Series
 from tsrep.forecasting.baselines import filled
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from common.probes import Moments, RidgeModel, RidgePath
+from tspcrep.common.probes import Moments, RidgeModel, RidgePath
 from tsrep.forecasting.baselines import Forecast
 from tsrep.forecasting.probe import FREE, Columns, Inputs, moments_ahead
 

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.errors import UserError
-from common.probes import PENALTIES, Moments, RidgePath
-from common.training import Training, fit
+from tspcrep.common.errors import UserError
+from tspcrep.common.probes import PENALTIES, Moments, RidgePath
+from tspcrep.common.training import Training, fit
 from tsrep.contrast.objectives import ContrastConfig, build
 from tsrep.forecasting.baselines import Forecast
 from tsrep.forecasting.network import (

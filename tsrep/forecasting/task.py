@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Scaler, Series, Split
 from tsrep.forecasting.baselines import filled, second_harmonics
 from tsrep.forecasting.network import Forecaster, ForecasterConfig

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from common.errors import UserError
-from common.momentum import MomentumEncoder
-from common.training import Phase
+from tspcrep.common.errors import UserError
+from tspcrep.common.momentum import MomentumEncoder
+from tspcrep.common.training import Phase
 from tsrep.contrast.objectives import Contrast
 from tsrep.forecasting.network import Forecaster, horizon_mse, horizon_pinball, predictions
 from tsrep.forecasting.task import Task
@@ -52,7 +52,7 @@ class LearningConfig:
 
 
 class Learner(nn.Module):
-    """The method for :func:`common.training.fit`: forecast loss + lambda * contrast.
+    """The method for :func:`tspcrep.common.training.fit`: forecast loss + lambda * contrast.
 
     Parameters
     ----------

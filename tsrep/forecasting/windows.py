@@ -8,7 +8,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.forecasting.baselines import filled
 
 
@@ -28,7 +28,7 @@ class ForecastBatch(NamedTuple):
 
 
 class ForecastWindows:
-    """Windows and what follows them, by origin; a data set for :func:`common.training.fit`.
+    """Windows and what follows them, by origin; a data set for :func:`tspcrep.common.training.fit`.
 
     values : (T, C), NaN where missing: the past is read filled, a missing label is not learned.
     rows : of one part of the split. Labels stay inside and are NaN behind it, so one network learns

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from common import pages
-from common.errors import UserError
-from common.runs import write_text
-from common.weights import FILE
+from tspcrep.common import pages
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_text
+from tspcrep.common.weights import FILE
 from tsrep.contrast.pretraining import panel_windows, training_windows
 from tsrep.contrast.view_network import Augmentation, View
 from tsrep.datasets.series import Panel, Series

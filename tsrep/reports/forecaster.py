@@ -4,9 +4,9 @@ import html
 from pathlib import Path
 from typing import Any
 
-from common import pages
-from common.figures import themed
-from common.runs import write_text
+from tspcrep.common import pages
+from tspcrep.common.figures import themed
+from tspcrep.common.runs import write_text
 from tsrep.datasets.series import Series
 from tsrep.forecasting import receptive_field as receptive
 from tsrep.forecasting.fitting import linear_path

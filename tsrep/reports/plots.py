@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from common.figures import axes_grid, themed
+from tspcrep.common.figures import axes_grid, themed
 
 
 @dataclass(frozen=True, eq=False)

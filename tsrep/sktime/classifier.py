@@ -5,16 +5,16 @@ from typing import ClassVar
 import numpy as np
 from sktime.classification.base import BaseClassifier
 
-from common.classifiers import linear_probe
+from tspcrep.common.classifiers import linear_probe
 from tsrep.sktime.panels import PANEL_MTYPES, encoder_of, stacked
 
 
 class ContrastiveClassifier(BaseClassifier):
     """A logistic regression on the vectors of an encoder that contrast (AutoTCL) has trained.
 
-    The encoder sees no labels; the regression is :func:`common.classifiers.linear_probe`. For
-    another classifier on the same vectors, put ``ContrastiveTransformer() * SVC()`` together. Where
-    labels abound, MiniRocket is hard to beat.
+    The encoder sees no labels; the regression is :func:`tspcrep.common.classifiers.linear_probe`.
+    For another classifier on the same vectors, put ``ContrastiveTransformer() * SVC()`` together.
+    Where labels abound, MiniRocket is hard to beat.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class ContrastiveClassifier(BaseClassifier):
     Attributes
     ----------
     encoder_ : the fitted :class:`tsrep.sklearn.ContrastiveEncoder`.
-    probe_ : the fitted :class:`common.classifiers.Classifier`.
+    probe_ : the fitted :class:`tspcrep.common.classifiers.Classifier`.
 
     Instances may be of unequal length, values may be missing; any number of channels.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.contrast.pretraining import inner
 from tsrep.datasets.series import Split
 from tsrep.datasets.windows import targets

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.datasets.formats import binary, las, pcd, ply, text
 from pcrep.datasets.formats import npz as arrays
 from pcrep.datasets.formats.columns import to_cloud
 from pcrep.datasets.formats.records import MAX_POINTS
+from tspcrep.common.errors import UserError
 
 # What the files of a format begin with; the others have no such mark.
 MARKS = {"PLY": (b"ply",), "PCD": (b"# .PCD", b"VERSION"), "LAS": (b"LASF",), "NPZ": (b"PK\3\4",)}

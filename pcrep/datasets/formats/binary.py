@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.datasets.formats.columns import Columns
 from pcrep.datasets.formats.records import Rows, records, rows_to_read
+from tspcrep.common.errors import UserError
 
 LENGTHS = (5, 6, 4)
 LOOK = 1_000_000  # records from which the length is told

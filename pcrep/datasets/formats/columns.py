@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
+from tspcrep.common.errors import UserError
 
 Columns = dict[str, np.ndarray]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 LONGEST = 1 << 16  # bytes of a header
 

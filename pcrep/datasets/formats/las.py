@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.datasets.formats.columns import Columns, select
 from pcrep.datasets.formats.records import CHUNK, judge_whole, rows_to_read, within
+from tspcrep.common.errors import UserError
 
 COLOURS = ("red", "green", "blue")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.datasets.formats.columns import Columns, select
 from pcrep.datasets.formats.records import judge_count
+from tspcrep.common.errors import UserError
 
 CLASS_NAMES = ("class_names", "classes")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from common.errors import UserError
 from pcrep.datasets.formats.columns import Columns, select
 from pcrep.datasets.formats.headers import header
 from pcrep.datasets.formats.records import Rows, judge_count, judge_whole, records, rows_to_read
 from pcrep.datasets.formats.text import table
+from tspcrep.common.errors import UserError
 
 TYPES = {f"{kind}{n}": np.dtype(f"<{kind.lower()}{n}") for kind in "IU" for n in (1, 2, 4, 8)}
 TYPES |= {"F4": np.dtype("<f4"), "F8": np.dtype("<f8")}

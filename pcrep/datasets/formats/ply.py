@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from pcrep.datasets.formats.columns import Columns, select
 from pcrep.datasets.formats.headers import header
 from pcrep.datasets.formats.records import judge_count, judge_whole, records, rows_to_read
 from pcrep.datasets.formats.text import table
+from tspcrep.common.errors import UserError
 
 ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 TYPES = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 
 MAX_POINTS = 20_000_000  # about 1 GB with colours and labels, read one scene at a time
 CHUNK = 1_000_000  # records read at once

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
 from pcrep.datasets.formats.columns import Columns, select
 from pcrep.datasets.formats.records import judge_count
+from tspcrep.common.errors import UserError
 
 CHUNK = 1_000_000  # lines read at once
 # What columns are where no first line names them. Seven are in the order of PTS.

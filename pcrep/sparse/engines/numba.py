@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from common.threads import torchs_threads
 from pcrep.sparse.engines import gemm, hashing
 from pcrep.sparse.engines.base import Engine, Geometry, Reduce
 from pcrep.sparse.engines.torch import key_differences
+from tspcrep.common.threads import torchs_threads
 
 
 @dataclass(frozen=True)

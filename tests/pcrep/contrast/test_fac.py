@@ -10,8 +10,6 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from common.errors import UserError
-from common.training import Training, fit
 from pcrep import SparseUNet
 from pcrep.augment import AugmentConfig
 from pcrep.batches import Batch
@@ -21,6 +19,8 @@ from pcrep.contrast.fac import FAC, FACConfig, draw, feature_contrast, regional_
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches
 from pcrep.contrast.views import ViewConfig, draw_views
 from tests.pcrep.segmented import SMALL, segmented
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Training, fit
 
 CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05))
 OWN = FACConfig(anchor_segments=4, anchor_points=3, least_voxels=2, top_k=5, momentum=0.9)

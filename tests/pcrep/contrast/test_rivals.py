@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from common.training import Training, fit
 from pcrep import SparseUNet
 from pcrep.batches import Batch
 from pcrep.cloud import Scenes
@@ -23,6 +22,7 @@ from pcrep.contrast.rivals import (
 )
 from pcrep.contrast.views import ViewConfig, draw_views
 from tests.pcrep.segmented import SMALL, segmented
+from tspcrep.common.training import Training, fit
 
 CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05))
 CLOUDS = tuple(segmented(seed) for seed in range(4))

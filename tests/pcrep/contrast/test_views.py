@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import UserError
 from pcrep.augment import AugmentConfig, augment
 from pcrep.contrast.views import ViewConfig, check_extent, correspond, draw_views, thin
 from tests.pcrep.segmented import segmented
+from tspcrep.common.errors import UserError
 
 CONFIG = ViewConfig(voxel=0.04)
 CLOUDS = (segmented(0), segmented(1, (2,)), segmented(2, (1,)))

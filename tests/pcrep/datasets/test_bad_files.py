@@ -6,9 +6,9 @@ import warnings
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from pcrep.datasets import load_points, load_scenes
 from tests.pcrep.datasets.test_formats import lines, pcd, ply, random_cloud
+from tspcrep.common.errors import UserError
 
 CLOUD = random_cloud(1, 50)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from pcrep.datasets import labelled_split, load_points, load_scenes, mosd, semantickitti
 from pcrep.procedural.shapes import CLASSES as PROCEDURAL_CLASSES
 from tests.pcrep.datasets.test_formats import pcd, ply, random_cloud
+from tspcrep.common.errors import UserError
 
 
 def put(folder, name, data):
@@ -66,7 +66,7 @@ def test_mosd_without_annotation(tmp_path):
 
 
 def test_a_named_set_is_searched_as_series_are(small_mosd, tmp_path, monkeypatch):
-    monkeypatch.setattr("common.datafiles.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("tspcrep.common.datafiles.cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("TSPCREP_DATA", raising=False)
     with pytest.raises(UserError, match=r"mosd was not found.*--data-root.*TSPCREP_DATA.*cache"):
         load_scenes("mosd")

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import UserError
 from pcrep.encoders.checkpoints import HYBRID, convert, export, res16unet_names
 from pcrep.encoders.unet import SparseUNet, UNetConfig
 from pcrep.sparse import BatchNorm, Conv, ConvTranspose, SparseTensor
 from pcrep.sparse.engines import Geometry
 from tests.pcrep.clouds import close, cloud, features
+from tspcrep.common.errors import UserError
 
 LIBRARIES = ["minkowski-0.5", "minkowski-0.4", "spconv"]
 SMALL = UNetConfig(

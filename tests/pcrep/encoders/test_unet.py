@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from common import weights
-from common.errors import UserError
 from pcrep.encoders.unet import SparseUNet, UNetConfig, load_encoder, res16unet, save_encoder
 from pcrep.sparse import Conv, SparseTensor
 from tests.pcrep.clouds import close, cloud, features, rows
+from tspcrep.common import weights
+from tspcrep.common.errors import UserError
 
 SMALL = UNetConfig(
     stem=8, encoder=(8, 16), decoder=(16, 8), encoder_blocks=(1, 2), decoder_blocks=(2, 1)

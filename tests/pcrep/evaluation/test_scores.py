@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score, precision_score, recall_score
 
-from common.errors import UserError
 from pcrep import SparseUNet, UNetConfig
 from pcrep.cloud import Cloud
 from pcrep.encoders.encoding import check_encoder, encode, network_input
@@ -24,6 +23,7 @@ from pcrep.evaluation.scores import (
     score,
 )
 from tests.pcrep.made_scenes import made_scene, made_scenes
+from tspcrep.common.errors import UserError
 
 TINY = UNetConfig(
     in_channels=4, stem=4, encoder=(6,), decoder=(6,), encoder_blocks=(1,), decoder_blocks=(1,)

@@ -7,9 +7,6 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
-from common.classifiers import linear_map
-from common.errors import UserError
-from common.training import Training, fit
 from pcrep import SparseUNet, load_encoder, save_encoder
 from pcrep.augment import AugmentConfig
 from pcrep.batches import Batch, keep
@@ -28,6 +25,9 @@ from pcrep.evaluation.segmentation import (
 )
 from tests.pcrep.evaluation.test_scores import tiny
 from tests.pcrep.made_scenes import CLASSES, made_scene, made_scenes
+from tspcrep.common.classifiers import linear_map
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Training, fit
 
 CONFIG = SegmentationConfig(voxel=0.04, points=200, lr=0.02)
 

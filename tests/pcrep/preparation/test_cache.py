@@ -9,9 +9,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from pcrep.cloud import Cloud, Scenes
 from pcrep.preparation.cache import _modules, preprocessed
+from tspcrep.common.errors import UserError
 
 
 @dataclass(frozen=True)

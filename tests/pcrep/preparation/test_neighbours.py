@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from common.errors import UserError
 from pcrep.preparation.neighbours import nearest, sharpen, surface, thin
+from tspcrep.common.errors import UserError
 
 
 def points(seed, count=300, scale=1.0):

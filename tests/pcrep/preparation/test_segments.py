@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
 from pcrep.cloud import Cloud
 from pcrep.preparation import segments
 from pcrep.preparation.segments import Edges, SegmentConfig, over_segment, over_segment_with_normals
 from pcrep.procedural import procedural
+from tspcrep.common.errors import UserError
 
 
 def best_iou(segment, label):

@@ -6,11 +6,11 @@ import itertools
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from pcrep.procedural import BACKGROUND, CLASSES, SceneConfig, procedural
 from pcrep.procedural.camera import Camera, shoot, walk
 from pcrep.procedural.rooms import furnish
 from pcrep.procedural.shapes import BOX, ELLIPSOID, FRUSTUM, Solids
+from tspcrep.common.errors import UserError
 
 CONFIG = SceneConfig()
 SHARP = Camera(noise=0.0)

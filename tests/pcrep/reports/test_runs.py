@@ -14,11 +14,11 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from common.config import run_tool
 from pcrep.encoders.unet import SparseUNet, UNetConfig
 from pcrep.procedural import CLASSES, procedural
 from pcrep.reports import runs as report
 from tests.pcrep.segmented import segmented
+from tspcrep.common.config import run_tool
 
 TOOLS = Path(__file__).parents[3] / "tools"
 TINY = ("--max-steps", 2, "--batch-size", 2, "--seeds", 4, "--device", "cpu", "--probe-points", 20)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from common.errors import UserError
-from common.training import Training, fit
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Training, fit
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig, draw_steps, pool
 from tsrep.contrast.view_network import expected_l0
 from tsrep.datasets.windows import WindowDataset, Windows

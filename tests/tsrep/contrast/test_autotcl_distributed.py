@@ -14,7 +14,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from common.training import Training, fit
+from tspcrep.common.training import Training, fit
 from tsrep.autotcl import AutoTCL, AutoTCLConfig
 from tsrep.encoders import DilatedConv
 from tsrep.windows import WindowDataset

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.contrast import objectives
 from tsrep.contrast.objectives import ContrastConfig, build, hierarchical_contrast
 from tsrep.encoders import DilatedConv, Transformer

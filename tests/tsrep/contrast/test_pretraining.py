@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import tsrep
-from common.errors import UserError
 from tests.tsrep.evaluation.test_forecasts import panel_of
 from tests.tsrep.made_series import made_series, with_other_test_rows
+from tspcrep.common.errors import UserError
 from tsrep.contrast.pretraining import (
     EncoderConfig,
     WindowConfig,

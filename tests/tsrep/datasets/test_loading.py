@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets import Scaler, check_length, load
 from tsrep.datasets.named import NAMED
 
@@ -23,7 +23,7 @@ needs_data = [
 def no_data_of_this_machine(monkeypatch, tmp_path):
     """No test finds a named set by accident."""
     monkeypatch.delenv("TSPCREP_DATA", raising=False)
-    monkeypatch.setattr("common.datafiles.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("tspcrep.common.datafiles.cache_folder", lambda: tmp_path / "cache")
 
 
 def write(path, rows=10, start="2020-01-01", freq="h", **columns):

@@ -5,7 +5,7 @@ import builtins
 import numpy as np
 import pytest
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets import load_classification
 
 pytest.importorskip("sktime", reason="sktime, which reads classification sets, is not installed")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.datasets.tables import read_table
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from common.errors import UserError
-from common.samplers import as_batch
+from tspcrep.common.errors import UserError
+from tspcrep.common.samplers import as_batch
 from tsrep.datasets.windows import WindowDataset, Windows, origins, targets, windows
 
 

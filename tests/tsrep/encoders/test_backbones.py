@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from common.errors import UserError
-from common.training import Training, fit
 from tests.tsrep.encoders.encoder_oracle import convolve, gelu, weights
 from tests.tsrep.encoders.test_encoders import series
 from tests.tsrep.made_series import made_series
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Training, fit
 from tsrep.contrast.autotcl import AutoTCL
 from tsrep.contrast.pretraining import EncoderConfig, WindowConfig, training_windows
 from tsrep.encoders import (

@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import tsrep.encoders
-from common.errors import UserError
-from common.weights import save_encoder as save_weights
 from tests.tsrep.encoders import encoder_oracle as oracle
+from tspcrep.common.errors import UserError
+from tspcrep.common.weights import save_encoder as save_weights
 from tsrep.encoders import Centred, DilatedConv, load_encoder, save_encoder
 from tsrep.encoders.dilated_conv import Trend
 
@@ -287,7 +287,7 @@ encoder = load_encoder(sys.argv[1])
 assert not encoder.training
 with torch.inference_mode():
     np.save(sys.argv[3], encoder(torch.from_numpy(np.load(sys.argv[2]))).numpy())
-assert "common.training" not in sys.modules, "loading an encoder needs no trainer"
+assert "tspcrep.common.training" not in sys.modules, "loading an encoder needs no trainer"
 """
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.errors import UserError
+from tspcrep.common.errors import UserError
 from tsrep.encoders import Centred, DilatedConv, encoding
 from tsrep.encoders.encoding import Stream, encode
 

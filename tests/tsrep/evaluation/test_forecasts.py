@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.tsrep.made_series import made_series, with_other_test_rows
+from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Panel, Scaler
 from tsrep.encoders import DilatedConv, untrained
 from tsrep.evaluation import classification

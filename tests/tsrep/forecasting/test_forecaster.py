@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from common.errors import UserError
-from common.training import Training
 from tests.tsrep.made_series import made_series, with_other_test_rows
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets.series import Scaler, Series
 from tsrep.evaluation import forecasts as evaluation

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
 from tests.tsrep.made_series import made_series
+from tspcrep.common.errors import UserError
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.forecasting.baselines import filled, origins
 from tsrep.forecasting.network import (

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from common.probes import PENALTIES
 from tests.tsrep.made_series import made_series, with_other_test_rows
+from tspcrep.common.probes import PENALTIES
 from tsrep.encoders import Centred, DilatedConv
 from tsrep.evaluation.forecasts import readout_inputs
 from tsrep.forecasting import probe as readout

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from common.errors import UserError
-from common.training import Training
 from tests.tsrep.made_series import made_series
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.encoders import LSTM, Transformer
 from tsrep.forecasting.fitting import fit_forecaster

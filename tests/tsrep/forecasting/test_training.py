@@ -8,10 +8,10 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from common.errors import UserError
-from common.probes import PENALTIES
-from common.training import Training
 from tests.tsrep.made_series import made_series, with_other_test_rows
+from tspcrep.common.errors import UserError
+from tspcrep.common.probes import PENALTIES
+from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.forecasting import strategies
 from tsrep.forecasting import training as learning
