@@ -12,13 +12,14 @@ of the point's row in the input: it depends neither on threads nor on which othe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numba import njit, prange, uint64
 from scipy.special import ndtri
 
+from pcrep.cloud import Cloud
 from tspcrep.common.errors import UserError
 from tspcrep.common.threads import torchs_threads
 
@@ -289,3 +290,9 @@ def _change(
             for c in range(3):
                 value = gain[c] * (colour[row, c] - 0.5) + 0.5 + shift[c]
                 tinted[n, c] = min(max(value + noise * _normal(bits, c), 0.0), 1.0)
+
+
+def augmented(cloud: Cloud, config: AugmentConfig, seed: int | Sequence[int]) -> Cloud:
+    """One random view of a cloud with all that is known of its points: see :func:`augment`."""
+    made = augment(cloud.coords, cloud.colour, config, seed)
+    return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)

@@ -109,3 +109,28 @@ class Scenes:
     def map(self, change: Callable[[Cloud], Cloud]) -> "Scenes":
         """The same scenes, each changed as it is read."""
         return replace(self, read=lambda index: change(self.read(index)))
+
+
+KEPT = 20_000_000  # points that stay in memory, about 1 GB
+
+
+class Batch:
+    """The clouds of a step. ``fit`` moves tensors to its device and leaves other classes alone."""
+
+    def __init__(self, clouds: Sequence[Cloud]):
+        self.clouds = tuple(clouds)
+
+
+def keep(scenes: Scenes, most: int = KEPT) -> Scenes:
+    """The same scenes; those read first stay in memory, ``most`` points in all."""
+    kept: dict[int, Cloud] = {}
+
+    def read(index: int) -> Cloud:
+        if index in kept:
+            return kept[index]
+        cloud = scenes[index]
+        if sum(map(len, kept.values())) + len(cloud) <= most:
+            kept[index] = cloud
+        return cloud
+
+    return replace(scenes, read=read)

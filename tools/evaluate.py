@@ -26,8 +26,8 @@ from tspcrep.common.figures import on_paper
 from tspcrep.common.runs import write_atomically, write_json
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.datasets.series import Series, check_length
-from tsrep.encoders import load_encoder, untrained
-from tsrep.evaluation import classification
+from tsrep.encoders.files import load_encoder, untrained
+from tsrep.evaluation import classification, tables
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.forecasting import receptive_field as receptive
 from tsrep.forecasting.forecaster_file import load_forecaster
@@ -54,7 +54,7 @@ class Config:
     """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
     """Steps to forecast; the published ones by default."""
-    mode: evaluation.Readout | None = None
+    mode: tables.Readout | None = None
     """Show this readout alone; both by default."""
     window: int | None = None
     """See each step through the window of so many steps that ends there; the whole past if none."""
@@ -71,7 +71,7 @@ def main(config: Config) -> None:
         result = classify(config, encoder)
     else:
         result = forecast(config, encoder)
-    print(evaluation.table(result, config.mode))
+    print(tables.table(result, config.mode))
     if config.output is not None:
         path = config.output / "result.json"
         try:
@@ -93,7 +93,7 @@ def forecast(config: Config, encoder: nn.Module) -> dict[str, Any]:
     check_channels(encoder, series.channels, series.name)
     horizons = evaluation.check_horizons(series, config.horizons or series.horizons)
     found = evaluation.forecasting(encoder, untrained(encoder), series, horizons, config.window)
-    return evaluation.summary(series, [0], [found], evaluation.control_scores(series, horizons))
+    return tables.summary(series, [0], [found], evaluation.control_scores(series, horizons))
 
 
 def measure_field(config: Config) -> None:

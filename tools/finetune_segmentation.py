@@ -18,12 +18,11 @@ from typing import Any, Literal
 
 import torch
 
-from pcrep.batches import keep
-from pcrep.cloud import Scenes
-from pcrep.contrast.views import check_extent
+from pcrep.cloud import Scenes, keep
 from pcrep.datasets import labelled_split
 from pcrep.encoders.encoding import check_encoder, new_encoder, untrained, voxel_size
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
+from pcrep.encoders.voxelize import check_extent
 from pcrep.evaluation import scores as evaluation
 from pcrep.evaluation import segmentation
 from pcrep.evaluation.scores import ProbeConfig

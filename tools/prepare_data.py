@@ -22,7 +22,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from pcrep.datasets import mosd_files
+from pcrep.datasets import mosd
 from tspcrep.common.config import run_tool
 from tspcrep.common.datafiles import cache_folder
 from tspcrep.common.errors import UserError
@@ -50,17 +50,17 @@ def series(named: NamedSet) -> Published:
     return Published("series", f"{named.rows} rows", named.licence, named.url, (file,))
 
 
-def mosd() -> Published:
-    digests = mosd_files.SHA256
+def mosd_scenes() -> Published:
+    digests = mosd.SHA256
     files = tuple(
         File(f"mosd/{name}", digest, f"{'learn' if name.startswith('learn') else 'test'}/{name}")
         for name, digest in digests.items()
     )
-    return Published("points", f"{len(digests)} scenes", mosd_files.LICENCE, mosd_files.URL, files)
+    return Published("points", f"{len(digests)} scenes", mosd.LICENCE, mosd.URL, files)
 
 
 SERIES = {name: series(named) for name, named in NAMED.items() if named.url}
-FETCHED = {**SERIES, "mosd": mosd()}
+FETCHED = {**SERIES, "mosd": mosd_scenes()}
 
 
 @dataclass(frozen=True)

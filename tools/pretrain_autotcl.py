@@ -25,17 +25,13 @@ from tspcrep.common.runs import Run, write_atomically, write_json
 from tspcrep.common.training import Batches, Training, fit
 from tspcrep.common.weights import FILE
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
-from tsrep.contrast.pretraining import (
-    EncoderConfig,
-    WindowConfig,
-    inner,
-    panel_windows,
-    training_windows,
-)
+from tsrep.contrast.pretraining import WindowConfig, inner, panel_windows, training_windows
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.datasets.series import Panel, Series
-from tsrep.encoders import Centred, save_encoder
-from tsrep.evaluation import classification
+from tsrep.encoders import Centred
+from tsrep.encoders.config import EncoderConfig
+from tsrep.encoders.files import save_encoder
+from tsrep.evaluation import classification, tables
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.reports import autotcl as report
 
@@ -83,11 +79,11 @@ def main(config: Config) -> None:
         summary = classification.summary(data, config.seeds, results)
     else:
         controls = evaluation.control_scores(data, config.horizons)
-        summary = evaluation.summary(data, config.seeds, results, controls)
-    best = run.seed_folder(evaluation.best_seed(config.seeds, results)) / FILE
+        summary = tables.summary(data, config.seeds, results, controls)
+    best = run.seed_folder(tables.best_seed(config.seeds, results)) / FILE
     write_atomically(run.output / FILE, lambda file: file.write(best.read_bytes()))
     write_json(run.output / "result.json", summary)
-    print(evaluation.table(summary))
+    print(tables.table(summary))
     print(run.output / "result.json")
     print(report.write(run.output, data, config))
 

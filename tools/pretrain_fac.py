@@ -20,11 +20,12 @@ from typing import Any, Literal
 
 import torch
 
-from pcrep.batches import keep
-from pcrep.cloud import Scenes
+from pcrep.cloud import Scenes, keep
 from pcrep.contrast.fac import FAC, FACConfig
 from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
-from pcrep.contrast.rivals import ContrastiveSceneContexts, PointContrast, SegContrast
+from pcrep.contrast.pointcontrast import PointContrast
+from pcrep.contrast.scene_contexts import ContrastiveSceneContexts
+from pcrep.contrast.segcontrast import SegContrast
 from pcrep.datasets import Split, labelled_split, load_scenes
 from pcrep.encoders.encoding import new_encoder
 from pcrep.encoders.unet import SparseUNet, save_encoder

@@ -27,6 +27,7 @@ from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
 from tsrep.evaluation import forecasts as evaluation
+from tsrep.evaluation import tables
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecasting.forecaster_file import FILE, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
@@ -84,13 +85,13 @@ def main(config: Config) -> None:
     for seed in run.unfinished(config.seeds):
         run.add(seed, train_one(config, inputs, seed, run.seed_folder(seed)))
     results = run.results(config.seeds)
-    summary = evaluation.forecaster_summary(
+    summary = tables.forecaster_summary(
         series, config.seeds, results, evaluation.control_scores(series, config.horizons)
     )
-    best = run.seed_folder(evaluation.best_seed(config.seeds, results)) / FILE
+    best = run.seed_folder(tables.best_seed(config.seeds, results)) / FILE
     write_atomically(run.output / FILE, lambda file: file.write(best.read_bytes()))
     write_json(run.output / "result.json", summary)
-    print(evaluation.table(summary))
+    print(tables.table(summary))
     print(run.output / "result.json")
     print(forecast_report.write(run.output, inputs, config))
 

@@ -10,8 +10,8 @@
 """
 
 from tsrep.datasets import load
-from tsrep.encoders import load_encoder
 from tsrep.encoders.encoding import Stream, encode
+from tsrep.encoders.files import load_encoder
 
 __all__ = [
     "AutoTCL",

@@ -17,8 +17,8 @@ from tsrep.datasets.loading import standardised
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.series import Scaler
 from tsrep.datasets.tables import read_table
-from tsrep.encoders import load_encoder
 from tsrep.encoders.encoding import encode_in_chunks
+from tsrep.encoders.files import load_encoder
 
 
 @dataclass(frozen=True)

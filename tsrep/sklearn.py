@@ -24,8 +24,7 @@ from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
 from tsrep.contrast.pretraining import WindowConfig, inner, instance_windows
 from tsrep.datasets.series import Scaler
 from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer
-from tsrep.encoders.encoding import encode
-from tsrep.evaluation.classification import panel_vectors
+from tsrep.encoders.encoding import panel_vectors, step_vectors
 
 Backbone = Literal["dilated", "transformer", "tcn", "lstm"]
 LEVEL_WINDOW = 168
@@ -58,7 +57,7 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     encoder_ : the trained encoder, an ``nn.Module`` for :func:`tsrep.encode` and
-        :func:`tsrep.encoders.save_encoder`.
+        :func:`tsrep.encoders.files.save_encoder`.
     scaler_ : mean and deviation of each channel in ``fit``.
     n_channels_ : channels seen in ``fit``.
 
@@ -230,15 +229,6 @@ def training(max_steps: int, batch_size: int, device: str) -> Training | None:
         return None
     # An epoch has at least one step.
     return Training(epochs=max_steps, max_steps=max_steps, batch_size=batch_size, device=device)
-
-
-def step_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
-    """Vectors of each step (N, T, D), as :func:`tsrep.evaluation.classification.panel_vectors` by
-    channel."""
-    if encoder.in_channels > 1 or values.shape[2] == 1:
-        return encode(encoder, values)
-    channels = (values[..., c : c + 1] for c in range(values.shape[2]))
-    return np.concatenate([encode(encoder, x) for x in channels], axis=2)
 
 
 def tolerant_scaler(values: np.ndarray) -> Scaler:

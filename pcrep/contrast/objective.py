@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pcrep.batches import Batch, keep
-from pcrep.cloud import Scenes
-from pcrep.contrast.views import ViewConfig, Views, draw_views, thin
+from pcrep.cloud import Batch, Scenes, keep
+from pcrep.contrast.views import ViewConfig, Views, draw_views
 from pcrep.encoders.encoding import check_encoder
 from pcrep.encoders.unet import SparseUNet
+from pcrep.encoders.voxelize import thin
 from pcrep.preparation.foreground import foreground
 from pcrep.sparse import SparseTensor
 from tspcrep.common.errors import UserError
@@ -45,7 +45,7 @@ class SceneBatches:
     """Prepared scenes in batches: the data of :func:`tspcrep.common.training.fit`.
 
     Scenes are thinned to one point a cube of half a voxel, and stay in memory where
-    :func:`pcrep.batches.keep` has room. All are read once at the start.
+    :func:`pcrep.cloud.keep` has room. All are read once at the start.
 
     Parameters
     ----------

@@ -14,8 +14,6 @@ from pcrep.preparation.foreground import foreground
 from pcrep.sparse import SparseTensor
 from tspcrep.common.errors import UserError
 
-LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
-
 
 @dataclass(frozen=True)
 class ViewConfig:
@@ -106,12 +104,6 @@ def draw_views(
     )
 
 
-def augmented(cloud: Cloud, config: AugmentConfig, seed: int | Sequence[int]) -> Cloud:
-    """One random view of a cloud with all that is known of its points: see :func:`augment`."""
-    made = augment(cloud.coords, cloud.colour, config, seed)
-    return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)
-
-
 def correspond(a: View, b: View, points: int) -> Tensor:
     """The voxel of ``b`` that shows the first point of each voxel of ``a``: (M,) int64, or -1.
 
@@ -120,29 +112,6 @@ def correspond(a: View, b: View, points: int) -> Tensor:
     place = a.first.new_full((points,), -1)
     place[b.points] = b.voxel
     return place[a.first]
-
-
-def thin(cloud: Cloud, voxel: float) -> Cloud:
-    """The first point of each cube of half a voxel, with all that is known of it.
-
-    So a voxel averages over about four points of a surface. Segments keep their numbers, also those
-    that lost all points.
-    """
-    check_extent(cloud, voxel)
-    points = torch.from_numpy(cloud.coords - cloud.coords.min(0))
-    return cloud.take(np.sort(voxelize(points, voxel / 2).first.numpy()))
-
-
-def check_extent(cloud: Cloud, voxel: float) -> None:
-    """Raise a UserError for a cloud that is so large that its unit can hardly be the metre."""
-    extent = cloud.coords.max(0) - cloud.coords.min(0)
-    if not extent.max() / voxel <= LONGEST:
-        size = " x ".join(f"{length:.4g}" for length in extent)
-        raise UserError(
-            f"{cloud.name or 'a cloud'}: found an extent of {size} m with voxels of {voxel:g} m, "
-            f"{extent.max() / voxel:,.0f} along an axis, expected at most {LONGEST:,}; bring the "
-            "coordinates to metres, crop, or take larger voxels"
-        )
 
 
 def _draw(cloud: Cloud, most: int, generator: np.random.Generator) -> Cloud:
@@ -217,3 +186,17 @@ def _moved(view: View, device: torch.device | str) -> View:
     moved = SparseTensor(x.coordinates.to(device), x.features.to(device))
     rest = {name: getattr(view, name).to(device) for name in ("first", "points", "voxel")}
     return replace(view, input=moved, **rest)
+
+
+def draw_matches(views: Views, most: int, scene: int | None = None) -> tuple[Tensor, Tensor]:
+    """Voxels of view a and of view b (P,) that show the same point, at most ``most`` of them.
+
+    Of one scene, or of all of the batch. Random numbers are torch's, drawn on the host.
+    """
+    match = correspond(views.a, views.b, len(views.scene))
+    found = match >= 0
+    if scene is not None:
+        found &= views.scene[views.a.first] == scene
+    rows = found.nonzero()[:, 0]
+    chosen = torch.randperm(len(rows))[:most].to(rows.device)
+    return rows[chosen], match[rows[chosen]]

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pcrep.cloud import Cloud
-from pcrep.contrast.views import check_extent
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
-from pcrep.encoders.voxelize import voxelize
+from pcrep.encoders.voxelize import check_extent, voxelize
 from pcrep.sparse import SparseTensor
 from tspcrep.common.errors import UserError
 
@@ -25,7 +24,7 @@ def network_input(
     Raises
     ------
     UserError
-        A cloud is too far for its voxels: see :func:`pcrep.contrast.views.check_extent`.
+        A cloud is too far for its voxels: see :func:`pcrep.encoders.voxelize.check_extent`.
     """
     for cloud in clouds:
         check_extent(cloud, voxel)

@@ -8,11 +8,13 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from pcrep.cloud import Cloud
 from pcrep.sparse.engines import hashing
 from pcrep.sparse.engines.base import LIMIT
 from pcrep.sparse.engines.torch import number_rows, pack
 from pcrep.sparse.kernel_map import check_batch
 from pcrep.sparse.tensor import reduce_rows
+from tspcrep.common.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -143,3 +145,29 @@ def _out_of_range(point: Tensor, size: float) -> ValueError:
         f"points hold {point.tolist()}, {LIMIT} or more voxels of {size} m from the origin; "
         "subtract an origin, or take larger voxels"
     )
+
+
+LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
+
+
+def thin(cloud: Cloud, voxel: float) -> Cloud:
+    """The first point of each cube of half a voxel, with all that is known of it.
+
+    So a voxel averages over about four points of a surface. Segments keep their numbers, also those
+    that lost all points.
+    """
+    check_extent(cloud, voxel)
+    points = torch.from_numpy(cloud.coords - cloud.coords.min(0))
+    return cloud.take(np.sort(voxelize(points, voxel / 2).first.numpy()))
+
+
+def check_extent(cloud: Cloud, voxel: float) -> None:
+    """Raise a UserError for a cloud that is so large that its unit can hardly be the metre."""
+    extent = cloud.coords.max(0) - cloud.coords.min(0)
+    if not extent.max() / voxel <= LONGEST:
+        size = " x ".join(f"{length:.4g}" for length in extent)
+        raise UserError(
+            f"{cloud.name or 'a cloud'}: found an extent of {size} m with voxels of {voxel:g} m, "
+            f"{extent.max() / voxel:,.0f} along an axis, expected at most {LONGEST:,}; bring the "
+            "coordinates to metres, crop, or take larger voxels"
+        )

@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from pcrep.augment import AugmentConfig
-from pcrep.batches import Batch
-from pcrep.cloud import Cloud, Scenes
-from pcrep.contrast.views import augmented
+from pcrep.augment import AugmentConfig, augmented
+from pcrep.cloud import Batch, Cloud, Scenes
 from pcrep.encoders.encoding import check_encoder, encode, network_input, voxel_size
 from pcrep.encoders.unet import SparseUNet, UNetConfig
 from tspcrep.common import weights

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pcrep.augment import AugmentConfig
+from pcrep.augment import AugmentConfig, augmented
 from pcrep.cloud import Cloud, Scenes
-from pcrep.contrast.views import augmented, thin
 from pcrep.datasets import labelled_split, load_scenes
 from pcrep.embedding import principal_colours
 from pcrep.encoders.encoding import encode, untrained
 from pcrep.encoders.unet import SparseUNet, load_encoder
+from pcrep.encoders.voxelize import thin
 from pcrep.evaluation import segmentation
 from pcrep.evaluation.scores import columns
 from pcrep.preparation import prepare

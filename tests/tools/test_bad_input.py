@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from tests.tools.conftest import TINY, contents, frame, run
 from tspcrep.common.weights import FILE
-from tsrep.encoders import DilatedConv, save_encoder
+from tsrep.encoders import DilatedConv
+from tsrep.encoders.files import save_encoder
 
 
 def with_value(column, row, value):

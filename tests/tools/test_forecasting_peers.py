@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.tools.conftest import TOOLS
 from tests.tsrep.made_series import made_series
-from tsrep.forecasting.baselines import origins
+from tsrep.forecasting.protocol import origins
 
 LOOK_BACK = 24
 

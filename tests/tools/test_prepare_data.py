@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pcrep.datasets import labelled_split, mosd_files
+from pcrep.datasets import labelled_split, mosd
 from tspcrep.common.errors import UserError
 from tsrep.datasets.named import NamedSet
 
@@ -223,6 +223,6 @@ def test_the_published_digests_are_those_of_the_real_files(tmp_path):
     assert run.returncode == 0, run.stderr
     found = files(tmp_path)
     assert len(found) == 53
-    assert found[:49] == sorted(f"points/mosd/{name}" for name in mosd_files.SHA256)
+    assert found[:49] == sorted(f"points/mosd/{name}" for name in mosd.SHA256)
     assert found[49:] == [f"series/{name}.csv" for name in SETS[:-1]]
     assert len(labelled_split("mosd", tmp_path).learn) == 28

@@ -12,6 +12,7 @@ from tests.tools.conftest import TOOLS, contents, run
 from tspcrep.common.config import load
 from tsrep import datasets
 from tsrep.evaluation import forecasts as evaluation
+from tsrep.evaluation import tables
 from tsrep.forecasting.forecaster_file import FILE, load_forecaster
 from tsrep.forecasting.task import inputs_of
 
@@ -56,7 +57,7 @@ def test_the_result_holds_every_control_and_what_the_forecaster_scores(trained, 
         errors = [scores["horizons"][h]["mse"] for h in ("4", "12")]
         assert scores["average"]["mse"] == pytest.approx(np.mean(errors))
     assert all(0.6 < share <= 1 for share in result["coverage"].values())
-    assert evaluation.table(result) in stdout and "forecaster" in stdout
+    assert tables.table(result) in stdout and "forecaster" in stdout
     seeds = [json.loads((folder / f"seed-{s}" / "result.json").read_text()) for s in (0, 1)]
     best = int(np.argmin([seed["validation"] for seed in seeds]))
     data = inputs_of(datasets.load(csv))

@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
-from tsrep.encoders import load_encoder, save_encoder
 from tsrep.encoders.encoding import encode
+from tsrep.encoders.files import load_encoder, save_encoder
 from tsrep.sklearn import ContrastiveEncoder, build_encoder
 
 TINY = {"dim": 4, "depth": 1, "max_steps": 2, "window": 16, "batch_size": 8}

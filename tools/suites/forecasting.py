@@ -22,6 +22,7 @@ from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
 from tsrep.evaluation import forecasts as evaluation
+from tsrep.evaluation import tables
 from tsrep.forecasting.fitting import fit_forecaster, linear_path
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.strategies import Settings, forecasts, learn
@@ -145,7 +146,7 @@ def _controls(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
         yield from _rows(case, system, [scores])
 
 
-def _rows(case: str, system: str, found: list[evaluation.Scores]) -> Iterator[Row]:
+def _rows(case: str, system: str, found: list[tables.Scores]) -> Iterator[Row]:
     """Means over seeds, with the spread of each, by horizon and on average."""
     count = len(found) if len(found) > 1 else None
 

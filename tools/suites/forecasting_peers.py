@@ -25,6 +25,7 @@ from tqdm import tqdm
 from tsrep.datasets import load, load_classification
 from tsrep.datasets.series import Panel, Series
 from tsrep.evaluation import forecasts as evaluation
+from tsrep.evaluation import tables
 from tsrep.forecasting.network import ForecasterConfig, as_forecast, horizon_mse, predictions
 from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
 
@@ -137,7 +138,7 @@ def train(
     return model.eval(), best
 
 
-def scores(model: nn.Module, series: Series) -> evaluation.Scores:
+def scores(model: nn.Module, series: Series) -> tables.Scores:
     """Errors at every horizon from all origins of the test rows."""
     values = series.values[0, : series.split.test.stop]
     data = evaluation_windows(values, series.split.test, LOOK_BACK, series.horizons)
@@ -145,7 +146,7 @@ def scores(model: nn.Module, series: Series) -> evaluation.Scores:
     return evaluation.score({h: as_forecast(ahead, data, h) for h in series.horizons}, series)
 
 
-def _rows(case: str, system: str, found: list[evaluation.Scores]) -> Iterator[Row]:
+def _rows(case: str, system: str, found: list[tables.Scores]) -> Iterator[Row]:
     """Means over seeds and their spread, by horizon and on average."""
 
     def row(place: str, metric: str, values: list[float]) -> Row:

@@ -14,6 +14,7 @@ from suites.table import Row
 
 from tsrep.datasets import load
 from tsrep.evaluation import forecasts as evaluation
+from tsrep.evaluation import tables
 
 CASES = {
     "ETTh1/univariate": 0.076,
@@ -39,7 +40,7 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
             results.append(
                 pretrain_autotcl.train_one(config, series, series.horizons, seed, Path(folder))
             )
-    summary = evaluation.summary(series, seeds, results, evaluation.control_scores(series))
+    summary = tables.summary(series, seeds, results, evaluation.control_scores(series))
     random = summary["controls"].pop("random_encoder")
     systems = {
         "autotcl-product": summary,

@@ -147,3 +147,14 @@ def _check_varies(column: np.ndarray, what: str) -> None:
             f"{what} lies between {seen.min():g} and {seen.max():g}, whose variance is no number: "
             "leave marks of missing values empty, or change the unit"
         )
+
+
+def filled(values: np.ndarray) -> np.ndarray:
+    """(T, C) with each missing value replaced by the last seen, zero before the first; float64."""
+    values = np.asarray(values, dtype=np.float64)
+    seen = ~np.isnan(values)
+    if seen.all():
+        return values
+    rows = np.where(seen, np.arange(len(values))[:, None], 0)
+    rows = np.maximum.accumulate(rows, axis=0)
+    return np.nan_to_num(np.take_along_axis(values, rows, axis=0), nan=0.0)

@@ -148,3 +148,23 @@ def _pooled(z: Tensor, values: np.ndarray) -> np.ndarray:
     missing = torch.from_numpy(np.isnan(values).all(-1))  # (n, T)
     missing &= ~missing.all(1, keepdim=True)  # an instance without any value keeps its zeros
     return z.masked_fill(missing[..., None], -torch.inf).amax(1).numpy()
+
+
+def panel_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
+    """One vector (N, D) an instance of ``values (N, T, C)``, the maximum over its steps.
+
+    An encoder of one channel reads each channel by itself, and the vectors stand side by side.
+    """
+    if encoder.in_channels > 1 or values.shape[2] == 1:
+        return encode(encoder, values, pool=True)
+    channels = (values[..., c : c + 1] for c in range(values.shape[2]))
+    return np.concatenate([encode(encoder, x, pool=True) for x in channels], axis=1)
+
+
+def step_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
+    """Vectors of each step (N, T, D), as :func:`tsrep.encoders.encoding.panel_vectors` by
+    channel."""
+    if encoder.in_channels > 1 or values.shape[2] == 1:
+        return encode(encoder, values)
+    channels = (values[..., c : c + 1] for c in range(values.shape[2]))
+    return np.concatenate([encode(encoder, x) for x in channels], axis=2)

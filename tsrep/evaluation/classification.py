@@ -11,21 +11,10 @@ from tqdm import tqdm
 
 from tspcrep.common.classifiers import linear_probe, svm_probe
 from tsrep.datasets.series import Panel
-from tsrep.encoders.encoding import encode
+from tsrep.encoders.encoding import panel_vectors
 
 PROBES = {"svm": svm_probe, "linear": linear_probe}
 """The RBF-SVM of the papers, and a logistic regression."""
-
-
-def panel_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
-    """One vector (N, D) an instance of ``values (N, T, C)``, the maximum over its steps.
-
-    An encoder of one channel reads each channel by itself, and the vectors stand side by side.
-    """
-    if encoder.in_channels > 1 or values.shape[2] == 1:
-        return encode(encoder, values, pool=True)
-    channels = (values[..., c : c + 1] for c in range(values.shape[2]))
-    return np.concatenate([encode(encoder, x, pool=True) for x in channels], axis=1)
 
 
 def classification(trained: nn.Module, untrained: nn.Module, panel: Panel) -> dict[str, Any]:

@@ -10,7 +10,7 @@ value seen in place of a missing one (the train mean, zero, before the first); a
 forecast does not count in the error.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,52 +19,14 @@ from scipy.signal import correlate
 from tqdm import tqdm
 
 from tspcrep.common.probes import PENALTIES, Moments, RidgeModel, RidgePath
-from tsrep.datasets.series import Split
+from tsrep.datasets.calendar import second_harmonics
+from tsrep.datasets.series import Split, filled
+from tsrep.forecasting.protocol import Forecast, Score, evaluate, origins
 
 LOOK_BACKS = (48, 96, 201, 336, 720)
 """Lags that a ridge chooses from; 201 is what the references' encoders see."""
 DROP = 200
 """First train rows that the references leave out, for want of a full context."""
-BLOCK_BYTES = 32 << 20
-
-Forecast = Callable[[np.ndarray], np.ndarray]
-"""Origins (N,), rows of the last value seen -> the next H values (N, H, C)."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """Test errors of one control at one horizon.
-
-    choices: (look-back, penalty) of each ridge chosen on validation: one for all channels, one a
-    channel, or none.
-    """
-
-    mse: float
-    mae: float
-    choices: tuple[tuple[int, float], ...] = ()
-
-
-def origins(rows: slice, horizon: int) -> np.ndarray:
-    """Rows (N,) in ``rows`` to forecast from: those followed by ``horizon`` more in ``rows``."""
-    return np.arange(rows.start, rows.stop - horizon)
-
-
-def evaluate(forecast: Forecast, values: np.ndarray, rows: slice, horizon: int) -> Score:
-    """Mean errors of a forecast over all origins of ``rows``, missing values left aside."""
-    starts = origins(rows, horizon)
-    if len(starts) == 0:
-        length = rows.stop - rows.start
-        raise ValueError(f"{length} rows to forecast, expected more than the horizon {horizon}")
-    windows = sliding_window_view(np.asarray(values, dtype=np.float64), horizon, axis=0)
-    squared = absolute = 0.0
-    count = 0
-    for part in _blocks(starts, horizon * values.shape[1]):
-        error = forecast(part) - windows[part + 1].transpose(0, 2, 1)  # (n, H, C)
-        seen = error[~np.isnan(error)]
-        squared += float(seen @ seen)
-        absolute += float(np.abs(seen).sum())
-        count += seen.size
-    return Score(squared / count, absolute / count) if count else Score(np.nan, np.nan)
 
 
 def persistence(values: np.ndarray, horizon: int) -> Forecast:
@@ -163,15 +125,6 @@ def fit_lag_ridge(
     return best
 
 
-def second_harmonics(calendar: np.ndarray) -> np.ndarray:
-    """Calendar features (T, K) of sine, cosine pairs -> (T, 2K), with twice each frequency too.
-
-    The first harmonic alone leaves WTH's univariate error at .166; with the second it is .153.
-    """
-    sin, cos = calendar[:, 0::2], calendar[:, 1::2]
-    return np.concatenate([calendar, 2 * sin * cos, cos**2 - sin**2], axis=1)
-
-
 def controls(
     values: np.ndarray,
     split: Split,
@@ -211,17 +164,6 @@ def controls(
     for name, horizon in tqdm(jobs, desc="controls", leave=False, disable=None):
         found[name][horizon] = systems[name](horizon)
     return found
-
-
-def filled(values: np.ndarray) -> np.ndarray:
-    """(T, C) with each missing value replaced by the last seen, zero before the first; float64."""
-    values = np.asarray(values, dtype=np.float64)
-    seen = ~np.isnan(values)
-    if seen.all():
-        return values
-    rows = np.where(seen, np.arange(len(values))[:, None], 0)
-    rows = np.maximum.accumulate(rows, axis=0)
-    return np.nan_to_num(np.take_along_axis(values, rows, axis=0), nan=0.0)
 
 
 def _score_shared(values, split: Split, horizon: int, **options) -> Score:
@@ -304,8 +246,3 @@ def _window_gram(part: np.ndarray, n: int) -> np.ndarray:
         gram[i + 1 :, i + 1] = gram[i + 1, i + 1 :]
     gram[:, 0] = gram[0]
     return gram
-
-
-def _blocks(starts: np.ndarray, numbers: int) -> Iterator[np.ndarray]:
-    size = max(1, BLOCK_BYTES // (8 * numbers))
-    return (starts[i : i + size] for i in range(0, len(starts), size))

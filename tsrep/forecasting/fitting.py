@@ -11,17 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tsrep.evaluation.forecasts import linear_look_back
+from tsrep.datasets.series import filled
 from tsrep.forecasting import probe as readout
-from tsrep.forecasting.baselines import Forecast, filled, origins
-from tsrep.forecasting.exogenous import fit_beside
-from tsrep.forecasting.forecaster import SeriesForecaster
+from tsrep.forecasting.forecaster import SeriesForecaster, window_vectors
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.network import Forecaster
-from tsrep.forecasting.ridge import OFF, Product, fit_product, product
+from tsrep.forecasting.protocol import Forecast, origins
+from tsrep.forecasting.ridge import OFF, Product, fit_beside, fit_product, linear_look_back, product
 from tsrep.forecasting.strategies import Settings, learn
 from tsrep.forecasting.task import ForecastData, Task
-from tsrep.forecasting.window_vectors import window_vectors
 
 REPRESENTATION = (0.1, 0.3)
 """Scales of the network's vectors to choose from."""

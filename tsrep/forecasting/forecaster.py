@@ -15,16 +15,15 @@ import torch
 from torch import nn
 
 from tspcrep.common.errors import UserError
-from tsrep.datasets.calendar import calendar_features
-from tsrep.datasets.series import Scaler, Split
+from tsrep.datasets.calendar import calendar_features, second_harmonics
+from tsrep.datasets.series import Scaler, Split, filled
 from tsrep.forecasting import probe as readout
-from tsrep.forecasting.baselines import Forecast, filled, second_harmonics
 from tsrep.forecasting.intervals import LEVELS, Spread
 from tsrep.forecasting.network import Forecaster, median, predictions, width
+from tsrep.forecasting.protocol import Forecast
 from tsrep.forecasting.ridge import Product
 from tsrep.forecasting.strategies import forecasts
-from tsrep.forecasting.task import ForecastData, Names, Task
-from tsrep.forecasting.window_vectors import window_vectors, windows_ending_at
+from tsrep.forecasting.task import ForecastData, Names, Task, windows_ending_at
 
 
 class SeriesForecaster(nn.Module):
@@ -257,3 +256,23 @@ class SeriesForecaster(nn.Module):
                 "frequency cannot be inferred, or is not that of the series fitted"
             )
         return found.astype(np.float32)
+
+
+def window_vectors(network: Forecaster, task: Task, rows: slice) -> np.ndarray:
+    """The network's vector of the window that ends at each of ``rows``: (C or 1, T, D).
+
+    Rows elsewhere are zero. Before the first value of the series, windows hold the first.
+    """
+    data = windows_ending_at(network, task, rows, 1)
+    groups = data.channels if network.independent else 1
+    found = np.zeros((groups, len(task.values), network.config.dim), dtype=np.float32)
+    size = max(1, 256 // groups)
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        for first in range(0, len(data), size):
+            batch = data.__getitems__(range(first, min(first + size, len(data)))).to(device)
+            vectors = network.summary(network.seen(batch.past, batch.known)[0]).cpu()
+            at = slice(rows.start + first, rows.start + first + len(batch.past))
+            found[:, at] = vectors.view(-1, groups, vectors.shape[1]).transpose(0, 1).numpy()
+    return found

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
 from tsrep.encoders import LSTM, TCN, DilatedConv, Transformer
-from tsrep.forecasting.baselines import Forecast
+from tsrep.forecasting.protocol import Forecast
 from tsrep.forecasting.windows import ForecastWindows
 
 Backbone = Literal["transformer", "tcn", "lstm", "dilated"]
@@ -101,7 +101,7 @@ class Forecaster(nn.Module):
         the forecast is linear.
     past : E, exogenous channels that are known up to the present alone.
 
-    Missing values are read as the last value seen; see :func:`tsrep.forecasting.baselines.filled`.
+    Missing values are read as the last value seen; see :func:`tsrep.datasets.series.filled`.
     Quantiles cannot cross: the lowest is followed by increments that are positive.
     """
 

@@ -2,7 +2,7 @@
 
 What a user would run, with a linear path beside the representation, is
 :mod:`tsrep.forecasting.ridge`.
-Both return a :data:`tsrep.forecasting.baselines.Forecast` and make every choice on validation rows.
+Both return a :data:`tsrep.forecasting.protocol.Forecast` and make every choice on validation rows.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,8 @@ from tspcrep.common.probes import (
 )
 from tsrep.datasets import Split
 from tsrep.datasets.windows import targets
-from tsrep.forecasting.baselines import DROP, Forecast
+from tsrep.forecasting.baselines import DROP
+from tsrep.forecasting.protocol import Forecast
 
 FREE = 10.0
 """Scale of a few columns that the penalty should hardly touch."""

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
-from tsrep.datasets.series import Series
-from tsrep.forecasting.baselines import filled
+from tsrep.datasets.series import Series, filled
 
 if TYPE_CHECKING:  # a field can be measured of any forecaster
     from tsrep.forecasting.forecaster import SeriesForecaster

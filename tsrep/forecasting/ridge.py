@@ -4,16 +4,17 @@ Instance normalisation, lags, calendar and level are what the best simple models
 of an encoder stand beside them, and count where that lowers the error on validation rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tspcrep.common.probes import Moments, RidgeModel, RidgePath
-from tsrep.forecasting.baselines import Forecast
+from tsrep.datasets.series import Series, filled
 from tsrep.forecasting.probe import FREE, Columns, Inputs, moments_ahead
+from tsrep.forecasting.protocol import Forecast
 
 PENALTIES = tuple(10.0 ** np.arange(-1, 5.5, 0.5))
 CLEARLY = 0.98
@@ -281,3 +282,44 @@ def _sum(first: list[list[Moments]], second: list[list[Moments]]) -> list[list[M
         [a + b for a, b in zip(old, new, strict=True)]
         for old, new in zip(first, second, strict=True)
     ]
+
+
+T = TypeVar("T")
+
+
+HELPS = 0.99
+"""Inputs enter where they bring the validation error below this share."""
+
+
+def effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Slopes (F, C) of ``values (T, C)`` on ``known (T, F)``, both standardised.
+
+    A ridge of penalty 1 on the changes from row to row, because levels that drift together would
+    look like an effect. Missing values are the last seen.
+    """
+    x, y = np.diff(known, axis=0), np.diff(filled(values), axis=0)
+    return np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ y)
+
+
+def fit_beside(
+    fit: Callable[[np.ndarray], tuple[T, float]],
+    values: np.ndarray,
+    known: np.ndarray,
+    train: slice,
+) -> tuple[T, np.ndarray]:
+    """A model of ``values (T, C)``, or of what ``known (T, F)`` leaves of them if that errs less.
+
+    fit : values -> model and its validation error. Returns the model and the effect (F, C), zero
+    where it does not help.
+    """
+    effect = effect_of(known[train], values[train])
+    plain, error = fit(values)
+    beside, least = fit((values - known @ effect).astype(np.float32))
+    if least < HELPS * error:
+        return beside, effect
+    return plain, np.zeros_like(effect)
+
+
+def linear_look_back(series: Series) -> int:
+    """Lags of the linear path: 336, two weeks of hours, where the train rows allow for them."""
+    return min(336, max(2, (series.split.train.stop - series.split.train.start) // 8))

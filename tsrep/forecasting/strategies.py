@@ -24,7 +24,6 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.probes import PENALTIES, Moments, RidgePath
 from tspcrep.common.training import Training, fit
 from tsrep.contrast.objectives import ContrastConfig, build
-from tsrep.forecasting.baselines import Forecast
 from tsrep.forecasting.network import (
     Forecaster,
     ForecasterConfig,
@@ -33,6 +32,7 @@ from tsrep.forecasting.network import (
     median,
     predictions,
 )
+from tsrep.forecasting.protocol import Forecast
 from tsrep.forecasting.task import Task
 from tsrep.forecasting.training import JUDGED, Learner, LearningConfig, choose
 from tsrep.forecasting.windows import ForecastWindows

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tspcrep.common.errors import UserError
-from tsrep.datasets.series import Scaler, Series, Split
-from tsrep.forecasting.baselines import filled, second_harmonics
+from tsrep.datasets.calendar import second_harmonics
+from tsrep.datasets.series import Scaler, Series, Split, filled
 from tsrep.forecasting.network import Forecaster, ForecasterConfig
 from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
 
@@ -129,3 +129,24 @@ def inputs_of(series: Series, known: Sequence[str] = (), past: Sequence[str] = (
     )
     tables = [filled(part(names)[0]) if names else None for names in (known, past)]
     return ForecastData(left, Names(own, known, past), *tables, part((*known, *past))[1])
+
+
+def windows_ending_at(
+    network: Forecaster, task: Task, rows: slice, horizon: int
+) -> ForecastWindows:
+    """Windows that end at ``rows``; before the first value of the series stands the first."""
+    look_back = network.config.look_back
+    before = look_back - 1
+
+    def led(table: np.ndarray | None) -> np.ndarray | None:
+        return None if table is None else np.concatenate([table[:1].repeat(before, 0), table])
+
+    return ForecastWindows(
+        led(task.values),
+        slice(before + rows.start, before + rows.stop + 1),
+        look_back,
+        network.horizon if task.known is not None else horizon,
+        before=True,
+        known=led(task.known),
+        past=led(task.past),
+    )

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from tspcrep.common.errors import UserError
-from tsrep.forecasting.baselines import filled
+from tsrep.datasets.series import filled
 
 
 class ForecastBatch(NamedTuple):

@@ -13,12 +13,15 @@ from tspcrep.common.runs import write_text
 from tspcrep.common.weights import FILE
 from tsrep.contrast.pretraining import panel_windows, training_windows
 from tsrep.contrast.view_network import Augmentation, View
+from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import Panel, Series
-from tsrep.encoders import load_encoder
+from tsrep.encoders.files import load_encoder
 from tsrep.evaluation import forecasts as evaluation
+from tsrep.evaluation import tables
 from tsrep.forecasting import baselines
 from tsrep.forecasting import probe as readout
 from tsrep.forecasting import ridge as closed_form
+from tsrep.forecasting.protocol import Forecast, origins
 from tsrep.reports import plots
 
 LONGEST = 192
@@ -57,14 +60,14 @@ TOLD = {
 
 def results(result: dict[str, Any]) -> list[str]:
     """The table of a summary."""
-    columns = evaluation.table_columns(result)
-    spreads = evaluation.spreads(result)
+    columns = tables.table_columns(result)
+    spreads = tables.spreads(result)
     forecasts = result["task"] == "forecasting"
     lines = []
     for name in next(iter(columns.values())):
         cells = "".join(
             f'<td class="best">{c[name]:.4f}</td>'
-            if c[name] == evaluation.best(result, c)
+            if c[name] == tables.best(result, c)
             else f"<td>{c[name]:.4f}</td>"
             for c in columns.values()
         )
@@ -99,7 +102,7 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
     }
     control = min(errors, key=errors.__getitem__)
     inputs, _ = evaluation.readout_inputs(encoder, series)
-    look_back = evaluation.linear_look_back(series)
+    look_back = closed_form.linear_look_back(series)
     fitted = {
         "product": closed_form.product(inputs, (horizon,), look_back)[horizon],
         control: _control(control, series, inputs, horizon),
@@ -107,9 +110,9 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
     return examples(fitted, series, horizon)
 
 
-def examples(fitted: dict[str, baselines.Forecast], series: Series, horizon: int) -> list[str]:
+def examples(fitted: dict[str, Forecast], series: Series, horizon: int) -> list[str]:
     """Forecasts of the first channel at three origins of the test rows."""
-    rows = baselines.origins(series.split.test, horizon)
+    rows = origins(series.split.test, horizon)
     starts = rows[[len(rows) // 8, len(rows) // 2, len(rows) * 7 // 8]]
     mean, std = series.scaler.mean[0], series.scaler.std[0]
     ahead = {name: f(starts)[..., 0] * std + mean for name, f in fitted.items()}  # (3, H)
@@ -128,7 +131,7 @@ def examples(fitted: dict[str, baselines.Forecast], series: Series, horizon: int
     return ["<h2>Forecasts</h2>", pages.figure(plots.forecasts(drawn, column), told)]
 
 
-def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) -> baselines.Forecast:
+def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) -> Forecast:
     """The forecast of one control, at least of the first channel, the one that is drawn."""
     values, split = series.values[0, : series.split.test.stop], series.split
     if name == "no_representation":
@@ -140,7 +143,7 @@ def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) ->
     calendar = np.zeros((len(values), 0))
     if name == "lag_ridge_calendar":
         values = values[:, :1]
-        calendar = baselines.second_harmonics(series.calendar[: len(values)])
+        calendar = second_harmonics(series.calendar[: len(values)])
     ridge = baselines.fit_lag_ridge(
         values, split, horizon, normalise=name == "nridge", calendar=calendar
     )

@@ -11,7 +11,7 @@ from torch import nn
 
 from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.datasets.calendar import season
-from tsrep.forecasting.exogenous import fit_beside
+from tsrep.forecasting.ridge import fit_beside
 from tsrep.sklearn import (
     LEVEL_WINDOW,
     build_encoder,

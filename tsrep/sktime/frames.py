@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tsrep.datasets.calendar import calendar_features
-from tsrep.forecasting.baselines import second_harmonics
+from tsrep.datasets.calendar import calendar_features, second_harmonics
 
 
 def values_of(frame: pd.DataFrame, name: str) -> np.ndarray:

@@ -8,11 +8,11 @@ from torch import nn
 
 from tspcrep.common.errors import UserError
 from tsrep.contrast.pretraining import inner
-from tsrep.datasets.series import Split
+from tsrep.datasets.series import Split, filled
 from tsrep.datasets.windows import targets
 from tsrep.encoders import Transformer
 from tsrep.encoders.encoding import encode
-from tsrep.forecasting.baselines import DROP, filled
+from tsrep.forecasting.baselines import DROP
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.probe import Inputs
 from tsrep.forecasting.ridge import Product, fit_product

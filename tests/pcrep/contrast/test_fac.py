@@ -12,8 +12,7 @@ from torch.nn.functional import normalize
 
 from pcrep import SparseUNet
 from pcrep.augment import AugmentConfig
-from pcrep.batches import Batch
-from pcrep.cloud import Scenes
+from pcrep.cloud import Batch, Scenes
 from pcrep.contrast.anchors import draw_anchors, draw_background
 from pcrep.contrast.fac import FAC, FACConfig, draw, feature_contrast, regional_contrast, soft_top_k
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches

@@ -8,19 +8,12 @@ import torch
 from torch.nn.functional import normalize
 
 from pcrep import SparseUNet
-from pcrep.batches import Batch
-from pcrep.cloud import Scenes
+from pcrep.cloud import Batch, Scenes
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches
-from pcrep.contrast.rivals import (
-    ContrastiveSceneContexts,
-    PointContrast,
-    SegContrast,
-    draw_matches,
-    partition,
-    partitioned_info_nce,
-    pool,
-)
-from pcrep.contrast.views import ViewConfig, draw_views
+from pcrep.contrast.pointcontrast import PointContrast
+from pcrep.contrast.scene_contexts import ContrastiveSceneContexts, partition, partitioned_info_nce
+from pcrep.contrast.segcontrast import SegContrast, pool
+from pcrep.contrast.views import ViewConfig, draw_matches, draw_views
 from tests.pcrep.segmented import SMALL, segmented
 from tspcrep.common.training import Training, fit
 

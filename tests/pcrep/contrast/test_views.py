@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pcrep.augment import AugmentConfig, augment
-from pcrep.contrast.views import ViewConfig, check_extent, correspond, draw_views, thin
+from pcrep.contrast.views import ViewConfig, correspond, draw_views
+from pcrep.encoders.voxelize import check_extent, thin
 from tests.pcrep.segmented import segmented
 from tspcrep.common.errors import UserError
 

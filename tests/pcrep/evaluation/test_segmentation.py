@@ -9,8 +9,7 @@ from torch.nn.functional import log_softmax
 
 from pcrep import SparseUNet, load_encoder, save_encoder
 from pcrep.augment import AugmentConfig
-from pcrep.batches import Batch, keep
-from pcrep.cloud import Scenes
+from pcrep.cloud import Batch, Scenes, keep
 from pcrep.encoders.encoding import encode
 from pcrep.evaluation.scores import fit_probe, score
 from pcrep.evaluation.segmentation import (

@@ -12,15 +12,11 @@ import tsrep
 from tests.tsrep.evaluation.test_forecasts import panel_of
 from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.errors import UserError
-from tsrep.contrast.pretraining import (
-    EncoderConfig,
-    WindowConfig,
-    inner,
-    panel_windows,
-    training_windows,
-)
-from tsrep.encoders import Centred, DilatedConv, load_encoder, save_encoder, untrained
+from tsrep.contrast.pretraining import WindowConfig, inner, panel_windows, training_windows
+from tsrep.encoders import Centred, DilatedConv
+from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.encoding import encode, encode_in_chunks
+from tsrep.encoders.files import load_encoder, save_encoder, untrained
 
 
 @pytest.mark.parametrize("channels, expected", [("independent", 1), ("joint", 3)])

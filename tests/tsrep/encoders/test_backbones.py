@@ -15,18 +15,11 @@ from tests.tsrep.made_series import made_series
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
 from tsrep.contrast.autotcl import AutoTCL
-from tsrep.contrast.pretraining import EncoderConfig, WindowConfig, training_windows
-from tsrep.encoders import (
-    LSTM,
-    TCN,
-    Centred,
-    DilatedConv,
-    Transformer,
-    load_encoder,
-    save_encoder,
-    untrained,
-)
+from tsrep.contrast.pretraining import WindowConfig, training_windows
+from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer
+from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.encoding import Stream, encode, encode_in_chunks
+from tsrep.encoders.files import load_encoder, save_encoder, untrained
 
 BACKBONES = {
     "dilated": lambda c: DilatedConv(c, 8, 4, 2),

@@ -16,8 +16,9 @@ import tsrep.encoders
 from tests.tsrep.encoders import encoder_oracle as oracle
 from tspcrep.common.errors import UserError
 from tspcrep.common.weights import save_encoder as save_weights
-from tsrep.encoders import Centred, DilatedConv, load_encoder, save_encoder
+from tsrep.encoders import Centred, DilatedConv
 from tsrep.encoders.dilated_conv import Trend
+from tsrep.encoders.files import load_encoder, save_encoder
 
 TREND = (1, 2, 4)
 

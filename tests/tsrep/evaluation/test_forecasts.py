@@ -7,8 +7,10 @@ import torch
 from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Panel, Scaler
-from tsrep.encoders import DilatedConv, untrained
-from tsrep.evaluation import classification
+from tsrep.encoders import DilatedConv
+from tsrep.encoders.encoding import panel_vectors
+from tsrep.encoders.files import untrained
+from tsrep.evaluation import classification, tables
 from tsrep.evaluation import forecasts as evaluation
 
 
@@ -53,9 +55,9 @@ def test_validation_does_not_see_test_rows():
 
 def test_best_seed_by_validation_alone():
     forecasts = [{"validation": v, "product": p} for v, p in ((0.5, 0.1), (0.3, 0.9), (0.4, 0.2))]
-    assert evaluation.best_seed((7, 8, 9), forecasts) == 8
+    assert tables.best_seed((7, 8, 9), forecasts) == 8
     classes = [{"validation": v, "accuracy": {}} for v in (0.5, 0.9, 0.7)]
-    assert evaluation.best_seed((7, 8, 9), classes) == 8
+    assert tables.best_seed((7, 8, 9), classes) == 8
 
 
 def scores(mse):
@@ -79,7 +81,7 @@ def summary_of(products):
         for p in products
     ]
     seeds = tuple(range(len(products)))
-    return evaluation.summary(series, seeds, results, {"persistence": scores(5.0)})
+    return tables.summary(series, seeds, results, {"persistence": scores(5.0)})
 
 
 def test_summary_is_mean_and_deviation_over_seeds():
@@ -95,11 +97,11 @@ def test_summary_is_mean_and_deviation_over_seeds():
 
 def test_table_marks_the_least_error_and_hides_the_other_readout():
     found = summary_of([0.2, 0.4])
-    lines = evaluation.table(found).splitlines()
+    lines = tables.table(found).splitlines()
     assert lines[1].startswith("product") and lines[1].count("0.3000*") == 2
     assert lines[1].endswith("+- 0.1000")
     assert [line for line in lines[2:] if "*" in line] == []
-    shown = evaluation.table(found, "probe")
+    shown = tables.table(found, "probe")
     assert "product" not in shown and "random encoder, probe" in shown and "0.6000*" in shown
 
 
@@ -143,14 +145,14 @@ def test_classification_beside_its_controls(encoder_channels, short):
     for name in ("accuracy", "untrained", "raw"):
         assert found[name].keys() == {"svm", "linear"}
     assert found["accuracy"]["linear"] >= 0.75 and 0.5 < found["validation"] <= 1
-    vectors = classification.panel_vectors(encoder, panel.test)
+    vectors = panel_vectors(encoder, panel.test)
     assert vectors.shape == (20, 5 * 2 // encoder_channels)
 
 
 def test_vectors_of_channels_apart_by_hand():
     panel = panel_of(short=True)
     encoder = encoder_of()
-    found = classification.panel_vectors(encoder, panel.test)
+    found = panel_vectors(encoder, panel.test)
     for n, instance in enumerate(panel.test):
         known = instance[~np.isnan(instance).any(1)]
         with torch.inference_mode():
@@ -183,6 +185,6 @@ def test_classification_summary():
     assert found["accuracy"] == pytest.approx(
         {"svm": 0.7, "svm_std": 0.1, "linear": 1.0, "linear_std": 0.0}
     )
-    lines = evaluation.table(found).splitlines()
+    lines = tables.table(found).splitlines()
     assert lines[0].split() == ["accuracy", "svm", "linear"]
     assert lines[1].split()[:3] == ["autotcl", "0.7000*", "1.0000*"]

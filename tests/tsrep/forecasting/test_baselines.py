@@ -11,14 +11,11 @@ from sklearn.linear_model import Ridge
 
 from tsrep import datasets
 from tsrep.datasets import Split
-from tsrep.forecasting import baselines
-from tsrep.forecasting.baselines import (
-    controls,
-    evaluate,
-    fit_lag_ridge,
-    persistence,
-    seasonal_naive,
-)
+from tsrep.datasets.calendar import second_harmonics
+from tsrep.datasets.series import filled
+from tsrep.forecasting import protocol
+from tsrep.forecasting.baselines import controls, fit_lag_ridge, persistence, seasonal_naive
+from tsrep.forecasting.protocol import evaluate
 
 SPLIT = Split(slice(0, 180), slice(180, 260), slice(260, 330))
 GRID = (5, 9, 24)
@@ -112,7 +109,7 @@ def test_naive_forecasts_equal_a_loop(horizon):
 
 @pytest.mark.parametrize("block", [1, 1 << 20])
 def test_errors_average_all_origins_whose_horizon_fits_and_skip_missing_values(monkeypatch, block):
-    monkeypatch.setattr(baselines, "BLOCK_BYTES", block)
+    monkeypatch.setattr(protocol, "BLOCK_BYTES", block)
     values, _ = walk()
     values[290, 0] = values[300:303, 1] = np.nan
     found = evaluate(lambda starts: np.zeros((len(starts), 7, 2)), values, SPLIT.test, 7)
@@ -125,12 +122,12 @@ def test_errors_average_all_origins_whose_horizon_fits_and_skip_missing_values(m
 def test_filled_repeats_the_last_value_seen():
     nan = np.nan
     values = np.array([[nan, 1.0], [2.0, nan], [nan, nan], [3.0, 4.0]])
-    np.testing.assert_array_equal(baselines.filled(values), [[0, 1], [2, 1], [2, 1], [3, 4]])
+    np.testing.assert_array_equal(filled(values), [[0, 1], [2, 1], [2, 1], [3, 4]])
 
 
 def test_second_harmonics_turn_twice_as_fast():
     angle = np.linspace(0, 20, 50)
-    doubled = baselines.second_harmonics(np.stack([np.sin(angle), np.cos(angle)], axis=1))
+    doubled = second_harmonics(np.stack([np.sin(angle), np.cos(angle)], axis=1))
     np.testing.assert_allclose(doubled[:, 2], np.sin(2 * angle), atol=1e-12)
     np.testing.assert_allclose(doubled[:, 3], np.cos(2 * angle), atol=1e-12)
 

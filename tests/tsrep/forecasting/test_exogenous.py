@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tsrep.forecasting.exogenous import effect_of, fit_beside
+from tsrep.forecasting.ridge import effect_of, fit_beside
 
 
 def driven(rows=400, slope=2.0):

@@ -16,14 +16,14 @@ from tsrep.datasets.series import Scaler, Series
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.forecasting import fitting
 from tsrep.forecasting import forecaster as product
-from tsrep.forecasting.baselines import origins
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
+from tsrep.forecasting.forecaster import window_vectors
 from tsrep.forecasting.forecaster_file import load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
+from tsrep.forecasting.protocol import origins
 from tsrep.forecasting.strategies import Settings
 from tsrep.forecasting.task import inputs_of
 from tsrep.forecasting.training import LearningConfig
-from tsrep.forecasting.window_vectors import window_vectors
 
 SETTINGS = Settings(
     ForecasterConfig(look_back=24, dim=8, heads=2, patch=8),

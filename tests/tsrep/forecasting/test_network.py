@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.tsrep.made_series import made_series
 from tspcrep.common.errors import UserError
+from tsrep.datasets.series import filled
 from tsrep.evaluation import forecasts as evaluation
-from tsrep.forecasting.baselines import filled, origins
 from tsrep.forecasting.network import (
     ForecasterConfig,
     as_forecast,
@@ -17,6 +17,7 @@ from tsrep.forecasting.network import (
     horizon_pinball,
     predictions,
 )
+from tsrep.forecasting.protocol import origins
 from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
 
 SMALL = {"look_back": 24, "dim": 8, "heads": 2, "patch": 8, "dropout": 0.0}

@@ -1,0 +1,59 @@
+"""What a forecast is, from which rows it starts, and how it is scored.
+
+The protocol of TS2Vec, CoST and AutoTCL: a forecast is made at every origin of the test rows whose
+horizon fits inside them, its context may reach back into earlier rows, and errors are means over
+origins, steps and channels in standardised units.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+BLOCK_BYTES = 32 << 20
+
+
+Forecast = Callable[[np.ndarray], np.ndarray]
+"""Origins (N,), rows of the last value seen -> the next H values (N, H, C)."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Test errors of one control at one horizon.
+
+    choices: (look-back, penalty) of each ridge chosen on validation: one for all channels, one a
+    channel, or none.
+    """
+
+    mse: float
+    mae: float
+    choices: tuple[tuple[int, float], ...] = ()
+
+
+def origins(rows: slice, horizon: int) -> np.ndarray:
+    """Rows (N,) in ``rows`` to forecast from: those followed by ``horizon`` more in ``rows``."""
+    return np.arange(rows.start, rows.stop - horizon)
+
+
+def evaluate(forecast: Forecast, values: np.ndarray, rows: slice, horizon: int) -> Score:
+    """Mean errors of a forecast over all origins of ``rows``, missing values left aside."""
+    starts = origins(rows, horizon)
+    if len(starts) == 0:
+        length = rows.stop - rows.start
+        raise ValueError(f"{length} rows to forecast, expected more than the horizon {horizon}")
+    windows = sliding_window_view(np.asarray(values, dtype=np.float64), horizon, axis=0)
+    squared = absolute = 0.0
+    count = 0
+    for part in blocks(starts, horizon * values.shape[1]):
+        error = forecast(part) - windows[part + 1].transpose(0, 2, 1)  # (n, H, C)
+        seen = error[~np.isnan(error)]
+        squared += float(seen @ seen)
+        absolute += float(np.abs(seen).sum())
+        count += seen.size
+    return Score(squared / count, absolute / count) if count else Score(np.nan, np.nan)
+
+
+def blocks(starts: np.ndarray, numbers: int) -> Iterator[np.ndarray]:
+    size = max(1, BLOCK_BYTES // (8 * numbers))
+    return (starts[i : i + size] for i in range(0, len(starts), size))
