@@ -2,7 +2,7 @@
 
     output/
       config.toml           the resolved configuration
-      env.json              versions, commit, machine
+      env.json              the tool, versions, commit, machine
       result.json           the summary over seeds, written last
       report.html           plots
       encoder.safetensors   the encoder that ``load_encoder(output)`` opens
@@ -16,7 +16,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -55,6 +55,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def tool_of(folder: Path) -> str | None:
+    """The tool that made a run folder; None where the folder does not say, as in version 0.1."""
+    try:
+        return json.loads((folder / "env.json").read_text()).get("tool")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def environment() -> dict[str, Any]:
     """Versions, commit and machine, for ``env.json``."""
     git = subprocess.run(
@@ -78,53 +86,90 @@ class Run:
 
     Parameters
     ----------
-    output : the folder. It must be new or empty, unless ``resume``.
-    config : the dataclass that describes the run; written to ``config.toml``.
-    resume : continue the run that the folder holds. Its configuration must be the same, but for
-        ``output``, ``device`` and ``data_root``.
+    tool : name of the tool that fills it; ``env.json`` keeps it, for ``tools/report.py``.
+    config : the dataclass that describes the run; written to ``config.toml``. Of its fields,
+        ``output`` is the folder, which must be new or empty unless ``resume``; ``seeds`` are the
+        seeds to run; ``resume`` continues the run that the folder holds, whose configuration must
+        be the same but for ``output``, ``device`` and ``data_root``.
 
+    Nothing is written before :meth:`start`, so that data and options can be checked in between.
     Of the processes that torchrun starts, the first alone checks and writes.
 
     Raises
     ------
     UserError
-        The folder holds a run and ``resume`` is off; or the run in it had another configuration.
+        No seeds; the folder holds a run and ``resume`` is off; the run in it had another
+        configuration or came from another tool.
     """
 
-    def __init__(self, output: str | Path, config: Any, resume: bool = False):
-        self.output, self.config, self.resume = Path(output), config, resume
+    def __init__(self, tool: str, config: Any):
+        self.tool, self.config = tool, config
+        self.output, self.seeds = Path(config.output), tuple(config.seeds)
+        if not self.seeds:
+            raise UserError("seeds: found none, expected at least one")
         if launched_rank():
             return
-        path = self.output / "config.toml"
-        if not path.exists():
+        if not self._path.exists():
             if self.output.exists() and (self.output.is_file() or any(self.output.iterdir())):
                 raise UserError(
-                    f"{output}: exists and holds no run; give another --output or an empty folder"
+                    f"{self.output}: exists and holds no run; give another --output or an empty "
+                    "folder"
                 )
-            write_text(path, configuration.to_toml(config))
-        elif not resume:
+        elif not config.resume:
             raise UserError(
-                f"{output}: already holds a run; continue it with --resume or give another --output"
+                f"{self.output}: already holds a run; continue it with --resume or give another "
+                "--output"
             )
         else:
-            self._check_same_configuration(path)
-        write_json(self.output / "env.json", environment())
+            self._check_same_tool()
+            self._check_same_configuration()
+
+    def start(self) -> list[int]:
+        """Write what the run is, ``config.toml`` and ``env.json``, and return the seeds to run.
+
+        These are the seeds that have no result yet.
+        """
+        if not launched_rank():
+            if not self._path.exists():
+                write_text(self._path, configuration.to_toml(self.config))
+            write_json(self.output / "env.json", {"tool": self.tool, **environment()})
+        return [s for s in self.seeds if not (self.seed_folder(s) / "result.json").exists()]
 
     def seed_folder(self, seed: int) -> Path:
         return self.output / f"seed-{seed}"
 
-    def unfinished(self, seeds: Sequence[int]) -> list[int]:
-        """The seeds that have no result yet."""
-        return [seed for seed in seeds if not (self.seed_folder(seed) / "result.json").exists()]
-
     def add(self, seed: int, result: dict[str, Any]) -> None:
         """Write the result of a seed, which marks the seed as finished."""
-        write_json(self.seed_folder(seed) / "result.json", result)
+        if not launched_rank():
+            write_json(self.seed_folder(seed) / "result.json", result)
 
-    def results(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
-        return [json.loads((self.seed_folder(s) / "result.json").read_text()) for s in seeds]
+    def results(self) -> list[dict[str, Any]]:
+        """The results of all seeds, in their order."""
+        return [json.loads((self.seed_folder(s) / "result.json").read_text()) for s in self.seeds]
 
-    def _check_same_configuration(self, path: Path) -> None:
+    def finish(self, result: dict[str, Any], seed: int, *files: str) -> None:
+        """Bring ``files`` of ``seed``, those that it has, to the top and write ``result.json``."""
+        for name in files:
+            source = self.seed_folder(seed) / name
+            if source.exists():
+                content = source.read_bytes()
+                write_atomically(self.output / name, lambda file, c=content: file.write(c))
+        write_json(self.output / "result.json", result)
+
+    @property
+    def _path(self) -> Path:
+        return self.output / "config.toml"
+
+    def _check_same_tool(self) -> None:
+        found = tool_of(self.output)
+        if found not in (None, self.tool):
+            raise UserError(
+                f"{self.output}: holds a run of {found}, expected one of {self.tool} to resume; "
+                "give another --output"
+            )
+
+    def _check_same_configuration(self) -> None:
+        path = self._path
         old = _flat(configuration.to_dict(configuration.load(type(self.config), path)))
         new = _flat(configuration.to_dict(self.config))
         for name in {**old, **new}:

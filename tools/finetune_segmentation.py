@@ -38,7 +38,7 @@ from tspcrep.common.classifiers import linear_map
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
-from tspcrep.common.runs import Run, write_atomically, write_json
+from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
 
@@ -76,16 +76,12 @@ class Config:
 
 def main(config: Config) -> None:
     refuse_ranks("fine-tuning")
+    run = Run("finetune_segmentation", config)
     learn, test = load(config)
-    run = Run(config.output, config, config.resume)
-    for seed in run.unfinished(config.seeds):
+    for seed in run.start():
         run.add(seed, one_seed(config, learn, test, seed, run.seed_folder(seed)))
-    result = summary(config, len(learn), run.results(config.seeds))
-    for name in (FILE, SEGMENTER):
-        source = run.seed_folder(config.seeds[0]) / name
-        if source.exists():
-            write_atomically(run.output / name, lambda file, s=source: file.write(s.read_bytes()))
-    write_json(run.output / "result.json", result)
+    result = summary(config, len(learn), run.results())
+    run.finish(result, config.seeds[0], FILE, SEGMENTER)
     print(evaluation.table(result))
     print(run.output / "result.json")
     print(report.write(run.output, config))
@@ -96,8 +92,6 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
 
     UserError, before anything is written, where the data or an option is amiss.
     """
-    if not config.seeds:
-        raise UserError("seeds: found none, expected at least one")
     if config.mode != "finetune" and config.encoder is None:
         raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
     voxel = voxel_size(build(config), config.segmentation.voxel)

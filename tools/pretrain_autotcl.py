@@ -20,8 +20,7 @@ from torch import nn
 
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
-from tspcrep.common.errors import UserError
-from tspcrep.common.runs import Run, write_atomically, write_json
+from tspcrep.common.runs import Run
 from tspcrep.common.training import Batches, Training, fit
 from tspcrep.common.weights import FILE
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
@@ -65,24 +64,22 @@ class Config:
 
 
 def main(config: Config) -> None:
+    run = Run("pretrain_autotcl", config)
     data = load_data(config)
-    run = Run(config.output, config, config.resume)
-    for seed in run.unfinished(config.seeds):
+    for seed in run.start():
         if launched_rank():  # a follower under torchrun trains along and writes nothing
             train(config, data, seed, run.seed_folder(seed))
         else:
             run.add(seed, train_and_score(config, data, seed, run.seed_folder(seed)))
     if launched_rank():
         return
-    results = run.results(config.seeds)
+    results = run.results()
     if isinstance(data, Panel):
         summary = classification.summary(data, config.seeds, results)
     else:
         controls = evaluation.control_scores(data, config.horizons)
         summary = tables.summary(data, config.seeds, results, controls)
-    best = run.seed_folder(tables.best_seed(config.seeds, results)) / FILE
-    write_atomically(run.output / FILE, lambda file: file.write(best.read_bytes()))
-    write_json(run.output / "result.json", summary)
+    run.finish(summary, tables.best_seed(config.seeds, results), FILE)
     print(tables.table(summary))
     print(run.output / "result.json")
     print(report.write(run.output, data, config))
@@ -90,8 +87,6 @@ def main(config: Config) -> None:
 
 def load_data(config: Config) -> Series | Panel:
     """What to learn from; UserError, before anything is written, where it or an option is amiss."""
-    if not config.seeds:
-        raise UserError("seeds: found none, expected at least one")
     if is_classification(config.data):
         data = load_classification(config.data, root=config.data_root)
     else:

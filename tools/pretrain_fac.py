@@ -38,7 +38,7 @@ from pcrep.reports import runs as report
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
-from tspcrep.common.runs import Run, write_atomically, write_json
+from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
 
@@ -74,9 +74,9 @@ class Config:
 
 
 def main(config: Config) -> None:
+    run = Run("pretrain_fac", config)
     scenes, split = load(config)
-    run = Run(config.output, config, config.resume)
-    unfinished = run.unfinished(config.seeds)
+    unfinished = run.start()
     if unfinished:
         data = batches(config, scenes)
     for seed in unfinished:
@@ -87,10 +87,8 @@ def main(config: Config) -> None:
             run.add(seed, {**result, "timing": {"train_s": seconds}})
     if launched_rank():
         return
-    first = run.seed_folder(config.seeds[0]) / FILE
-    write_atomically(run.output / FILE, lambda file: file.write(first.read_bytes()))
-    result = summary(config, split, run.results(config.seeds))
-    write_json(run.output / "result.json", result)
+    result = summary(config, split, run.results())
+    run.finish(result, config.seeds[0], FILE)
     if split is not None:
         print(evaluation.table(result))
     print(run.output / "result.json")
@@ -102,8 +100,6 @@ def load(config: Config) -> tuple[Scenes, Split | None]:
 
     UserError, before anything is written, where the data or an option is amiss.
     """
-    if not config.seeds:
-        raise UserError("seeds: found none, expected at least one")
     new_encoder(config.network)
     scenes = load_scenes(config.data, config.data_root)
     try:

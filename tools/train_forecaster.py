@@ -22,7 +22,7 @@ import torch
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
-from tspcrep.common.runs import Run, write_atomically, write_json
+from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
@@ -79,18 +79,16 @@ class Config:
 
 def main(config: Config) -> None:
     refuse_ranks("training of a forecaster")
+    run = Run("train_forecaster", config)
     inputs = load_inputs(config)
     series = inputs.series
-    run = Run(config.output, config, config.resume)
-    for seed in run.unfinished(config.seeds):
+    for seed in run.start():
         run.add(seed, train_one(config, inputs, seed, run.seed_folder(seed)))
-    results = run.results(config.seeds)
+    results = run.results()
     summary = tables.forecaster_summary(
         series, config.seeds, results, evaluation.control_scores(series, config.horizons)
     )
-    best = run.seed_folder(tables.best_seed(config.seeds, results)) / FILE
-    write_atomically(run.output / FILE, lambda file: file.write(best.read_bytes()))
-    write_json(run.output / "result.json", summary)
+    run.finish(summary, tables.best_seed(config.seeds, results), FILE)
     print(tables.table(summary))
     print(run.output / "result.json")
     print(forecast_report.write(run.output, inputs, config))
@@ -98,8 +96,6 @@ def main(config: Config) -> None:
 
 def load_inputs(config: Config) -> ForecastData:
     """What to forecast and from what; UserError, before anything is written, where it is amiss."""
-    if not config.seeds:
-        raise UserError("seeds: found none, expected at least one")
     settings = config.settings  # which checks that they fit together
     beside = (*config.known_columns, *config.past_columns)
     options = {"time_column": config.time_column, "root": config.data_root}

@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from tspcrep.common import config as configuration
 from tspcrep.common import runs
 from tspcrep.common.errors import UserError
-from tspcrep.common.runs import Run, environment, write_atomically, write_json, write_text
+from tspcrep.common.runs import (
+    Run,
+    environment,
+    tool_of,
+    write_atomically,
+    write_json,
+    write_text,
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ def test_a_new_run(tmp_path, there):
     if there == "empty":
         output.mkdir()
     config = Config(output=output, window=7)
-    Run(output, config)
+    Run("tool", config).start()
     assert configuration.load(Config, output / "config.toml") == config
     env = json.loads((output / "env.json").read_text())
     assert env["python"] == platform.python_version() and env["cpus"] == os.cpu_count()
@@ -122,10 +129,16 @@ def test_environment_names_the_commit_of_the_code():
     assert environment()["commit"] == (found or None)
 
 
+def started(output):
+    run = Run("tool", Config(output=output))
+    run.start()
+    return run
+
+
 def assert_refused(output, config, *words, resume=False):
     before = {p: p.read_bytes() for p in sorted(Path(output).rglob("*")) if p.is_file()}
     with pytest.raises(UserError) as caught:
-        Run(output, config, resume=resume)
+        Run("tool", replace(config, output=Path(output), resume=resume))
     message = str(caught.value)
     assert "\n" not in message and message.startswith(str(output))
     assert all(word in message for word in words), message
@@ -148,29 +161,59 @@ def test_a_file_in_place_of_the_folder(tmp_path, resume):
 
 
 def test_a_run_is_not_overwritten(tmp_path):
-    Run(tmp_path, Config())
+    started(tmp_path)
     assert_refused(tmp_path, Config(), "already holds a run", "--resume", "--output")
 
 
 def test_resume_where_nothing_is_starts(tmp_path):
-    run = Run(tmp_path / "new", Config(), resume=True)
-    assert run.unfinished((0, 1)) == [0, 1]
+    run = Run("tool", Config(output=tmp_path / "new", resume=True))
+    assert not (tmp_path / "new").exists()
+    assert run.start() == [0, 1]
     assert (tmp_path / "new" / "config.toml").exists()
 
 
 def test_resume_with_the_same_configuration(tmp_path):
-    Run(tmp_path, Config())
-    assert Run(tmp_path, Config(), resume=True).resume
+    started(tmp_path)
+    again = Run("tool", Config(output=tmp_path, resume=True))
+    assert again.start() == [0, 1] and tool_of(tmp_path) == "tool"
+
+
+def test_resume_with_another_tool(tmp_path):
+    started(tmp_path)
+    with pytest.raises(UserError, match="holds a run of tool, expected one of other"):
+        Run("other", Config(output=tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("env", ["{}", None, "[]", "{"])
+def test_a_folder_that_names_no_tool_resumes(tmp_path, env):
+    """As version 0.1 wrote it, or with a damaged note."""
+    started(tmp_path)
+    path = tmp_path / "env.json"
+    path.unlink() if env is None else path.write_text(env)
+    assert tool_of(tmp_path) is None
+    Run("other", Config(output=tmp_path, resume=True)).start()
+    assert tool_of(tmp_path) == "other"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_no_seeds(tmp_path, resume):
+    with pytest.raises(UserError, match="seeds: found none"):
+        Run("tool", Config(output=tmp_path / "run", seeds=(), resume=resume))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("resume", True), ("output", Path("elsewhere")), ("device", "cpu"), ("data_root", Path("/x"))],
+    [("resume", True), ("output", Path(".")), ("device", "cpu"), ("data_root", Path("/x"))],
 )
 def test_what_may_change_on_resume(tmp_path, name, value):
-    Run(tmp_path, Config())
-    Run(tmp_path, replace(Config(), **{name: value}), resume=True)
-    assert configuration.load(Config, tmp_path / "config.toml") == Config()  # the first one stays
+    first = started(tmp_path).config
+    now = replace(first, resume=True, **{} if name == "resume" else {name: value})
+    if name == "output":  # the folder was moved
+        (tmp_path / "config.toml").rename(tmp_path / value / "config.toml")
+        now = replace(now, output=tmp_path / value)
+    Run("tool", now).start()
+    assert configuration.load(Config, now.output / "config.toml") == first  # the first one stays
 
 
 @pytest.mark.parametrize(
@@ -184,15 +227,15 @@ def test_what_may_change_on_resume(tmp_path, name, value):
     ],
 )
 def test_resume_with_another_configuration_names_the_field(tmp_path, changes, words):
-    Run(tmp_path, Config())
+    started(tmp_path)
     config = replace(Config(), **changes)
     assert_refused(tmp_path, config, *words, "--output", resume=True)
 
 
 def test_the_device_may_change_inside_a_section(tmp_path):
     """``training.device`` is where a tool has it."""
-    Run(tmp_path, Config())
-    Run(tmp_path, Config(training=Inner(device="cuda")), resume=True)
+    config = started(tmp_path).config
+    Run("tool", replace(config, training=Inner(device="cuda"), resume=True)).start()
     assert_refused(
         tmp_path,
         Config(training=Inner(device="cuda", epochs=4)),
@@ -204,7 +247,7 @@ def test_the_device_may_change_inside_a_section(tmp_path):
 def test_resume_of_a_damaged_configuration(tmp_path):
     (tmp_path / "config.toml").write_text("data = [")
     with pytest.raises(UserError, match="not a TOML file") as caught:
-        Run(tmp_path, Config(), resume=True)
+        Run("tool", Config(output=tmp_path, resume=True))
     assert str(tmp_path / "config.toml") in str(caught.value)
 
 
@@ -212,14 +255,34 @@ def test_resume_of_a_damaged_configuration(tmp_path):
 
 
 def test_seeds_are_finished_by_their_result(tmp_path):
-    run = Run(tmp_path, Config())
+    run = Run("tool", Config(output=tmp_path, seeds=(0, 1, 2)))
     assert run.seed_folder(3) == tmp_path / "seed-3"
-    assert run.unfinished([0, 1, 2]) == [0, 1, 2]
+    assert run.start() == [0, 1, 2]
     run.add(1, {"mse": 0.5})
     (run.seed_folder(0)).mkdir()
     (run.seed_folder(0) / "checkpoint.pt").write_bytes(b"")  # begun, not finished
-    assert run.unfinished([0, 1, 2]) == [0, 2]
-    run.add(0, {"mse": 0.25})
-    again = Run(tmp_path, Config(), resume=True)
-    assert again.unfinished([0, 1]) == []
-    assert again.results([1, 0]) == [{"mse": 0.5}, {"mse": 0.25}]
+    again = Run("tool", Config(output=tmp_path, seeds=(0, 1, 2), resume=True))
+    assert again.start() == [0, 2]
+    again.add(0, {"mse": 0.25})
+    again.add(2, {"mse": 0.75})
+    assert again.start() == []
+    assert [result["mse"] for result in again.results()] == [0.25, 0.5, 0.75]
+
+
+def test_a_finished_run_has_the_files_of_one_seed_and_the_result(tmp_path):
+    run = started(tmp_path)
+    for seed in (0, 1):
+        run.add(seed, {"mse": seed})
+        write_text(run.seed_folder(seed) / "weights", f"of {seed}")
+    run.finish({"mse": 0.5}, 1, "weights", "absent")
+    assert (tmp_path / "weights").read_text() == "of 1" and not (tmp_path / "absent").exists()
+    assert json.loads((tmp_path / "result.json").read_text()) == {"mse": 0.5}
+
+
+def test_a_follower_checks_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run = Run("tool", Config(output=tmp_path / "run"))
+    assert run.start() == [0, 1]
+    run.add(0, {"mse": 0.5})
+    assert not (tmp_path / "run").exists()
