@@ -79,17 +79,6 @@ def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
     return draw(sum(counts))[start : start + count]
 
 
-@torch.no_grad()
-def average(mean: Tensor) -> Tensor:
-    """The average of a number over ranks, for logging."""
-    world = ranks()[1]
-    if world == 1:
-        return mean
-    mean = mean.detach().clone()
-    dist.all_reduce(mean)
-    return mean / world
-
-
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, dim):

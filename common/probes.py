@@ -9,15 +9,12 @@ Rows are ``x: (n, d)``, numpy arrays or tensors; nothing here knows what a row i
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Literal
 
 import numpy as np
 
 PENALTIES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """The ridge penalties of the TS2Vec, CoST and AutoTCL protocol."""
 
-Criterion = Literal["rmse+mae", "mse"]
 BLOCK_BYTES = 16 << 20  # of labels: smaller blocks spend their time adding moments up
 
 
@@ -217,20 +214,13 @@ class RidgePath:
         squared += moments.rows * ((y_gap - (d * x_gap) @ self._xy) ** 2).sum(axis=1)
         return squared.clip(min=0) / (moments.rows * len(y_gap))
 
-    def choose(
-        self,
-        x,
-        y,
-        alphas: Sequence[float] = PENALTIES,
-        criterion: Criterion = "rmse+mae",
-    ) -> RidgeModel:
-        """The ridge whose penalty has the least criterion on validation rows, the first of equals.
+    def choose(self, x, y, alphas: Sequence[float] = PENALTIES) -> RidgeModel:
+        """The ridge whose penalty has the least sqrt(MSE) + MAE on validation rows.
 
-        criterion: ``"rmse+mae"``, sqrt(MSE) + MAE as in the TS2Vec, CoST and AutoTCL protocol, or
-        ``"mse"``.
+        The criterion of the TS2Vec, CoST and AutoTCL protocol; of equal penalties, the first.
         """
         mse, mae = self.errors(x, y, alphas)
-        scores = {"rmse+mae": np.sqrt(mse) + mae, "mse": mse}[criterion]
+        scores = np.sqrt(mse) + mae
         best = int(scores.argmin())
         return self.model(alphas[best], float(scores[best]))
 
@@ -240,29 +230,19 @@ class RidgePath:
         return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
 
 
-def block_scales(sizes: Sequence[int], grid: Sequence[float]) -> Iterator[np.ndarray]:
-    """Scales (sum(sizes),) of columns in blocks: 1 for the first, each of ``grid`` for the others.
-
-    A block whose scale is s is penalised ``1 / s^2`` as much as the first.
-    """
-    for scales in product(grid, repeat=len(sizes) - 1):
-        yield np.repeat(np.array([1.0, *scales]), sizes)
-
-
 def choose_scaled_ridge(
     moments: Moments,
     x,
     y,
     scales: Iterable[np.ndarray],
     alphas: Sequence[float] = PENALTIES,
-    criterion: Criterion = "rmse+mae",
 ) -> RidgeModel:
-    """As :meth:`RidgePath.choose`, over column scales (see :func:`block_scales`) too.
+    """As :meth:`RidgePath.choose`, over column scales too.
 
     moments: of the training rows, formed once for all scales. x: (n, d), y: (n, ...): validation
     rows.
     """
-    models = (RidgePath(moments, scale).choose(x, y, alphas, criterion) for scale in scales)
+    models = (RidgePath(moments, scale).choose(x, y, alphas) for scale in scales)
     return min(models, key=lambda model: model.score)
 
 

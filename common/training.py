@@ -118,7 +118,7 @@ def make_fabric(training: Training) -> Fabric:
 
 
 def fit(
-    method: nn.Module,
+    method: Method,
     data: Batches,
     training: Training,
     seed: int,
@@ -153,7 +153,7 @@ class _Loop:
 
     def __init__(
         self,
-        method: nn.Module,
+        method: Method,
         data: Batches,
         training: Training,
         seed: int,

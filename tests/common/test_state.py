@@ -43,21 +43,9 @@ def test_momentum_encoder_is_the_weighted_sum_of_the_past():
     assert not target(torch.randn(4, 3, requires_grad=True)).requires_grad
 
 
-def test_momentum_follows_the_cosine_to_its_end():
-    online = nn.Linear(1, 1)
-    target = MomentumEncoder(online, 0.9, final=1.0, steps=4)
-    seen = []
-    for _ in range(6):
-        seen.append(target.momentum)
-        target.update(online)
-    half = 0.1 * (1 + 2**-0.5) / 2
-    assert seen == pytest.approx([0.9, 1 - half, 0.95, 0.9 + half, 1.0, 1.0])
-
-
 def test_momentum_copies_batch_statistics_and_resumes():
     online = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    target = MomentumEncoder(online, 0.5, steps=10)
-    other = MomentumEncoder(online, 0.5, steps=10)
+    target, other = MomentumEncoder(online, 0.5), MomentumEncoder(online, 0.5)
     for _ in range(3):
         online(torch.randn(8, 3))
         target.update(online)
@@ -73,7 +61,6 @@ def test_momentum_copies_batch_statistics_and_resumes():
     ("make", "words"),
     [
         (lambda: MomentumEncoder(nn.Linear(1, 1), 1.5), "momentum is 1.5"),
-        (lambda: MomentumEncoder(nn.Linear(1, 1), steps=0), "steps is 0"),
         (lambda: MomentumEncoder(nn.Linear(1, 1)).update(nn.Linear(2, 1)), "encoder has 2 param"),
         (lambda: FeatureQueue(0, 2), "length is 0"),
         (lambda: FeatureQueue(4, 2).enqueue(torch.ones(5, 2)), "rows are 5 on all ranks, expected"),
