@@ -19,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC
 
-FOLDS = 5
-HARD = 1e8  # stands for the papers' C = inf, which scikit-learn refuses (its issue 29772)
-SVM_PENALTIES = (*(10.0**k for k in range(-4, 5)), HARD)
+_FOLDS = 5
+_HARD = 1e8  # stands for the papers' C = inf, which scikit-learn refuses (its issue 29772)
+SVM_PENALTIES = (*(10.0**k for k in range(-4, 5)), _HARD)
 """C of the TS2Vec and AutoTCL protocol."""
 
 
@@ -76,7 +76,7 @@ def svm_probe(
     x, y = _rows(x, y)
     x, y = _subsample(x.astype(np.float64), y, max_rows, seed)
     if len(y) < 50 or len(y) // len(np.unique(y)) < 5:
-        return Classifier(SVC(C=HARD).fit(x, y), HARD, None)
+        return Classifier(SVC(C=_HARD).fit(x, y), _HARD, None)
     folds = _folds(x, y)
     accuracy = np.array([_svm_accuracies(x, y, *fold, penalties) for fold in folds]).mean(axis=0)
     best = int(accuracy.argmax())
@@ -101,16 +101,16 @@ def knn_probe(x, y, neighbours: Sequence[int] = (1, 5, 20)) -> Classifier:
     neighbours: k to choose from; k is 1 without a search where a class has fewer than 5 rows.
     """
     x, y = _rows(x, y)
-    smallest_fold = len(y) - -(-len(y) // FOLDS)
+    smallest_fold = len(y) - -(-len(y) // _FOLDS)
     neighbours = [k for k in neighbours if k <= smallest_fold] or [1]
     model = make_pipeline(Normalizer(), KNeighborsClassifier())
     return _grid_search(model, "kneighborsclassifier__n_neighbors", neighbours, 1, x, y)
 
 
 def _grid_search(model, name: str, grid: Sequence, default: Any, x, y) -> Classifier:
-    if np.unique(y, return_counts=True)[1].min() < FOLDS:
+    if np.unique(y, return_counts=True)[1].min() < _FOLDS:
         return Classifier(model.set_params(**{name: default}).fit(x, y), default, None)
-    search = GridSearchCV(model, {name: list(grid)}, cv=FOLDS).fit(x, y)
+    search = GridSearchCV(model, {name: list(grid)}, cv=_FOLDS).fit(x, y)
     return Classifier(search.best_estimator_, search.best_params_[name], float(search.best_score_))
 
 
@@ -118,7 +118,7 @@ def _folds(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     with warnings.catch_warnings():
         # The protocol asks for 5 rows a class on average; a rare class may miss some folds.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        return list(StratifiedKFold(FOLDS).split(x, y))
+        return list(StratifiedKFold(_FOLDS).split(x, y))
 
 
 def _svm_accuracies(x, y, train, test, penalties: Sequence[float]) -> list[float]:

@@ -9,18 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH = 5.0  # inches: text of 9 points stays readable when a phone shrinks the figure
-LIGHT = {"ink": "#1f2328", "faint": "#8a929a", "colours": ("#0b62b8", "#c2410c", "#15803d")}
-DARK = {"ink": "#e6e8ea", "faint": "#868e96", "colours": ("#6cb6ff", "#ff9e64", "#73d68b")}
+_LIGHT = {"ink": "#1f2328", "faint": "#8a929a", "colours": ("#0b62b8", "#c2410c", "#15803d")}
+_DARK = {"ink": "#e6e8ea", "faint": "#868e96", "colours": ("#6cb6ff", "#ff9e64", "#73d68b")}
 
 
 def themed(draw: Callable[[dict], Figure]) -> tuple[bytes, bytes]:
     """The figure that ``draw(theme)`` returns as PNG, light and dark, on a clear background."""
-    return _png(draw, LIGHT), _png(draw, DARK)
+    return _png(draw, _LIGHT), _png(draw, _DARK)
 
 
 def on_paper(draw: Callable[[dict], Figure]) -> bytes:
     """The figure that ``draw(theme)`` returns as PNG on white, for a file of its own."""
-    return _png(draw, LIGHT, "white")
+    return _png(draw, _LIGHT, "white")
 
 
 def axes_grid(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:

@@ -1,4 +1,4 @@
-"""Heads between the encoder and the loss; thrown away after pretraining."""
+"""Projection and prediction heads between the encoder and the loss, dropped after pretraining."""
 
 from itertools import pairwise
 
@@ -8,38 +8,38 @@ from torch import Tensor, nn
 class ProjectionHead(nn.Module):
     """``layers - 1`` times linear, batch norm, ReLU; then linear. ``(..., in_dim) -> (..., dim)``.
 
-    SimCLR's head has two layers, MoCo v2's too; SimCLR v2's and BYOL's wider ones are reached with
-    ``layers`` and ``hidden``. Batch statistics are taken over all rows, whatever dimensions lead.
+    The head of SimCLR and of MoCo v2 has two layers; the larger ones of SimCLR v2 and BYOL follow
+    from ``layers`` and ``hidden_dim``. Batch statistics are taken over all leading dimensions.
 
     Args:
-        in_dim: of the encoder.
-        dim: of the space of the loss.
-        hidden: width in between; ``in_dim`` when left out.
-        layers: linear layers.
-        batch_norm: normalise hidden rows over the batch. Over several processes the statistics are
-            each process's own unless the head is converted to ``SyncBatchNorm``.
+        in_dim: dimension of the encoder's output.
+        dim: dimension of the space in which the loss compares.
+        hidden_dim: dimension of the hidden layers; ``in_dim`` by default.
+        layers: number of linear layers.
+        batch_norm: normalise each hidden layer over the batch. With several
+            processes the statistics are those of each process, unless the head is converted to
+            ``SyncBatchNorm``.
     """
 
     def __init__(
         self,
         in_dim: int,
         dim: int = 128,
-        hidden: int | None = None,
+        hidden_dim: int | None = None,
         layers: int = 2,
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
         if layers < 1:
             raise ValueError(f"layers is {layers}, expected at least 1")
-        hidden = hidden or in_dim
-        widths = [in_dim] + [hidden] * (layers - 1)
+        dims = [in_dim] + [hidden_dim or in_dim] * (layers - 1)
         blocks: list[nn.Module] = []
-        for width, after in pairwise(widths):
-            blocks.append(nn.Linear(width, after, bias=not batch_norm))
+        for before, after in pairwise(dims):
+            blocks.append(nn.Linear(before, after, bias=not batch_norm))
             if batch_norm:
                 blocks.append(nn.BatchNorm1d(after))
             blocks.append(nn.ReLU())
-        self.net = nn.Sequential(*blocks, nn.Linear(widths[-1], dim))
+        self.net = nn.Sequential(*blocks, nn.Linear(dims[-1], dim))
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.net(x.reshape(-1, x.shape[-1]))
@@ -47,7 +47,7 @@ class ProjectionHead(nn.Module):
 
 
 class PredictionHead(ProjectionHead):
-    """The predictor of BYOL, SimSiam, MoCo v3: two layers with batch norm, ``dim`` to ``dim``."""
+    """The predictor of BYOL, SimSiam and MoCo v3: two layers with batch norm, dim to dim."""
 
-    def __init__(self, dim: int, hidden: int | None = None) -> None:
-        super().__init__(dim, dim, hidden, layers=2, batch_norm=True)
+    def __init__(self, dim: int, hidden_dim: int | None = None) -> None:
+        super().__init__(dim, dim, hidden_dim, layers=2, batch_norm=True)

@@ -11,7 +11,7 @@ from tspcrep.common import figures
 from tspcrep.common.config import to_toml
 from tspcrep.common.errors import UserError
 
-STYLE = """
+_STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --faint: #646c75; --line: #d8dce0; --back: #fff;
   --mark: #e6f0fb }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --faint: #9aa2aa; --line: #3a4048;
@@ -36,7 +36,7 @@ def page(title: str, parts: Sequence[str]) -> str:
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
     )
     return "\n".join([head, "<body>", *parts, "</body></html>", ""])
 

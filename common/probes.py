@@ -15,7 +15,7 @@ import numpy as np
 PENALTIES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """The ridge penalties of the TS2Vec, CoST and AutoTCL protocol."""
 
-BLOCK_BYTES = 16 << 20  # of labels: smaller blocks spend their time adding moments up
+_BLOCK_BYTES = 16 << 20  # of labels: smaller blocks spend their time adding moments up
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Moments:
             self.yy + other.yy + weight * y_gap**2,
         )
 
-    def first_targets(self, count: int) -> "Moments":
+    def _first_targets(self, count: int) -> "Moments":
         """The moments for the first ``count`` targets alone."""
         return Moments(
             self.rows,
@@ -115,7 +115,7 @@ def nested_moments(x, labels: Sequence) -> list[Moments]:
         if last is None:
             last = Moments.of(x[:rows], labels[k])
         else:
-            start, last = last.rows, last.first_targets(targets)
+            start, last = last.rows, last._first_targets(targets)
             if rows > start:
                 last = last + Moments.of(x[start:rows], labels[k][start:])
         found[k] = last
@@ -267,7 +267,7 @@ def _check_same_rows(x: np.ndarray, y: np.ndarray) -> None:
 def _blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of rows (b, d) and contiguous labels (b, m)."""
     targets = int(np.prod(y.shape[1:]))
-    size = max(64, BLOCK_BYTES // (y.itemsize * max(targets, x.shape[1])))
+    size = max(64, _BLOCK_BYTES // (y.itemsize * max(targets, x.shape[1])))
     for start in range(0, len(x), size):
         part = slice(start, start + size)
         yield x[part], np.ascontiguousarray(y[part]).reshape(-1, targets)

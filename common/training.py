@@ -37,7 +37,7 @@ class Phase:
 
     name: str
     parameters: list[nn.Parameter]
-    lr: float
+    learning_rate: float
     every: int = 1
     weight_decay: float = 0.0
 
@@ -93,7 +93,7 @@ class Training:
             raise UserError(f"max_steps: found {self.max_steps}, expected at least 1")
 
 
-def step_seed(seed: int, step: int) -> int:
+def _step_seed(seed: int, step: int) -> int:
     """A seed for one step, so that its random numbers depend on nothing but (seed, step).
 
     A resumed run, or a run whose evaluation drew numbers in between, then sees the same ones.
@@ -101,7 +101,7 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def make_fabric(training: Training) -> Fabric:
+def _make_fabric(training: Training) -> Fabric:
     """Fabric for this process; under torchrun or SLURM, one of several."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))  # on this machine
@@ -141,7 +141,7 @@ def fit(
     FloatingPointError
         A loss or a gradient is not finite; names step and phase.
     """
-    fabric = make_fabric(training)
+    fabric = _make_fabric(training)
     loop = _Loop(method, data, training, seed, folder, fabric)
     if resume and loop.checkpoint and loop.checkpoint.exists():
         loop.load()
@@ -166,7 +166,9 @@ class _Loop:
         self.module.mark_forward_method("loss")
         self.optimizers = {
             phase.name: fabric.setup_optimizers(
-                torch.optim.AdamW(phase.parameters, lr=phase.lr, weight_decay=phase.weight_decay)
+                torch.optim.AdamW(
+                    phase.parameters, lr=phase.learning_rate, weight_decay=phase.weight_decay
+                )
             )
             for phase in self.phases
         }
@@ -210,7 +212,7 @@ class _Loop:
         self.sampler.set_epoch(epoch, start=self.step % len(self.sampler))
         started = time.perf_counter()
         for batch in self.loader:
-            torch.manual_seed(step_seed(self.seed, self.step))
+            torch.manual_seed(_step_seed(self.seed, self.step))
             batch = self.fabric.to_device(batch)
             for phase in phases:
                 self._update(batch, phase)
@@ -230,7 +232,7 @@ class _Loop:
             parameter.requires_grad_(id(parameter) in chosen)
         optimizer = self.optimizers[phase.name]
         for group in optimizer.param_groups:
-            group["lr"] = phase.lr * self._schedule()
+            group["lr"] = phase.learning_rate * self._schedule()
         with self.fabric.autocast():  # a marked method has it only where the strategy wraps modules
             losses = self.module.loss(batch, phase.name)
         if not torch.isfinite(losses["loss"]):

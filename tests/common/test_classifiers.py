@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from tspcrep.common.classifiers import (
-    HARD,
+    _HARD,
     SVM_PENALTIES,
     knn_probe,
     linear_map,
@@ -54,8 +54,8 @@ def test_svm_takes_text_labels_and_tensors():
 def test_svm_does_not_search_on_few_rows(rows, classes):
     x, y = clusters(rows, classes)
     found = svm_probe(x, y)
-    assert (found.choice, found.validation) == (HARD, None)
-    np.testing.assert_array_equal(found.predict(x), SVC(C=HARD).fit(x, y).predict(x))
+    assert (found.choice, found.validation) == (_HARD, None)
+    np.testing.assert_array_equal(found.predict(x), SVC(C=_HARD).fit(x, y).predict(x))
 
 
 def test_svm_subsamples_in_proportion_and_repeats():

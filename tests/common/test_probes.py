@@ -39,7 +39,7 @@ def test_path_equals_sklearn_for_every_penalty(n, d, m, seed):
 def test_moments_do_not_depend_on_blocks(monkeypatch):
     x, y = problem()
     whole = Moments.of(x, y)
-    monkeypatch.setattr(probes, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(probes, "_BLOCK_BYTES", 1)
     parts = Moments.of(x, y)
     for name in ("rows", "x_mean", "y_mean", "xx", "xy", "yy"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-11)
@@ -72,7 +72,7 @@ def test_labels_may_be_overlapping_windows_and_tensors():
 
 
 def test_nested_moments_equal_moments_of_each(monkeypatch):
-    monkeypatch.setattr(probes, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(probes, "_BLOCK_BYTES", 1)
     x, _ = problem(200)
     series = np.random.default_rng(1).normal(size=(200, 2))
     labels = [sliding_window_view(series, h, axis=0).transpose(0, 2, 1) for h in (3, 40, 7)]
