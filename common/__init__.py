@@ -1,1 +1,1 @@
-"""Contrastive learning on rows of embeddings; knows nothing of series or points."""
+"""Contrastive learning on rows of embeddings, independent of time series and point clouds."""

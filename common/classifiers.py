@@ -1,7 +1,7 @@
 """Classification probes on frozen embeddings: RBF-SVM, linear, k nearest neighbours.
 
-Each takes training rows ``x: (n, d)`` with labels ``y: (n,)``, chooses its parameter by 5-fold
-cross-validation on them alone, and is fitted on all of them.
+Each takes training rows ``x: (n, d)`` with labels ``y: (n,)``, chooses its hyperparameter by 5-fold
+cross-validation on these rows, and is then fitted on all of them.
 """
 
 import warnings
@@ -22,13 +22,13 @@ from sklearn.svm import SVC
 _FOLDS = 5
 _HARD = 1e8  # stands for the papers' C = inf, which scikit-learn refuses (its issue 29772)
 SVM_PENALTIES = (*(10.0**k for k in range(-4, 5)), _HARD)
-"""C of the TS2Vec and AutoTCL protocol."""
+"""Values of C in the TS2Vec and AutoTCL protocol."""
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A fitted probe. choice: the parameter that was chosen. validation: its mean accuracy over the
-    folds, None where nothing was chosen.
+    """A fitted probe. choice: the chosen hyperparameter. validation: its mean accuracy over the
+    folds, None without a search.
     """
 
     model: ClassifierMixin
@@ -40,20 +40,20 @@ class Classifier:
         return self.model.predict(_array(x))
 
     def accuracy(self, x, y) -> float:
-        """Share of rows ``x: (n, d)`` whose predicted label is that of ``y: (n,)``."""
+        """Accuracy on rows ``x: (n, d)`` with labels ``y: (n,)``."""
         return float(np.mean(self.predict(x) == _array(y)))
 
 
 def linear_map(probe: Classifier, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weight (classes, d) and bias (classes,) of the scores of a :func:`linear_probe` on raw rows.
+    """Weight (classes, d) and bias (classes,) of a :func:`linear_probe`, for unstandardised rows.
 
-    Their softmax is the probe's probability. A class that the probe never saw has weight 0 and a
-    bias of -10 below the mean of the others: all but excluded, and free to be learned.
+    The softmax of the scores is the probe's probability. A class without training rows gets weight
+    0 and a bias 10 below the mean of the others: practically excluded, but still trainable.
     """
     scaler, model = probe.model[0], probe.model[-1]
     weight = model.coef_ / scaler.scale_
     bias = model.intercept_ - weight @ scaler.mean_
-    if len(weight) == 1:  # of two classes scikit-learn keeps the difference alone
+    if len(weight) == 1:  # for two classes scikit-learn stores only the difference
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weights, biases = np.zeros((classes, weight.shape[1])), np.full(classes, bias.mean() - 10)
     weights[model.classes_], biases[model.classes_] = weight, bias
@@ -67,11 +67,11 @@ def svm_probe(
     max_rows: int = 10_000,
     seed: int = 0,
 ) -> Classifier:
-    """RBF-SVM with ``gamma="scale"``, C chosen as ``GridSearchCV(SVC(), ..., cv=5)`` would.
+    """RBF-SVM with ``gamma="scale"``, with C chosen as by ``GridSearchCV(SVC(), ..., cv=5)``.
 
-    The protocol of TS2Vec and AutoTCL: more than ``max_rows`` rows are subsampled, with ``seed``,
-    in the proportions of the classes; with fewer than 50 rows, or fewer than 5 a class on average,
-    C is 1e8 without a search. The kernel matrix of a fold is formed once for all C.
+    The protocol of TS2Vec and AutoTCL: more than ``max_rows`` rows are subsampled with ``seed``,
+    stratified by class; with fewer than 50 rows, or fewer than 5 per class on average, C is 1e8
+    without a search. The kernel matrix of a fold is computed once for all C.
     """
     x, y = _rows(x, y)
     x, y = _subsample(x.astype(np.float64), y, max_rows, seed)
@@ -87,8 +87,8 @@ def svm_probe(
 def linear_probe(x, y, penalties: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0)) -> Classifier:
     """Multinomial logistic regression on standardised columns.
 
-    penalties: inverse strengths C to choose from; C is 1 without a search where a class has fewer
-    than 5 rows.
+    penalties: candidate values of C, the inverse strength; if a class has fewer than 5 rows, C is 1
+    without a search.
     """
     x, y = _rows(x, y)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
@@ -96,9 +96,9 @@ def linear_probe(x, y, penalties: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0
 
 
 def knn_probe(x, y, neighbours: Sequence[int] = (1, 5, 20)) -> Classifier:
-    """Majority among the k nearest training rows by cosine similarity.
+    """Majority vote of the k nearest training rows by cosine similarity.
 
-    neighbours: k to choose from; k is 1 without a search where a class has fewer than 5 rows.
+    neighbours: candidate values of k; if a class has fewer than 5 rows, k is 1 without a search.
     """
     x, y = _rows(x, y)
     smallest_fold = len(y) - -(-len(y) // _FOLDS)
@@ -116,13 +116,13 @@ def _grid_search(model, name: str, grid: Sequence, default: Any, x, y) -> Classi
 
 def _folds(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     with warnings.catch_warnings():
-        # The protocol asks for 5 rows a class on average; a rare class may miss some folds.
+        # The protocol needs 5 rows per class on average; a rare class may be absent from a fold.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         return list(StratifiedKFold(_FOLDS).split(x, y))
 
 
 def _svm_accuracies(x, y, train, test, penalties: Sequence[float]) -> list[float]:
-    """Accuracy on one fold for each C."""
+    """Accuracy of each C on one fold."""
     if (y[train] == y[train][0]).all():  # an SVM needs two classes
         return [float(np.mean(y[test] == y[train][0]))] * len(penalties)
     gamma = 1 / (x.shape[1] * x[train].var() or 1.0)  # SVC's gamma="scale"
@@ -134,7 +134,7 @@ def _svm_accuracies(x, y, train, test, penalties: Sequence[float]) -> list[float
 def _subsample(x: np.ndarray, y: np.ndarray, max_rows: int, seed: int):
     if len(y) <= max_rows:
         return x, y
-    # A class with a single row cannot be split in proportion.
+    # Stratification needs at least two rows of each class.
     stratify = y if np.unique(y, return_counts=True)[1].min() > 1 else None
     kept, _ = train_test_split(
         np.arange(len(y)), train_size=max_rows, random_state=seed, stratify=stratify

@@ -1,4 +1,4 @@
-"""One configuration, three forms: a frozen dataclass, a TOML file, a command line.
+"""Configuration as a frozen dataclass, read from a TOML file and the command line.
 
     @dataclass(frozen=True)
     class Config:
@@ -8,10 +8,10 @@
     if __name__ == "__main__":
         run_tool(main, Config)
 
-gives ``tool.py --config FILE.toml --data ETTh1 --epochs 5``: the file holds what differs from the
-defaults, the command line what differs from the file. Fields of nested dataclasses keep their
-section in TOML and lose their prefix on the command line. ``"None"`` in TOML, which has no null, is
-None, as it is on the command line.
+gives ``tool.py --config FILE.toml --data ETTh1 --epochs 5``: values in the file replace defaults,
+and options replace values in the file. Fields of nested dataclasses are in sections of their own in
+TOML and have no prefix on the command line. TOML has no null: ``"None"`` means None, as it does on
+the command line.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ T = TypeVar("T")
 def run_tool(main: Callable[[T], None], config_class: type[T]) -> None:
     """Parse ``sys.argv`` into ``config_class`` and call ``main`` with it.
 
-    What a user can mend (``UserError``, an unknown option, a value that does not parse) ends as
-    one line on stderr and exit status 2; anything else is our bug and keeps its traceback. The
-    docstring of the script is its help text.
+    An error that the user can correct (``UserError``, an unknown option, a value that does not
+    parse) ends as one line on stderr and exit status 2; any other is a bug and keeps its traceback.
+    The docstring of the script is its help text.
     """
     try:
         main(parse(config_class, sys.argv[1:], description=sys.modules["__main__"].__doc__))
@@ -53,7 +53,7 @@ def run_tool(main: Callable[[T], None], config_class: type[T]) -> None:
 
 
 def parse(config_class: type[T], arguments: list[str], description: str | None = None) -> T:
-    """The configuration that ``arguments`` (and the TOML file after ``--config``) describe."""
+    """Build the configuration from ``arguments`` and the TOML file given by ``--config``."""
     arguments, path = _take_config_option(arguments)
     keywords: dict[str, Any] = {} if path is None else {"default": load(config_class, path)}
     stderr = io.StringIO()
@@ -73,7 +73,7 @@ def parse(config_class: type[T], arguments: list[str], description: str | None =
 
 
 def load(config_class: type[T], path: str | Path) -> T:
-    """Read a TOML file; missing required fields are left to the command line."""
+    """Read a TOML file; required fields may be missing and come from the command line."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -90,11 +90,12 @@ def from_dict(
     missing: object = dataclasses.MISSING,
     base: T | None = None,
 ) -> T:
-    """Build the dataclass from nested plain values, naming the field that does not fit.
+    """Build the dataclass from nested plain values; UserError names a field that does not fit.
 
-    base : has the values of fields that the table lacks; the class's defaults without it. Those of
-    a nested dataclass are the defaults of the field that holds it, not of its class.
-    ``missing`` stands in for required fields that the table lacks; without it they are an error.
+    where : prefix of the messages.
+    missing : value of required fields that the table lacks; by default they are an error.
+    base : instance that provides the values of fields that the table lacks, instead of the class's
+        defaults. A nested dataclass starts from the default of the field that holds it.
     """
     hints = typing.get_type_hints(config_class)
     defaults = _defaults(config_class, base)
@@ -117,9 +118,9 @@ def from_dict(
 
 
 def to_dict(config: object, base: object | None = None) -> dict[str, Any]:
-    """Nested plain values, of which :func:`from_dict` makes the same again.
+    """Nested plain values from which :func:`from_dict` rebuilds the configuration.
 
-    A field that is None is left out where that is its default, and otherwise ``"None"``.
+    A field that is None is left out if that is its default, and is ``"None"`` otherwise.
     """
 
     def plain(value: Any, default: Any = None) -> Any:
@@ -138,7 +139,7 @@ def to_toml(config: object) -> str:
 
 
 def _defaults(config_class: type, base: object | None) -> dict[str, Any]:
-    """What fields are where nothing is said, MISSING where that is not known."""
+    """Default value of each field, from ``base`` if given; MISSING for required fields."""
     found = {}
     for field in dataclasses.fields(config_class):
         default = field.default
@@ -149,7 +150,7 @@ def _defaults(config_class: type, base: object | None) -> dict[str, Any]:
 
 
 def _convert(value: Any, hint: Any, where: str, default: Any = None) -> Any:
-    """``value`` as the annotation ``hint`` wants it; default: of the field."""
+    """Convert ``value`` to the type of ``hint``; ``default`` is the default of the field."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_dict(hint, value, where, base=default if type(default) is hint else None)

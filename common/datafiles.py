@@ -1,4 +1,4 @@
-"""Where the data that have a name lie: one search for series and for points."""
+"""Locate the files of named data sets, for series and for points."""
 
 import os
 from pathlib import Path
@@ -9,16 +9,15 @@ from tspcrep.common.errors import UserError
 
 
 def cache_folder() -> Path:
-    """Folder of the user cache that ``tools/prepare_data.py`` fills."""
+    """The user cache folder that ``tools/prepare_data.py`` fills."""
     return Path(pooch.os_cache("tspcrep"))
 
 
 def find(name: str, path: str, kind: str, root: str | Path | None, remedy: str) -> Path:
-    """The file or folder ``path`` of the named set ``name``.
+    """Find the file or folder ``path`` of the named data set ``name``.
 
-    Looked for in ``root``, then ``$TSPCREP_DATA``, then the user cache, each directly or in its
-    subfolder ``kind``. Raises UserError, naming all three and then the ``remedy``, where none has
-    it.
+    It is searched in ``root``, then ``$TSPCREP_DATA``, then the user cache, directly or in the
+    subfolder ``kind``. If none has it, UserError names all three and ends with the ``remedy``.
     """
     environment = os.environ.get("TSPCREP_DATA") or None
     for folder in (root, environment, cache_folder()):

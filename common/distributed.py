@@ -1,13 +1,13 @@
-"""The one gather with gradient, and what is needed around it to be equal on any number of ranks.
+"""Gather with gradient, and helpers that make losses equal on any number of ranks.
 
-A loss is a function of the rows it is given. To take the loss of one process with the whole batch,
-gather first: ``loss(gather(z))``. Each rank then holds the same value; the gradient of ``gather``
-is its adjoint, the sum over ranks, and :class:`~torch.nn.parallel.DistributedDataParallel` divides
-by the number of ranks, so parameters get the gradient of one process exactly.
+A loss is a function of the rows it is given. To get the loss of one process with the whole batch,
+gather first: ``loss(gather(z))``. Every rank then has the same value; the gradient of ``gather`` is
+its adjoint, the sum over ranks, and :class:`~torch.nn.parallel.DistributedDataParallel` divides by
+the number of ranks, so parameters receive exactly the gradient of one process.
 
-Where the products of anchors and candidates are worth sharing, keep anchors local:
-``share(info_nce(z, gather(z), pairs), len(z))``, with the ids of ``pairs`` gathered by
-``gather`` too.
+To split the products of anchors and candidates between ranks, keep the anchors local:
+``share(info_nce(z, gather(z), pairs), len(z))``, with the candidates' ids of ``pairs`` gathered as
+well.
 """
 
 import os
@@ -29,23 +29,23 @@ def ranks() -> tuple[int, int]:
 
 
 def launched_rank() -> int:
-    """The rank that torchrun gave this process, also before its process group is there."""
+    """This process's rank from torchrun, known even before its process group exists."""
     return int(os.environ.get("RANK", "0"))
 
 
-def refuse_ranks(what: str) -> None:
-    """UserError where torchrun started several processes for what one does."""
+def refuse_ranks(task: str) -> None:
+    """Raise UserError if torchrun started several processes for a task that runs in one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(f"{what} runs in one process: start it without torchrun")
+        raise UserError(f"{task} runs in one process: start it without torchrun")
 
 
 def gather(x: Tensor, dim: int = 0) -> Tensor:
-    """Rows of all ranks along ``dim``, in order of rank; ranks may hold different numbers of rows.
+    """Concatenate ``x`` of all ranks along ``dim``, in order of rank; sizes along it may differ.
 
-    The other dimensions must agree. Without a process group it is ``x`` itself.
+    The other dimensions must agree. Without a process group this is ``x`` itself.
 
     Raises:
-        ValueError: shapes that differ between ranks elsewhere than along ``dim``.
+        ValueError: shapes differ between ranks in a dimension other than ``dim``.
     """
     if ranks()[1] == 1:
         return x
@@ -53,9 +53,9 @@ def gather(x: Tensor, dim: int = 0) -> Tensor:
 
 
 def share(mean: Tensor, count: int) -> Tensor:
-    """A local mean over ``count`` anchors, weighted so that the ranks' average is the global mean.
+    """Weight a local mean over ``count`` anchors so that the average over ranks is the global mean.
 
-    The product with ``world_size * count / total`` is 1 where ranks hold equally many anchors.
+    The weight is ``world_size * count / total``, 1 if all ranks have equally many anchors.
     """
     world = ranks()[1]
     if world == 1:
@@ -66,10 +66,10 @@ def share(mean: Tensor, count: int) -> Tensor:
 
 
 def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
-    """This rank's ``count`` rows of random numbers that are drawn for the rows of all ranks.
+    """Draw random numbers for the rows of all ranks and return this rank's ``count`` rows.
 
-    ``draw(n)`` returns n rows. Ranks that seed alike then use the numbers that one process with all
-    rows would use: ``own_rows(lambda n: torch.rand(n, 5), len(x))``.
+    ``draw(n)`` returns n rows. Ranks with the same seed then use the numbers of one process with
+    all rows: ``own_rows(lambda n: torch.rand(n, 5), len(x))``.
     """
     rank, world = ranks()
     if world == 1:
@@ -90,7 +90,7 @@ class _Gather(torch.autograd.Function):
             raise ValueError(
                 f"ranks hold rows of shapes {sorted({tuple(s[1:]) for s in shapes})}, expected one"
             )
-        # all_gather wants equal sizes: the shorter ranks send rows that are cut off again.
+        # all_gather needs equal sizes: ranks with fewer rows send padding that is cut off again.
         padded = rows.new_zeros(max(counts), *rows.shape[1:])
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in range(world)]

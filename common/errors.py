@@ -1,9 +1,9 @@
-"""The one exception that a person, not a programmer, can mend."""
+"""The exception for mistakes that the user, not the programmer, can correct."""
 
 
 class UserError(ValueError):
-    """Something that a user handed in cannot be used.
+    """An input from the user (a file, an option, data) cannot be used.
 
-    The message is one line: what was found, what was expected, and what to do. Tools print it on
-    stderr and exit with status 2; library callers catch it as a ``ValueError``.
+    The message is one line that says what was found, what was expected and what to do. Tools print
+    it on stderr and exit with status 2; library callers catch it as a ``ValueError``.
     """

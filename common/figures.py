@@ -1,4 +1,4 @@
-"""Figures drawn for a light and for a dark page, as PNG bytes. Needs no display."""
+"""Figures for light and dark pages, as PNG bytes. Needs no display."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -14,23 +14,23 @@ _DARK = {"ink": "#e6e8ea", "faint": "#868e96", "colours": ("#6cb6ff", "#ff9e64",
 
 
 def themed(draw: Callable[[dict], Figure]) -> tuple[bytes, bytes]:
-    """The figure that ``draw(theme)`` returns as PNG, light and dark, on a clear background."""
+    """Render ``draw(theme)`` as PNG for light and dark pages, with transparent background."""
     return _png(draw, _LIGHT), _png(draw, _DARK)
 
 
 def on_paper(draw: Callable[[dict], Figure]) -> bytes:
-    """The figure that ``draw(theme)`` returns as PNG on white, for a file of its own."""
+    """Render ``draw(theme)`` as PNG on white, for a separate image file."""
     return _png(draw, _LIGHT, "white")
 
 
 def axes_grid(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of ``rows`` x ``columns`` plots, each ``height`` inches high."""
+    """A figure with ``rows`` x ``columns`` axes, each ``height`` inches high."""
     figure = Figure((WIDTH, height * rows + 0.3), layout="constrained")
     return figure, list(np.ravel(figure.subplots(rows, columns)))
 
 
 def losses(curves: dict[str, dict[int, tuple[list[int], list[float]]]]) -> tuple[bytes, bytes]:
-    """``{part: {seed: (steps, values)}}``, a small plot a part, a line a seed."""
+    """Plot ``{loss: {seed: (steps, values)}}``: one plot per loss, one line per seed."""
 
     def draw(theme: dict) -> Figure:
         rows = -(-len(curves) // 2)
@@ -53,7 +53,7 @@ def losses(curves: dict[str, dict[int, tuple[list[int], list[float]]]]) -> tuple
 
 
 def score_histograms(counts: dict[str, Sequence[float]]) -> tuple[bytes, bytes]:
-    """``{name: counts in equal bins over -1 to 1}``, each as shares of its own sum."""
+    """Plot ``{name: counts in equal bins from -1 to 1}``, each normalised to sum 1."""
 
     def draw(theme: dict) -> Figure:
         figure, (ax,) = axes_grid(1, 1, 2.2)

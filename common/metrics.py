@@ -1,7 +1,7 @@
-"""What a representation looks like while it learns; all on rows, none with gradient.
+"""Metrics of a representation during training, on rows of embeddings and without gradient.
 
-Nothing here stores an N x N matrix. In a process group, :func:`diagnostics` takes the rows of all
-ranks, so every rank logs the same numbers, those of one process.
+No function stores an N x N matrix. In a process group, :func:`diagnostics` gathers the rows of all
+ranks, so every rank logs the numbers that a single process would.
 """
 
 import math
@@ -17,7 +17,7 @@ from tspcrep.common.ops.gaussian import log_kernel_mean
 
 @torch.no_grad()
 def alignment(first: Tensor, second: Tensor) -> Tensor:
-    """Mean squared distance of positive pairs, ``E ||f(x) - f(x+)||^2``; 0 is perfect.
+    """Mean squared distance of positive pairs, ``E ||f(x) - f(x+)||^2``; 0 at best.
 
     Wang and Isola, "Understanding Contrastive Representation Learning through Alignment and
     Uniformity on the Hypersphere", with exponent 2.
@@ -27,9 +27,9 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
 
 @torch.no_grad()
 def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
-    """``log E exp(-t ||f(x) - f(y)||^2)`` over different rows; lower is more uniform, 0 collapsed.
+    """``log E exp(-t ||f(x) - f(y)||^2)`` over pairs of different rows; lower is more uniform.
 
-    Wang and Isola, as above, with their ``t``.
+    0 means collapse to one point. Wang and Isola, as above, with their default ``t``.
     """
     x = _unit(x)
     return log_kernel_mean(x, 1 / (2 * t)).logsumexp(0) - math.log(len(x))
@@ -37,9 +37,10 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
 
 @torch.no_grad()
 def tolerance(x: Tensor, labels: Tensor) -> Tensor:
-    """``E f(x)^T f(y) 1[l(x) = l(y)]`` over different rows: how close rows of one label stay.
+    """``E f(x)^T f(y) 1[l(x) = l(y)]`` over pairs of different rows: closeness within a label.
 
-    Wang and Liu, "Understanding the Behaviour of Contrastive Loss". From sums of labels, O(N D).
+    Wang and Liu, "Understanding the Behaviour of Contrastive Loss". Computed from the sum of the
+    rows of each label, in O(N D).
     """
     x = _unit(x)
     if labels.shape != x.shape[:1]:
@@ -51,9 +52,9 @@ def tolerance(x: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def effective_rank(x: Tensor) -> Tensor:
-    """``exp`` of the entropy of the singular values' shares: 1 collapsed, D all dimensions alike.
+    """Exponential of the entropy of the normalised singular values, from 1 (collapse) to D.
 
-    Roy and Vetterli, "The Effective Rank"; RankMe takes it of embeddings.
+    Roy and Vetterli, "The Effective Rank"; RankMe applies it to embeddings.
     """
     s = torch.linalg.svdvals(x.to(torch.promote_types(x.dtype, torch.float32)))
     share = s / s.sum().clamp_min(torch.finfo(s.dtype).tiny)
@@ -62,13 +63,13 @@ def effective_rank(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def score_histograms(first: Tensor, second: Tensor, bins: int = 50) -> dict[str, Tensor]:
-    """Counts of cosines in equal bins over -1 to 1, of positive and of negative pairs.
+    """Histograms of the cosines of positive and of negative pairs, in equal bins from -1 to 1.
 
     The diagnostics of "Improving Contrastive Learning by Visualizing Feature Transformation".
 
     Returns:
-        ``edges (bins + 1,)``, ``positive (bins,)``, ``negative (bins,)``, with means and variances
-        of both scores.
+        ``edges (bins + 1,)``, the counts ``positive (bins,)`` and ``negative (bins,)``, and the
+        mean and variance of both scores.
     """
     a, b = _unit(first), _unit(second)
     positive = (a * b).sum(-1).clamp(-1, 1)
@@ -98,11 +99,12 @@ def score_histograms(first: Tensor, second: Tensor, bins: int = 50) -> dict[str,
 def hard_negative_weight(
     first: Tensor, second: Tensor, temperature: float, fraction: float = 0.08
 ) -> Tensor:
-    """Share of the negatives' gradient that goes to the hardest ``fraction`` of them.
+    """Share of the gradient on negatives that the hardest ``fraction`` of them receives.
 
-    The gradient in a negative's score is its softmax weight (Wang and Liu, "Understanding the
-    Behaviour of Contrastive Loss"), so the share is a ratio of two partitions, averaged over
-    anchors: ``fraction`` where all negatives weigh alike, 1 at low temperature.
+    The gradient with respect to a negative's score is its softmax weight (Wang and Liu,
+    "Understanding the Behaviour of Contrastive Loss"), so the share is a ratio of two partition
+    functions, averaged over anchors: ``fraction`` if all negatives weigh the same, and towards 1 at
+    low temperature.
     """
     a, b = _unit(first), _unit(second)
     hardest = max(math.ceil(fraction * (len(b) - 1)), 1)
@@ -126,9 +128,10 @@ def hard_negative_weight(
 def diagnostics(
     first: Tensor, second: Tensor, temperature: float, labels: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """All of this page for two views ``(B, D)``, of all ranks together.
+    """All metrics of this file for two views ``(B, D)``, over the rows of all ranks.
 
-    Scalars, and the counts ``positive_scores``, ``negative_scores`` of :func:`score_histograms`.
+    Returns scalars, and the counts of :func:`score_histograms` as ``positive_scores`` and
+    ``negative_scores``. :func:`tolerance` is included if ``labels`` are given.
     """
     first, second = gather(first.detach()), gather(second.detach())
     both = torch.cat([first, second])

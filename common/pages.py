@@ -1,4 +1,4 @@
-"""``report.html`` of a run: one file that needs no network. What every report is made of."""
+"""Building blocks of ``report.html``: one self-contained file that needs no network."""
 
 import base64
 import html
@@ -32,7 +32,7 @@ pre { overflow-x: auto; font-size: .8rem }
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """The whole page: ``parts`` of HTML below each other."""
+    """A complete HTML page from its ``parts``, in order."""
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -42,9 +42,9 @@ def page(title: str, parts: Sequence[str]) -> str:
 
 
 def losses(folder: Path, seeds: Sequence[int], under: str = ".") -> list[str]:
-    """A curve for each phase and part that ``metrics.jsonl`` holds, and the last histograms.
+    """Curves of all logged losses in ``metrics.jsonl``, and the last score histograms.
 
-    under : folder of that file in a seed's.
+    under : subfolder of each seed's folder that holds ``metrics.jsonl``.
     """
     curves: dict[str, dict[int, tuple[list[int], list[float]]]] = {}
     counts: dict[str, list[float]] = {}
@@ -58,16 +58,16 @@ def losses(folder: Path, seeds: Sequence[int], under: str = ".") -> list[str]:
                     steps, values = curves.setdefault(name, {}).setdefault(seed, ([], []))
                     steps.append(line["step"])
                     values.append(value)
-    told = "Means over an epoch, by phase and part, against the step"
+    told = "Mean of each logged loss over an epoch, against the training step"
     drawn = ["<h2>Losses</h2>", figure(figures.losses(curves), told)]
     if counts:
-        told = "Cosines of positive and of negative pairs in the last epoch, as shares"
+        told = "Cosine similarity of positive and negative pairs in the last epoch, as shares"
         drawn += ["<h2>Scores</h2>", figure(figures.score_histograms(counts), told)]
     return drawn
 
 
 def details(folder: Path, config: Any) -> list[str]:
-    """The configuration and the environment of the run, folded."""
+    """The run's configuration and environment, in collapsed sections."""
     known = read_json(folder / "env.json")
     packages = known.pop("packages", {})
     used = ("torch", "numpy", "scikit-learn", "lightning-fabric", "tspcrep")
@@ -87,7 +87,7 @@ def details(folder: Path, config: Any) -> list[str]:
 
 
 def figure(pair: tuple[bytes, bytes], told: str) -> str:
-    """A picture, light and dark, with a line below it; a page shows the one that suits it."""
+    """A figure in light and dark PNG with the caption ``told``; the browser picks the theme."""
     light, dark = (base64.b64encode(png).decode() for png in pair)
     told = html.escape(told)
     return (
@@ -99,7 +99,7 @@ def figure(pair: tuple[bytes, bytes], told: str) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """A file of a run's; UserError where it is missing or damaged."""
+    """Read a JSON file of a run; UserError if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except OSError as error:

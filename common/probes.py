@@ -1,6 +1,6 @@
 """The ridge probe: linear regression on frozen embeddings, its penalty chosen on validation rows.
 
-Rows are ``x: (n, d)``, numpy arrays or tensors; nothing here knows what a row is.
+Rows are ``x: (n, d)``, numpy arrays or tensors.
 
     path = RidgePath(Moments.of(x, y))
     model = path.choose(x_valid, y_valid)
@@ -15,15 +15,15 @@ import numpy as np
 PENALTIES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """The ridge penalties of the TS2Vec, CoST and AutoTCL protocol."""
 
-_BLOCK_BYTES = 16 << 20  # of labels: smaller blocks spend their time adding moments up
+_BLOCK_BYTES = 16 << 20  # labels per block; in smaller blocks, adding moments dominates
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """All that a least-squares fit of y on x needs to know of its rows. Moments of rows add up.
+    """Sufficient statistics of a least-squares fit of y on x; those of two sets of rows add up.
 
-    rows: n. x_mean: (d,), y_mean: (m,). xx: (d, d), xy: (d, m), yy: (m,) sums of products of the
-    centred columns, float64.
+    rows: n. x_mean: (d,), y_mean: (m,): column means. xx: (d, d), xy: (d, m), yy: (m,): sums of
+    products of the centred columns. All in float64.
     """
 
     rows: int
@@ -37,10 +37,10 @@ class Moments:
     def of(cls, x, y) -> "Moments":
         """Moments of ``x: (n, d)`` and labels ``y: (n, ...)``, whose last axes become m targets.
 
-        Labels are copied block by block, so a strided view (overlapping windows) stays a view.
-        ``x'x`` is formed in float64. ``x'y`` is formed in the precision of x and y, float32 within
-        a block where both are float32, and summed over blocks in float64. Raises ValueError for no
-        rows, or for x and y of different lengths.
+        Labels are copied block by block, so a strided view (overlapping windows) is never copied
+        whole. ``x'x`` is computed in float64; ``x'y`` in the precision of x and y within a block,
+        then summed over blocks in float64. Raises ValueError if there are no rows, or if x and y
+        differ in length.
         """
         x, y = _rows(x), _array(y)
         _check_same_rows(x, y)
@@ -61,7 +61,7 @@ class Moments:
         return cls(len(x), x_mean, y_mean, wide.T @ wide, xy, yy)
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Moments of both sets of rows (Chan, Golub & LeVeque 1983: no cancellation)."""
+        """Moments of both sets of rows together, without cancellation (Chan et al. 1983)."""
         rows = self.rows + other.rows
         x_gap, y_gap = other.x_mean - self.x_mean, other.y_mean - self.y_mean
         share = other.rows / rows
@@ -79,7 +79,7 @@ class Moments:
         )
 
     def _first_targets(self, count: int) -> "Moments":
-        """The moments for the first ``count`` targets alone."""
+        """Moments for the first ``count`` targets only."""
         return Moments(
             self.rows,
             self.x_mean,
@@ -91,13 +91,13 @@ class Moments:
 
 
 def nested_moments(x, labels: Sequence) -> list[Moments]:
-    """Moments of x with each of several labels that contain one another, at the price of one.
+    """Moments of x with each of several nested label arrays, at the cost of one.
 
-    Forecasts of several horizons are such labels: the windows of a long horizon begin with those of
-    a short one, and a short one has the more rows. x: (n, d). labels: arrays (n_k, ...) in any
-    order; with m_k targets each, more targets must mean at most as many rows, and the first rows
-    and targets of two labels must agree (this is not checked). Row i of each belongs to row i of x.
-    Raises ValueError for labels with both more rows and more targets than others, or more rows
+    Forecasts of several horizons are nested: the targets of a long horizon start with those of a
+    short one, and the short one has more rows. x: (n, d). labels: arrays (n_k, ...) with m_k
+    targets, in any order; row i belongs to row i of x. An array with more targets must not have
+    more rows, and any two must agree in the rows and targets they share (this is not checked).
+    Raises ValueError if an array has both more rows and more targets than another, or more rows
     than x.
     """
     x, labels = _rows(x), [_array(y) for y in labels]
@@ -124,10 +124,10 @@ def nested_moments(x, labels: Sequence) -> list[Moments]:
 
 @dataclass(frozen=True, eq=False)
 class RidgeModel:
-    """A fitted ridge. weight: (d, m), bias: (m,), float64. alpha: its penalty.
+    """A fitted ridge regression. weight: (d, m), bias: (m,), in float64. alpha: its penalty.
 
-    score: the validation score by which it was chosen, None where nothing was chosen. scale: (d,),
-    the column scales of its path, None for ones.
+    score: the validation score that selected it, None without selection. scale: (d,), the column
+    scales of its path, None for ones.
     """
 
     weight: np.ndarray
@@ -148,8 +148,8 @@ class RidgePath:
     ``min_W,b ||y - x W - b||^2 + alpha ||W||^2``, the objective of ``sklearn.linear_model.Ridge``.
     With ``x'x = V diag(s) V'`` (centred), ``W = V diag(1 / (s + alpha)) V' x'y``.
 
-    moments: of the training rows. scale: (d,), columns are multiplied by it before the penalty is
-    applied, which makes the penalty of column j ``alpha / scale_j^2``; the models are for the
+    moments: moments of the training rows. scale: (d,), factors of the columns before the penalty
+    is applied, so that column j has the penalty ``alpha / scale_j^2``; the models apply to the
     unscaled x. Default: ones.
     """
 
@@ -163,22 +163,22 @@ class RidgePath:
                 f"{moments.x_mean.shape} numbers above 0"
             )
         values, vectors = np.linalg.eigh(s[:, None] * moments.xx * s)
-        # What rounding leaves of an eigenvalue that is zero.
+        # Rounding leaves zero eigenvalues at about this size.
         noise = len(values) * np.finfo(np.float64).eps * values[-1]
         self._values = np.where(values > noise, values, 0.0)
         self._basis = s[:, None] * vectors  # (d, d), from unscaled x to the eigenbasis
         self._xy = self._basis.T @ moments.xy  # (d, m)
 
     def model(self, alpha: float, score: float | None = None) -> RidgeModel:
-        """The ridge of one penalty."""
+        """The ridge regression with penalty ``alpha``."""
         weight = self._basis @ (self._shrink(alpha)[:, None] * self._xy)
         bias = self.moments.y_mean - self.moments.x_mean @ weight
         return RidgeModel(weight, bias, float(alpha), score, self.scale)
 
     def errors(self, x, y, alphas: Sequence[float] = PENALTIES) -> tuple[np.ndarray, np.ndarray]:
-        """Mean squared and mean absolute error on rows ``x: (n, d)``, ``y: (n, ...)``, by penalty.
+        """MSE and MAE of each penalty on rows ``x: (n, d)``, ``y: (n, ...)``.
 
-        Returns two arrays (len(alphas),), each a mean over rows and targets.
+        Returns two arrays (len(alphas),) of means over rows and targets.
         """
         x, y = _rows(x), _array(y)
         _check_same_rows(x, y)
@@ -198,10 +198,10 @@ class RidgePath:
         return squared / count, absolute / count
 
     def mse(self, moments: Moments, alphas: Sequence[float] = PENALTIES) -> np.ndarray:
-        """Mean squared error by penalty (len(alphas),) on the rows that ``moments`` describes.
+        """MSE of each penalty (len(alphas),) on the rows that ``moments`` describes.
 
-        Costs as much for all penalties as for one, whatever the number of rows. A relative error of
-        the targets' variance below 1e-12 drowns in rounding.
+        The cost does not depend on the number of rows, and hardly on that of penalties. The result
+        is accurate to about 1e-12 of the targets' variance.
         """
         own = self.moments
         gram = self._basis.T @ moments.xx @ self._basis
@@ -215,9 +215,9 @@ class RidgePath:
         return squared.clip(min=0) / (moments.rows * len(y_gap))
 
     def choose(self, x, y, alphas: Sequence[float] = PENALTIES) -> RidgeModel:
-        """The ridge whose penalty has the least sqrt(MSE) + MAE on validation rows.
+        """The ridge whose penalty minimises sqrt(MSE) + MAE on validation rows.
 
-        The criterion of the TS2Vec, CoST and AutoTCL protocol; of equal penalties, the first.
+        This is the criterion of the TS2Vec, CoST and AutoTCL protocol. Ties go to the first.
         """
         mse, mae = self.errors(x, y, alphas)
         scores = np.sqrt(mse) + mae
@@ -225,7 +225,7 @@ class RidgePath:
         return self.model(alphas[best], float(scores[best]))
 
     def _shrink(self, alpha: float) -> np.ndarray:
-        # A penalty of 0 leaves directions without variance alone, as the pseudo-inverse does.
+        # With a penalty of 0, directions without variance get weight 0, as in a pseudo-inverse.
         values = self._values + alpha
         return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
 
@@ -237,17 +237,17 @@ def choose_scaled_ridge(
     scales: Iterable[np.ndarray],
     alphas: Sequence[float] = PENALTIES,
 ) -> RidgeModel:
-    """As :meth:`RidgePath.choose`, over column scales too.
+    """Choose penalty and column scales together, by the criterion of :meth:`RidgePath.choose`.
 
-    moments: of the training rows, formed once for all scales. x: (n, d), y: (n, ...): validation
-    rows.
+    moments: moments of the training rows, computed once for all scales. x: (n, d), y: (n, ...):
+    validation rows. scales: candidate column scales (d,).
     """
     models = (RidgePath(moments, scale).choose(x, y, alphas) for scale in scales)
     return min(models, key=lambda model: model.score)
 
 
 def _array(x) -> np.ndarray:
-    """A numpy array of a tensor or array; integers become float64."""
+    """Tensor or array to numpy array; integers become float64."""
     x = x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
     return x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
 
@@ -265,7 +265,7 @@ def _check_same_rows(x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of rows (b, d) and contiguous labels (b, m)."""
+    """Yield blocks of rows (b, d) and contiguous labels (b, m)."""
     targets = int(np.prod(y.shape[1:]))
     size = max(64, _BLOCK_BYTES // (y.itemsize * max(targets, x.shape[1])))
     for start in range(0, len(x), size):

@@ -1,4 +1,4 @@
-"""A queue of earlier embeddings: more negatives, or a bank of neighbours."""
+"""A queue of earlier embeddings, used as extra negatives or as a bank of neighbours."""
 
 import torch
 from torch import Tensor, nn
@@ -8,17 +8,17 @@ from tspcrep.common.distributed import gather
 
 
 class FeatureQueue(nn.Module):
-    """The last ``length`` embeddings, first in first out, at length 1, without gradient.
+    """The last ``length`` embeddings, normalised to length 1, first in first out, no gradient.
 
-    All of it stands in the state dict. In a process group, :meth:`enqueue` gathers the rows of all
-    ranks in order, so every rank holds the same queue, and the queue of one process with the whole
-    batch. Until ``length`` rows have come, :attr:`features` holds those that have: random rows
-    would be negatives of nothing.
+    The queue is part of the state dict. In a process group, :meth:`enqueue` gathers the rows of all
+    ranks in order, so every rank has the queue of one process with the whole batch. Before
+    ``length`` rows have been seen, :attr:`features` holds only those: a random initialisation, as
+    in MoCo's code, would be compared with as if it were data.
 
     Args:
-        length: rows kept. Longer than the data set, and an anchor meets its own sample as a
+        length: number of rows kept. If it exceeds the data set, an anchor meets its own sample as a
             negative.
-        dim: of a row.
+        dim: dimension of the rows.
     """
 
     def __init__(self, length: int, dim: int) -> None:
@@ -36,25 +36,25 @@ class FeatureQueue(nn.Module):
 
     @property
     def features(self) -> Tensor:
-        """Rows so far, ``(len, D)``; not in order of age once the queue has gone round."""
+        """The rows so far, ``(len, D)``; in order of age only until the queue is full."""
         return self.rows[: len(self)].clone()
 
     @property
     def ids(self) -> Tensor:
-        """The id given with each row, ``(len,)``; -1 where none was."""
+        """The id that was given with each row, ``(len,)``; -1 for rows without one."""
         return self.row_ids[: len(self)].clone()
 
     @torch.no_grad()
     def enqueue(self, rows: Tensor, ids: Tensor | None = None) -> None:
-        """Put in the rows of all ranks, and drop as many of the oldest once the queue is full.
+        """Append the rows of all ranks; a full queue drops as many of its oldest rows.
 
         Args:
-            rows: ``(B, D)``; brought to length 1.
-            ids: ``(B,)`` integers: sample, label, segment.
+            rows: ``(B, D)``; normalised to length 1.
+            ids: ``(B,)`` integers, such as the sample, label or segment of each row.
 
         Raises:
-            ValueError: more rows than the queue is long, in all ranks together; a row that is not
-                finite.
+            ValueError: the rows of all ranks together exceed the length of the queue, or a row is
+                not finite.
         """
         if rows.ndim != 2 or rows.shape[1] != self.rows.shape[1]:
             raise ValueError(

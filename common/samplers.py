@@ -1,8 +1,8 @@
-"""Batches of row numbers: a pure function of seed, epoch, position and rank, so a run can resume.
+"""Batch samplers that are a pure function of seed, epoch, position and rank, so a run can resume.
 
-Each sampler is a ``batch_sampler`` of :class:`torch.utils.data.DataLoader`. The global batch of
-``world_size * batch_size`` rows is cut into one contiguous slice a rank, so ``W`` processes with
-``B`` rows together see exactly the batches of one process with ``W * B`` rows.
+Each sampler is a ``batch_sampler`` for :class:`torch.utils.data.DataLoader`. The global batch of
+``world_size * batch_size`` rows is split into one contiguous slice per rank, so ``W`` processes
+with ``B`` rows each see exactly the batches of one process with ``W * B`` rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,19 @@ Batch = TypeVar("Batch")
 
 
 class EpochSampler:
-    """Every row once an epoch, in an order drawn from ``(seed, epoch)``.
+    """Every row once per epoch, in an order drawn from ``(seed, epoch)``.
 
     Args:
         size: number of rows.
-        batch_size: rows a batch and rank.
-        seed: of the order of rows.
-        rank, world_size: which of how many processes.
-        drop_last: leave out the last global batch where it is not full. Otherwise the ranks share
-            it as evenly as they can, earlier ranks taking one row more.
+        batch_size: rows per batch on each rank.
+        seed: seed of the order of rows.
+        rank, world_size: index of this process and number of processes.
+        drop_last: leave out the last global batch if it is not full. Otherwise it is split as
+            evenly as possible, with one row more on the earlier ranks.
 
     Raises:
-        ValueError: an argument out of range; fewer rows than one batch with ``drop_last``; a last
-            batch with fewer rows than ranks without it.
+        ValueError: an argument out of range; with ``drop_last``, fewer rows than one batch; without
+            it, a last batch with fewer rows than ranks.
     """
 
     def __init__(
@@ -60,25 +60,25 @@ class EpochSampler:
         if rest and rest < world_size and not drop_last:
             raise ValueError(
                 f"size is {size}: the last batch has {rest} rows for {world_size} ranks, expected "
-                "at least one a rank; set drop_last=True or change batch_size"
+                "at least one per rank; set drop_last or change batch_size"
             )
         self._batches = full if drop_last or not rest else full + 1
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Go to ``epoch``, of which ``start`` batches have been consumed already."""
+        """Go to ``epoch`` and skip its first ``start`` batches, which were consumed before."""
         if epoch < 0:
             raise ValueError(f"epoch is {epoch}, expected at least 0")
         if not 0 <= start <= len(self):
-            raise ValueError(f"start is {start}, expected 0 to {len(self)}, the batches an epoch")
+            raise ValueError(f"start is {start}, expected 0 to {len(self)} batches per epoch")
         self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
-        """Batches an epoch, the same on every rank and whatever ``start`` is."""
+        """Batches per epoch, the same on every rank and for every ``start``."""
         return self._batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the rank's share of each batch from ``start`` on."""
+        """Yield this rank's slice of each batch from ``start`` on."""
         order = self._order(np.random.default_rng((self.seed, self.epoch)))
         together = self.batch_size * self.world_size
         for batch in range(self.start, len(self)):
@@ -90,19 +90,20 @@ class EpochSampler:
 
 
 class ReplicatedSampler(EpochSampler):
-    """Rows of several sources, stacked one after the other, each source repeated in an epoch.
+    """Rows of several concatenated sources, each source repeated within an epoch.
 
-    AdaInf: Wang et al., "Do Generated Data Always Help Contrastive Learning?": when
-    generated rows are mixed in, repeat the real ones (10 times for 50,000 real and 1 million
-    generated) and weaken the augmentation. Compare runs at equal steps, not equal epochs.
+    AdaInf (Wang et al., "Do Generated Data Always Help Contrastive Learning?"): with generated rows
+    mixed in, repeat the real ones (10 times for 50,000 real and 1 million generated) and weaken the
+    augmentation. Compare runs at equal numbers of steps, not of epochs.
 
-    ``strength`` is what to multiply an augmentation's strengths by: 1 for a single source, else the
-    paper's one half (its colour jitter falls from .8 to .4).
+    ``strength`` is the factor for the strengths of the augmentation: 1 for a single source,
+    otherwise the paper's one half (its colour jitter falls from .8 to .4).
 
     Args:
-        sizes: rows of each source, real data first: rows of source 1 start at ``sizes[0]``.
-        repeats: how often an epoch shows each row of each source.
-        batch_size, seed, rank, world_size, drop_last: as :class:`EpochSampler`.
+        sizes: number of rows of each source, real data first: rows of source 1 start at
+            ``sizes[0]``.
+        repeats: number of times that an epoch shows each row of each source.
+        batch_size, seed, rank, world_size, drop_last: see :class:`EpochSampler`.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class ReplicatedSampler(EpochSampler):
     ) -> None:
         if not sizes or len(sizes) != len(repeats):
             raise ValueError(
-                f"repeats has {len(repeats)} entries, expected {max(len(sizes), 1)}, one a source"
+                f"repeats has {len(repeats)} entries, expected {max(len(sizes), 1)}, one per source"
             )
         for name, numbers in (("sizes", sizes), ("repeats", repeats)):
             if min(numbers) < 1:
@@ -130,16 +131,16 @@ class ReplicatedSampler(EpochSampler):
 
 
 class GroupedSampler(EpochSampler):
-    """``per_group`` rows of the same group side by side, so that every anchor has a positive.
+    """Runs of ``per_group`` rows of the same group, so that every anchor has a positive.
 
-    Rows of a group are shuffled and cut into runs of ``per_group``; the runs are shuffled. The last
-    run of a group is filled with rows of that group drawn again, so every row comes at least once
-    an epoch. A run never straddles two batches or two ranks of a full batch.
+    The rows of a group are shuffled and cut into runs of ``per_group``; the runs are shuffled. The
+    last run of a group is filled up with rows of that group drawn again, so every row appears at
+    least once per epoch. In a full batch no run is split between batches or ranks.
 
     Args:
         groups: group of each row, ``(size,)`` integers.
-        per_group: rows a run; divides ``batch_size``.
-        batch_size, seed, rank, world_size, drop_last: as :class:`EpochSampler`.
+        per_group: rows per run; must divide ``batch_size``.
+        batch_size, seed, rank, world_size, drop_last: see :class:`EpochSampler`.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class GroupedSampler(EpochSampler):
     ) -> None:
         groups = np.asarray(groups)
         if groups.ndim != 1 or not len(groups):
-            raise ValueError(f"groups has shape {groups.shape}, expected (rows,), one group a row")
+            raise ValueError(f"groups has shape {groups.shape}, expected (rows,) with rows > 0")
         if per_group < 1 or batch_size % per_group:
             raise ValueError(
                 f"per_group is {per_group}, expected a divisor of batch_size = {batch_size}"
@@ -168,5 +169,5 @@ class GroupedSampler(EpochSampler):
 
 
 def as_batch(batch: Batch) -> Batch:
-    """``collate_fn`` for a dataset that hands out whole batches by ``__getitems__``."""
+    """``collate_fn`` for a dataset that returns whole batches from ``__getitems__``."""
     return batch

@@ -1,4 +1,4 @@
-"""numba's parallel loops on the threads of torch."""
+"""Run numba's parallel loops with the number of threads that torch uses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ import torch
 
 @contextmanager
 def torchs_threads(most: int | None = None) -> Iterator[None]:
-    """Inside, numba has as many threads as torch, or ``most`` where that is less.
+    """Give numba as many threads as torch has, or ``most`` if that is less; also a decorator.
 
-    So the limits of torchrun and of a DataLoader's workers hold for numba too. Both counts are put
-    back afterwards: where the two share one OpenMP library, numba's start sets its number for both.
-    Serves as a decorator too.
+    The limits set by torchrun and by DataLoader workers then hold for numba as well. Both thread
+    counts are restored afterwards: if the two libraries share one OpenMP runtime, starting numba
+    changes torch's count.
     """
     torchs, numbas = torch.get_num_threads(), numba.get_num_threads()
     wanted = min(torchs, numba.config.NUMBA_NUM_THREADS)

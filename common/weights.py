@@ -1,4 +1,4 @@
-"""Encoders on disk: safetensors with the configuration in the header. Nothing is unpickled."""
+"""Encoder files: safetensors with the configuration in the header. Nothing is unpickled."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,13 @@ FILE = "encoder.safetensors"
 
 
 def save_encoder(path: str | Path, encoder: nn.Module, kind: str, config: dict[str, Any]) -> None:
-    """Write the weights of ``encoder`` and what is needed to build it again.
+    """Write the weights of ``encoder`` and the configuration to rebuild it, atomically.
 
     Parameters
     ----------
-    path : file to write (atomically).
-    kind : the name under which the package knows the class.
-    config : JSON-able keyword arguments of the class.
+    path : file to write.
+    kind : name of the encoder class in the package.
+    config : keyword arguments of the class, serialisable as JSON.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in encoder.state_dict().items()}
     header = {"kind": kind, "config": json.dumps(config)}
@@ -30,12 +30,12 @@ def save_encoder(path: str | Path, encoder: nn.Module, kind: str, config: dict[s
 
 
 def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch.Tensor]]:
-    """``(kind, config, tensors)`` of an encoder file, or of the run folder that holds one.
+    """Read ``(kind, config, tensors)`` from an encoder file or from a run folder with one.
 
     Raises
     ------
     UserError
-        Nothing there, a truncated file, or a file that is no encoder of this project.
+        The file is missing, truncated, or not an encoder of this project.
     """
     path = Path(path)
     if path.is_dir():
@@ -57,7 +57,7 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
 
 
 def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | Path) -> None:
-    """Load ``tensors``; name the first one that does not fit instead of listing all of them."""
+    """Load ``tensors`` into ``module``; UserError names the first tensor that does not fit."""
     own = module.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         found = tuple(tensors[name].shape) if name in tensors else "nothing"
