@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from torch import nn
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
@@ -17,6 +16,7 @@ from tsrep.datasets.loading import standardised
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.series import Scaler
 from tsrep.datasets.tables import read_table
+from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode_in_chunks
 from tsrep.encoders.files import load_encoder
 
@@ -78,7 +78,7 @@ def embed(request: Request, output: Path) -> None:
 
 
 def _scaler(
-    request: Request, encoder: nn.Module, names: tuple[str, ...], values: np.ndarray, path: Path
+    request: Request, encoder: Encoder, names: tuple[str, ...], values: np.ndarray, path: Path
 ) -> Scaler:
     """The training series' scaler for these columns, or the data's own where that is asked for."""
     if request.own_scale:
@@ -101,11 +101,10 @@ def _scaler(
 
 
 def _rows(
-    encoder: nn.Module, values: np.ndarray, window: int | None
+    encoder: Encoder, values: np.ndarray, window: int | None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Vectors (t, K D) of a few rows at a time: K columns side by side for one-channel encoders."""
-    apart = np.split(values, values.shape[1], axis=1) if encoder.in_channels == 1 else [values]
-    streams = [encode_in_chunks(encoder, x, window=window) for x in apart]
+    streams = [encode_in_chunks(encoder, x, window=window) for x in encoder.apart(values)]
     bar = tqdm(total=len(values), desc="embed", unit="row", delay=2, leave=False)
     with bar:
         for found in zip(*streams, strict=True):
@@ -120,7 +119,7 @@ def _known_maximum(vectors: np.ndarray, values: np.ndarray) -> np.ndarray:
     return known.max(axis=0, initial=-np.inf)
 
 
-def _write_parquet(file, times, parts, encoder: nn.Module, names: tuple[str, ...]) -> None:
+def _write_parquet(file, times, parts, encoder: Encoder, names: tuple[str, ...]) -> None:
     numbers = [f"v{i}" for i in range(encoder.dim)]
     if encoder.in_channels == 1 and len(names) > 1:
         numbers = [f"{name}_{v}" for name in names for v in numbers]

@@ -9,26 +9,20 @@ model = make_pipeline(ContrastiveEncoder(), LogisticRegression())
 model.fit(X, y)                          # X (N, T, C), NaN where missing
 """
 
-import math
-from typing import Literal
-
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
-from torch import nn
 
 from tspcrep.common.errors import UserError
-from tspcrep.common.training import Training, fit
-from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
-from tsrep.contrast.pretraining import WindowConfig, inner, instance_windows
+from tspcrep.common.training import Training
+from tsrep.contrast.autotcl import AutoTCLConfig
+from tsrep.contrast.pretraining import WindowConfig, train_encoder, training_windows
 from tsrep.datasets.series import Scaler
-from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer
-from tsrep.encoders.encoding import panel_vectors, step_vectors
-
-Backbone = Literal["dilated", "transformer", "tcn", "lstm"]
-LEVEL_WINDOW = 168
-"""Steps of the trailing mean that causal encoders do not see, where no season is known."""
+from tsrep.encoders import Encoder
+from tsrep.encoders.config import build_backbone
+from tsrep.encoders.encoding import encode
+from tsrep.encoders.level import centred, level_window
 
 
 class ContrastiveEncoder(TransformerMixin, BaseEstimator):
@@ -111,10 +105,10 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
             self.depth,
             min(self.window, values.shape[1]),
             causal=self.output == "steps",
-            level_window=LEVEL_WINDOW if self.output == "steps" else 0,
+            level_window=level_window(None) if self.output == "steps" else 0,
             seed=seed,
         )
-        self.encoder_ = train_encoder(
+        self.encoder_ = trained(
             encoder,
             scaled,
             self.window,
@@ -134,9 +128,7 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
                 f"{self.n_channels_}"
             )
         scaled = self.scaler_.transform(values)
-        if self.output == "vector":
-            return panel_vectors(self.encoder_, scaled)
-        return step_vectors(self.encoder_, scaled)
+        return encode(self.encoder_, scaled, pool=self.output == "vector", apart=True)
 
     def _values(self, X) -> np.ndarray:
         """(N, T, C) float64."""
@@ -167,45 +159,40 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
 
 
 def build_encoder(
-    backbone: Backbone,
+    backbone: str,
     in_channels: int,
     dim: int,
     depth: int | None,
-    window: int,
+    reach: int,
     *,
     causal: bool,
-    level_window: int = 0,
-    seed: int = 0,
-) -> nn.Module:
+    level_window: int,
+    seed: int,
+) -> Encoder:
     """An untrained encoder, its weights drawn with ``seed``; see :class:`ContrastiveEncoder`.
 
-    level_window: steps of the trailing mean around which it is built; 0 for none.
+    reach: steps that convolutions look back if ``depth`` is None. level_window: steps of the
+    trailing mean that is removed from its input; 0 for none.
     """
-    check_choice("backbone", backbone, ("dilated", "transformer", "tcn", "lstm"))
-    reach = max(1, math.ceil(math.log2(window / 4 + 1)))  # 4 (2^depth - 1) steps
+    options = {
+        "causal": causal,
+        "hidden": min(dim, 64),
+        "heads": max(h for h in (1, 2, 4) if dim % (2 * h) == 0 or h == 1),
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if backbone == "dilated":
-            layers = reach - 1 if depth is None else depth
-            encoder = DilatedConv(in_channels, dim, min(dim, 64), layers, causal=causal)
-        elif backbone == "transformer":
-            heads = max(h for h in (1, 2, 4) if dim % (2 * h) == 0 or h == 1)
-            encoder = Transformer(in_channels, dim, depth or 2, heads=heads, causal=causal)
-        elif backbone == "tcn":
-            encoder = TCN(in_channels, dim, depth or reach)
-        else:
-            encoder = LSTM(in_channels, dim, depth or 2)
-    return (Centred(encoder, level_window) if level_window else encoder).eval()
+        network = build_backbone(backbone, in_channels, dim, depth, reach=reach, **options)
+    return centred(network, level_window).eval()
 
 
-def train_encoder(
-    encoder: nn.Module,
+def trained(
+    encoder: Encoder,
     values: np.ndarray,
     window: int,
     method: AutoTCLConfig,
     training: Training | None,
     seed: int,
-) -> nn.Module:
+) -> Encoder:
     """The encoder after training on ``values (N, T, C)``, scaled, in evaluation mode on the CPU.
 
     training: None leaves the encoder as it is. Nothing is written, and torch's own random numbers
@@ -214,13 +201,10 @@ def train_encoder(
     if training is None:
         return encoder
     length = min(window, values.shape[1])
-    windows = instance_windows(values, encoder, WindowConfig(length, max(1, length // 12)))
+    windows = training_windows(values, encoder, WindowConfig(length, max(1, length // 12)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        autotcl = AutoTCL(inner(encoder), method)
-        fit(autotcl, windows, training, seed, folder=None)
-    trained = autotcl.averaged.module.cpu()
-    return (Centred(trained, encoder.window) if isinstance(encoder, Centred) else trained).eval()
+        return train_encoder(encoder, windows, method, training, seed).cpu().eval()
 
 
 def training(max_steps: int, batch_size: int, device: str) -> Training | None:

@@ -30,6 +30,7 @@ from tsrep.contrast.view_network import (
     temporal_consistency,
 )
 from tsrep.datasets.windows import Windows
+from tsrep.encoders import Encoder
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,7 @@ class AutoTCL(nn.Module):
 
     Parameters
     ----------
-    encoder : any module (B, T, C) -> (B, T, D) with ``in_channels`` and ``dim``. Where it splits
-        into ``embed`` and ``body``, eta masks the first hidden layer as in the paper; elsewhere it
-        masks the input.
+    encoder : eta masks what its ``embed`` gives, the first hidden layer as in the paper.
     config : see :class:`AutoTCLConfig`.
 
     Losses are those of the batches of all processes together: embeddings are gathered, and random
@@ -109,7 +108,7 @@ class AutoTCL(nn.Module):
       negative touches its anchor.
     """
 
-    def __init__(self, encoder: nn.Module, config: AutoTCLConfig | None = None):
+    def __init__(self, encoder: Encoder, config: AutoTCLConfig | None = None):
         super().__init__()
         self.config = config = config or AutoTCLConfig()
         self.encoder = encoder
@@ -190,9 +189,7 @@ class AutoTCL(nn.Module):
         batch, steps, _ = values.shape
         uniform = own_rows(lambda n: torch.rand(n, steps, 1, device=values.device), batch)
         mask = (uniform < 0.5).to(values.dtype)
-        if hasattr(self.encoder, "embed"):
-            return self.encoder.body(mask * self.encoder.embed(values))
-        return self.encoder(mask * values)
+        return self.encoder.body(mask * self.encoder.embed(values))
 
     def local_contrast(self, v: Tensor, stretches: int = 8) -> Tensor:
         """Eq. 13-14 on (B, T, D); 0 where a window is too short for two stretches."""

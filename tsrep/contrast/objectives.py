@@ -25,6 +25,7 @@ from tspcrep.common.queue import FeatureQueue
 from tspcrep.common.training import Phase
 from tsrep.augment import Augmentation, Compose, Jitter, Scaling, Shift, TimestampMask
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.encoders import Encoder
 
 Objective = Literal["none", "moco", "moco2", "hcl", "moco2+hcl", "autotcl"]
 
@@ -81,7 +82,7 @@ class Contrast(nn.Module):
         """The loss of ``own_phases``."""
         raise NotImplementedError
 
-    def after_step(self, encoder: nn.Module) -> None:
+    def after_step(self, encoder: Encoder) -> None:
         """After each step of training."""
 
 
@@ -98,7 +99,7 @@ class MomentumContrast(Contrast):
     along the queue.
     """
 
-    def __init__(self, encoder: nn.Module, config: ContrastConfig, version: int = 2) -> None:
+    def __init__(self, encoder: Encoder, config: ContrastConfig, version: int = 2) -> None:
         super().__init__(config)
         self.head = ProjectionHead(encoder.dim, config.width, layers=version)
         self.key = MomentumEncoder(_Embedder(encoder, self.head), config.momentum)
@@ -112,7 +113,7 @@ class MomentumContrast(Contrast):
     def learned(self) -> list[nn.Parameter]:
         return list(self.head.parameters())
 
-    def forward(self, encoder: nn.Module, x: Tensor) -> Tensor:
+    def forward(self, encoder: Encoder, x: Tensor) -> Tensor:
         strength = self.config.strength
         query = _Embedder(encoder, self.head)(self.views(x, strength=strength))  # (B, width)
         keys = self.key(self.views(x, strength=strength))
@@ -123,7 +124,7 @@ class MomentumContrast(Contrast):
         return share(moco(query, keys, self.queue.features, self.config.temperature), len(x))
 
     @torch.no_grad()
-    def after_step(self, encoder: nn.Module) -> None:
+    def after_step(self, encoder: Encoder) -> None:
         if self._keys is None:  # a phase that saw no window
             return
         self.key.update(_Embedder(encoder, self.head))
@@ -138,12 +139,12 @@ class HierarchicalContrast(Contrast):
     are compared where they overlap. See :func:`hierarchical_contrast`.
     """
 
-    def __init__(self, encoder: nn.Module, config: ContrastConfig) -> None:
+    def __init__(self, encoder: Encoder, config: ContrastConfig) -> None:
         super().__init__(config)
-        self.stride = getattr(encoder, "stride", 1)  # crops are whole patches
+        self.stride = encoder.stride  # crops are whole patches
         self.mask = TimestampMask()
 
-    def forward(self, encoder: nn.Module, x: Tensor) -> Tensor:
+    def forward(self, encoder: Encoder, x: Tensor) -> Tensor:
         steps = x.shape[1]
         most = steps // 4 // self.stride
         shift = self.stride * int(torch.randint(0, most + 1, ()))
@@ -185,7 +186,7 @@ def hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0.
 class LearnedContrast(Contrast):
     """AutoTCL's contrast, its augmentation network learned in turns with the encoder."""
 
-    def __init__(self, encoder: nn.Module, config: ContrastConfig) -> None:
+    def __init__(self, encoder: Encoder, config: ContrastConfig) -> None:
         super().__init__(config)
         settings = AutoTCLConfig(head=config.width, temperature=config.temperature, augment_every=1)
         self.method = AutoTCL(encoder, settings)
@@ -199,7 +200,7 @@ class LearnedContrast(Contrast):
     def own_loss(self, x: Tensor) -> dict[str, Tensor]:
         return self.method.loss(_Values(x), "augmentation")
 
-    def forward(self, encoder: nn.Module, x: Tensor) -> Tensor:
+    def forward(self, encoder: Encoder, x: Tensor) -> Tensor:
         return self.method.loss(_Values(x), "encoder")["loss"]
 
 
@@ -213,15 +214,15 @@ class Both(Contrast):
     def learned(self) -> list[nn.Parameter]:
         return [parameter for part in self.parts for parameter in part.learned()]
 
-    def forward(self, encoder: nn.Module, x: Tensor) -> Tensor:
+    def forward(self, encoder: Encoder, x: Tensor) -> Tensor:
         return sum(part(encoder, x) for part in self.parts) / len(self.parts)
 
-    def after_step(self, encoder: nn.Module) -> None:
+    def after_step(self, encoder: Encoder) -> None:
         for part in self.parts:
             part.after_step(encoder)
 
 
-def build(config: ContrastConfig, encoder: nn.Module) -> Contrast | None:
+def build(config: ContrastConfig, encoder: Encoder) -> Contrast | None:
     """The contrast for an encoder ``(B, T, C) -> (B, T, D)``; None for the objective ``none``."""
     if config.objective == "none":
         return None
@@ -245,7 +246,7 @@ class _Values:
 class _Embedder(nn.Module):
     """Encoder, mean over time, head: ``(B, T, C) -> (B, width)``."""
 
-    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
 

@@ -1,15 +1,16 @@
 """From a series to a trained encoder: the parts that tools, tests and benchmarks share."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from tspcrep.common.errors import UserError
-from tsrep.datasets.series import Panel, Series
+from tspcrep.common.training import Training, fit
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
 from tsrep.datasets.windows import WindowDataset
-from tsrep.encoders import Centred
+from tsrep.encoders import Encoder
 
 
 @dataclass(frozen=True)
@@ -28,36 +29,31 @@ class WindowConfig:
             )
 
 
-def inner(encoder: nn.Module) -> nn.Module:
-    """The network that training updates: without the trailing mean, which has no weights."""
-    return encoder.encoder if isinstance(encoder, Centred) else encoder
+def training_windows(values: np.ndarray, encoder: Encoder, config: WindowConfig) -> WindowDataset:
+    """Windows of training series ``values (N, T, C)`` as ``encoder.network`` sees them.
 
-
-def training_windows(series: Series, encoder: nn.Module, config: WindowConfig) -> WindowDataset:
-    """Windows of the train rows as ``inner(encoder)`` sees them: channels apart, level removed."""
-    values = _as_seen(encoder, series.values[:, : series.split.train.stop])
-    return WindowDataset(values, config.length, config.stride, rows=series.split.train)
-
-
-def panel_windows(panel: Panel, encoder: nn.Module, config: WindowConfig) -> WindowDataset:
-    """As :func:`training_windows`, of the train instances of a panel.
-
-    Instances shorter than a window are one window each, missing values behind their end.
+    An encoder of one channel has windows of each channel by itself. Series shorter than a window
+    are one window each, missing values (NaN) behind their end.
     """
-    return instance_windows(panel.train, encoder, config)
-
-
-def instance_windows(values: np.ndarray, encoder: nn.Module, config: WindowConfig) -> WindowDataset:
-    """As :func:`panel_windows`, of any series ``values (N, T, C)``, NaN behind shorter ones."""
+    x = torch.from_numpy(np.concatenate(encoder.apart(values)))
     length = min(config.length, values.shape[1])
-    return WindowDataset(_as_seen(encoder, values), length, config.stride)
+    return WindowDataset(encoder.network_input(x).numpy(), length, config.stride)
 
 
-def _as_seen(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
-    """``values (N, T, C)`` as ``inner(encoder)`` sees them."""
-    if encoder.in_channels == 1:
-        values = np.concatenate([values[..., c : c + 1] for c in range(values.shape[2])])
-    if isinstance(encoder, Centred):
-        x = torch.from_numpy(values)
-        values = (x - encoder.level(x)).numpy()
-    return values
+def train_encoder(
+    encoder: Encoder,
+    windows: WindowDataset,
+    method: AutoTCLConfig,
+    training: Training,
+    seed: int,
+    folder: Path | None = None,
+    resume: bool = False,
+) -> Encoder:
+    """Train ``encoder.network`` by AutoTCL; the encoder with the running mean of its weights.
+
+    folder, resume: see :func:`tspcrep.common.training.fit`. The result is on the device of the
+    training.
+    """
+    autotcl = AutoTCL(encoder.network, method)
+    fit(autotcl, windows, training, seed, folder, resume)
+    return encoder.rewrap(autotcl.averaged.module)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,11 @@ class Series:
     def channels(self) -> int:
         return self.values.shape[-1]
 
+    @property
+    def train(self) -> np.ndarray:
+        """The train rows of ``values``."""
+        return self.values[:, self.split.train]
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -93,7 +99,7 @@ class Panel:
     name: of the set. train, test: float32 (N, T, C), standardised with ``scaler``, NaN where
     missing and behind the end of series that are shorter than T, the longest of both parts.
     train_labels, test_labels: int64 (N,), positions in ``classes``. classes: names of the labels,
-    sorted. scaler: fitted on train alone; a constant channel keeps its unit.
+    sorted. scaler: fitted on train alone; a constant channel keeps its unit. period: none is known.
     """
 
     name: str
@@ -103,6 +109,7 @@ class Panel:
     test_labels: np.ndarray
     classes: tuple[str, ...]
     scaler: Scaler
+    period: ClassVar[None] = None
 
     @property
     def channels(self) -> int:

@@ -1,5 +1,6 @@
-"""Encoders of series: (B, T, C) -> (B, T, D), with in_channels, dim, causal, receptive_field."""
+"""Encoders of series, (B, T, C) -> (B, T, D): the networks, their configuration and files."""
 
+from tsrep.encoders.base import Encoder
 from tsrep.encoders.dilated_conv import DilatedConv
 from tsrep.encoders.files import load_encoder, save_encoder, untrained
 from tsrep.encoders.level import Centred
@@ -12,6 +13,7 @@ __all__ = [
     "TCN",
     "Centred",
     "DilatedConv",
+    "Encoder",
     "Transformer",
     "load_encoder",
     "save_encoder",

@@ -1,82 +1,117 @@
-"""The one configuration of an encoder of series."""
+"""Which networks there are, one way to build them, and the configuration of an encoder."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Literal
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Panel, Series
+from tsrep.encoders.base import Encoder
 from tsrep.encoders.dilated_conv import DilatedConv
-from tsrep.encoders.level import Centred
+from tsrep.encoders.level import centred, level_window
 from tsrep.encoders.lstm import LSTM
 from tsrep.encoders.tcn import TCN
 from tsrep.encoders.transformer import Transformer
 
+BACKBONES: dict[str, type[Encoder]] = {
+    "dilated": DilatedConv,
+    "transformer": Transformer,
+    "tcn": TCN,
+    "lstm": LSTM,
+}
+"""Every network by the name that options give it."""
+if TYPE_CHECKING:
+    Backbone = str
+else:
+    Backbone = Literal[tuple(BACKBONES)]
+
+REACH = 508
+"""Steps that convolutions look back by default in an encoder of whole series."""
+
+
+def backbone_class(name: str) -> type[Encoder]:
+    """The class of a network; UserError where there is none of that name."""
+    if name not in BACKBONES:
+        raise UserError(f"backbone: found {name!r}, expected one of {', '.join(BACKBONES)}")
+    return BACKBONES[name]
+
+
+def build_backbone(
+    name: str, in_channels: int, dim: int, depth: int | None = None, *, reach: int, **options: Any
+) -> Encoder:
+    """An untrained network.
+
+    Parameters
+    ----------
+    name : one of :data:`BACKBONES`.
+    in_channels, dim : channels of the input and of the representation.
+    depth : layers; if None, 2, or as many convolutions as look back ``reach`` steps.
+    reach : steps.
+    options : further arguments of the networks, such as ``hidden``, ``heads`` or ``causal``. Each
+        network takes those that it has.
+    """
+    network = backbone_class(name)
+    depth = network.default_depth(reach) if depth is None else depth
+    own = {key: value for key, value in options.items() if key in network.arguments()}
+    return network(in_channels=in_channels, dim=dim, depth=depth, **own)
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The encoder: by default dilated convolutions, causal, behind a trailing mean."""
+    """The encoder; by default causal dilated convolutions behind a trailing mean."""
 
-    kind: Literal["dilated", "transformer", "tcn", "lstm"] = "dilated"
-    """The network; see tsrep.encoders."""
+    kind: Backbone = "dilated"
+    """Network of the encoder; see tsrep.encoders."""
     dim: int = 128
     """Channels of the representation. The papers take 320, or 128 for transformer and lstm."""
     hidden: int = 64
-    """Channels inside; kind dilated alone."""
+    """Channels of the hidden layers; for kind dilated only."""
     depth: int | None = None
-    """Layers. Default: 6 for convolutions, which reach back 509 steps (tcn: 253), otherwise 2."""
+    """Number of layers. Default: 2, or as many convolutions as look back 508 steps."""
     trend_kernels: tuple[int, ...] = ()
-    """Lengths of CoST's averaged trend filters, such as 1 2 4 8 16 32; kind dilated alone."""
+    """Lengths of CoST's averaged trend filters, such as 1 2 4 8 16 32; for kind dilated only."""
     heads: int = 4
-    """Attention heads; kind transformer alone."""
+    """Number of attention heads; for kind transformer only."""
     patch: int = 1
-    """Steps of a token; kind transformer alone."""
+    """Steps per token; for kind transformer only."""
     patch_stride: int | None = None
-    """Steps between tokens; kind transformer alone. Default: patch, or 1 where causal."""
+    """Steps between tokens; for kind transformer only. Default: patch, or 1 if causal."""
     dropout: float = 0.1
-    """Share dropped in training; kind transformer alone."""
+    """Dropout rate in training; for kind transformer only."""
     causal: bool = True
-    """Look back alone, so that a series is encoded in one pass. The papers' encoders are not."""
+    """Look back only, so that a series is encoded in one pass. The papers' encoders do not."""
     level_window: int | None = None
-    """Steps of the trailing mean that the encoder does not see; 0 for none. Default: 7 seasons."""
+    """Steps of the trailing mean removed from the input, 0 for none. Default: 7 seasons."""
     channels: str = "independent"
     """"independent": one encoder reads every channel by itself; "joint": all channels together."""
 
     def __post_init__(self) -> None:
         if self.channels not in ("independent", "joint"):
             raise UserError(f"channels: found {self.channels!r}, expected 'independent' or 'joint'")
-        if self.kind in ("tcn", "lstm") and not self.causal:
-            raise UserError(f"kind {self.kind!r} looks back alone: leave causal on")
-        if self.kind != "dilated" and self.trend_kernels:
+        arguments = backbone_class(self.kind).arguments()
+        if not self.causal and "causal" not in arguments:
+            raise UserError(f"kind {self.kind!r} looks back only: leave causal on")
+        if self.trend_kernels and "trend_kernels" not in arguments:
             raise UserError(f"kind {self.kind!r} has no trend filters: leave trend_kernels out")
 
-    def build(self, data: Series | Panel) -> nn.Module:
+    def build(self, data: Series | Panel) -> Encoder:
         """The untrained encoder for a series or a panel."""
         network = self.network(1 if self.channels == "independent" else data.channels)
-        window = self.level_window
-        if window is None:
-            period = getattr(data, "period", None)
-            window = 7 * period if period else 168
-        return Centred(network, window) if window else network
+        default = level_window(data.period)
+        return centred(network, default if self.level_window is None else self.level_window)
 
-    def network(self, channels: int) -> nn.Module:
+    def network(self, in_channels: int) -> Encoder:
         """The untrained network for so many channels, without the trailing mean."""
-        depth = self.depth
-        if depth is None:
-            depth = 6 if self.kind in ("dilated", "tcn") else 2
-        if self.kind == "tcn":
-            return TCN(channels, self.dim, depth)
-        if self.kind == "lstm":
-            return LSTM(channels, self.dim, depth)
-        if self.kind == "transformer":
-            shape = (self.dim, depth, self.heads, self.patch, self.patch_stride)
-            return Transformer(channels, *shape, dropout=self.dropout, causal=self.causal)
-        return DilatedConv(
-            channels,
+        return build_backbone(
+            self.kind,
+            in_channels,
             self.dim,
-            self.hidden,
-            depth,
+            self.depth,
+            reach=REACH,
             causal=self.causal,
+            hidden=self.hidden,
             trend_kernels=self.trend_kernels,
+            heads=self.heads,
+            patch=self.patch,
+            stride=self.patch_stride,
+            dropout=self.dropout,
         )

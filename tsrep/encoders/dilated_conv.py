@@ -7,12 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tspcrep.common.errors import UserError
-
-Memory = dict[nn.Module, Tensor]
-"""What each layer must remember of the steps before: the state of a stream."""
+from tsrep.encoders.base import Encoder, Memory, blocks_that_reach, embed_known, with_past
 
 
-class DilatedConv(nn.Module):
+class DilatedConv(Encoder):
     """A linear layer, residual blocks of dilated convolutions and, if asked, trend filters.
 
     ``x (B, T, C) -> embed (B, T, H) -> blocks (B, T, D) -> trend (B, T, D)``
@@ -67,16 +65,14 @@ class DilatedConv(nn.Module):
         self.input = nn.Linear(in_channels, hidden)
         widths = [hidden] * (depth + 1) + [dim]
         self.blocks = nn.ModuleList(
-            Block(a, b, kernel_size, 2**i, causal, last=i == depth)
+            _Block(a, b, kernel_size, 2**i, causal, last=i == depth)
             for i, (a, b) in enumerate(pairwise(widths))
         )
-        self.trend = Trend(dim, self.trend_kernels) if self.trend_kernels else None
+        self.trend = _Trend(dim, self.trend_kernels) if self.trend_kernels else None
 
-    @property
-    def config(self) -> dict:
-        """Keyword arguments that build this encoder again."""
-        names = ("in_channels", "dim", "hidden", "depth", "kernel_size", "causal", "trend_kernels")
-        return {name: getattr(self, name) for name in names}
+    @classmethod
+    def default_depth(cls, reach: int) -> int:
+        return blocks_that_reach(reach) - 1
 
     @property
     def receptive_field(self) -> int:
@@ -86,8 +82,7 @@ class DilatedConv(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """The first hidden layer, (B, T, C) -> (B, T, H), where AutoTCL masks time steps."""
-        missing = x.isnan().any(-1, keepdim=True)  # (B, T, 1)
-        return self.input(x.nan_to_num()).masked_fill(missing, 0.0)
+        return embed_known(self.input, x)
 
     def body(self, hidden: Tensor, memory: Memory | None = None) -> Tensor:
         """The layers after ``embed``, (B, T, H) -> (B, T, D)."""
@@ -101,16 +96,13 @@ class DilatedConv(nn.Module):
             y = block(y, memory)
         return y.transpose(1, 2)
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
-        return self.body(self.embed(x), memory)
-
     def last(self, x: Tensor) -> Tensor:
         """The representation of the last step alone: (B, T, C) -> (B, D)."""
         y = self.convolve(self.embed(x))
         return y[:, -1] if self.trend is None else self.trend.last(y)
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """``y = skip(x) + conv(gelu(conv(gelu(x))))`` on (B, channels, T)."""
 
     def __init__(
@@ -136,7 +128,7 @@ class Block(nn.Module):
         return F.pad(x, (self.reach // 2, self.reach // 2))
 
 
-class Trend(nn.Module):
+class _Trend(nn.Module):
     """The mean of causal convolutions of several lengths, held as the one convolution that it is.
 
     ``(1/M) sum_m conv_m(x)`` is linear in x, so it equals a single causal convolution whose taps
@@ -177,15 +169,3 @@ class Trend(nn.Module):
         recent = y[:, -self.length :]
         weight = self.weight[..., -recent.shape[1] :]
         return torch.einsum("btd,odt->bo", recent, weight) + self.bias
-
-
-def with_past(x: Tensor, steps: int, layer: nn.Module, memory: Memory | None) -> Tensor:
-    """``x (B, H, T)`` behind the ``steps`` values before it, zeros where a series begins."""
-    past = None if memory is None else memory.get(layer)
-    if past is None:
-        past = x.new_zeros(*x.shape[:2], steps)
-    whole = torch.cat([past, x], -1)
-    if memory is not None:
-        # A view would keep all of a long chunk alive, in every layer.
-        memory[layer] = whole[..., whole.shape[-1] - steps :].clone()
-    return whole

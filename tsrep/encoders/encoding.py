@@ -4,20 +4,22 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
+from tsrep.encoders.base import Encoder, Memory
 
 CHUNK = 1 << 15  # steps of a causal pass at a time: bounds memory on long series
 
 
 def encode(
-    encoder: nn.Module,
+    encoder: Encoder,
     values: np.ndarray,
     *,
     window: int | None = None,
     pool: bool = False,
+    apart: bool = False,
     batch_size: int = 256,
 ) -> np.ndarray:
     """Vectors of each time step (N, T, D), or of each instance (N, D).
@@ -30,6 +32,8 @@ def encode(
         papers do for encoders that are not causal (they take 201). Otherwise a causal encoder reads
         the series in one pass, and an encoder that is not causal sees each series whole.
     pool : the maximum over the steps of an instance, missing steps left out.
+    apart : let an encoder of one channel read each of K channels by itself; their vectors stand
+        side by side, K D numbers in place of D.
     batch_size : instances, or windows, at a time.
 
     Raises
@@ -38,6 +42,10 @@ def encode(
         The number of channels is not the encoder's; ``window`` is less than 1.
     """
     values = np.require(values, np.float32, "W")  # torch warns of arrays that it could not write
+    if apart and values.ndim == 3:
+        options = {"window": window, "pool": pool, "batch_size": batch_size}
+        found = [encode(encoder, part, **options) for part in encoder.apart(values)]
+        return np.concatenate(found, axis=-1)
     if values.ndim != 3 or values.shape[2] != encoder.in_channels:
         raise UserError(
             f"values: found shape {values.shape}, expected (instances, steps, "
@@ -62,7 +70,7 @@ def encode(
 
 
 def encode_in_chunks(
-    encoder: nn.Module, values: np.ndarray, *, window: int | None = None, chunk: int = CHUNK
+    encoder: Encoder, values: np.ndarray, *, window: int | None = None, chunk: int = CHUNK
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """As :func:`encode` of one series ``values (T, C)``, a few rows at a time.
 
@@ -94,7 +102,7 @@ class Stream:
     ``push`` takes any number of steps (T, C) and returns as many vectors (T, D).
     """
 
-    def __init__(self, encoder: nn.Module):
+    def __init__(self, encoder: Encoder):
         if not encoder.causal:
             raise UserError("this encoder is not causal: a stream needs one that looks back alone")
         self.encoder, self.memory = encoder, {}
@@ -112,7 +120,7 @@ class Stream:
 
 
 def _whole(
-    encoder: nn.Module, values: Tensor, device: torch.device, batch_size: int
+    encoder: Encoder, values: Tensor, device: torch.device, batch_size: int
 ) -> Iterator[tuple[slice, Tensor]]:
     """Vectors (b, T, D) of instances, a few at a time; long causal passes in chunks."""
     n, steps, _ = values.shape
@@ -123,22 +131,20 @@ def _whole(
         if not encoder.causal or steps <= CHUNK:
             yield rows, encoder(x).cpu()
             continue
-        memory: dict = {}
+        memory: Memory = {}
         pieces = [encoder(piece, memory).cpu() for piece in x.split(CHUNK, 1)]
         yield rows, torch.cat(pieces, 1)
 
 
 def _windowed(
-    encoder: nn.Module, values: Tensor, window: int, device: torch.device, batch_size: int
+    encoder: Encoder, values: Tensor, window: int, device: torch.device, batch_size: int
 ) -> Iterator[tuple[slice, Tensor]]:
     """As ``_whole``, each step seen through its own window; missing values before the first."""
-    # The encoders of this package spare what the last step does not need.
-    last = getattr(encoder, "last", lambda part: encoder(part)[:, -1])
     for row, x in enumerate(values):
         padded = torch.cat([x.new_full((window - 1, x.shape[1]), torch.nan), x])
         windows = padded.unfold(0, window, 1).transpose(1, 2)  # (T, window, C), a view
         pieces = [
-            last(part.to(device)).cpu()
+            encoder.last(part.to(device)).cpu()
             for part in tqdm(windows.split(batch_size), desc="encode", delay=2, leave=False)
         ]
         yield slice(row, row + 1), torch.cat(pieces)[None]
@@ -148,23 +154,3 @@ def _pooled(z: Tensor, values: np.ndarray) -> np.ndarray:
     missing = torch.from_numpy(np.isnan(values).all(-1))  # (n, T)
     missing &= ~missing.all(1, keepdim=True)  # an instance without any value keeps its zeros
     return z.masked_fill(missing[..., None], -torch.inf).amax(1).numpy()
-
-
-def panel_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
-    """One vector (N, D) an instance of ``values (N, T, C)``, the maximum over its steps.
-
-    An encoder of one channel reads each channel by itself, and the vectors stand side by side.
-    """
-    if encoder.in_channels > 1 or values.shape[2] == 1:
-        return encode(encoder, values, pool=True)
-    channels = (values[..., c : c + 1] for c in range(values.shape[2]))
-    return np.concatenate([encode(encoder, x, pool=True) for x in channels], axis=1)
-
-
-def step_vectors(encoder: nn.Module, values: np.ndarray) -> np.ndarray:
-    """Vectors of each step (N, T, D), as :func:`tsrep.encoders.encoding.panel_vectors` by
-    channel."""
-    if encoder.in_channels > 1 or values.shape[2] == 1:
-        return encode(encoder, values)
-    channels = (values[..., c : c + 1] for c in range(values.shape[2]))
-    return np.concatenate([encode(encoder, x) for x in channels], axis=2)

@@ -5,23 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Scaler
-from tsrep.encoders.dilated_conv import DilatedConv
-from tsrep.encoders.level import Centred
-from tsrep.encoders.lstm import LSTM
-from tsrep.encoders.tcn import TCN
-from tsrep.encoders.transformer import Transformer
+from tsrep.encoders.base import Encoder
+from tsrep.encoders.config import BACKBONES
+from tsrep.encoders.level import centred
 
-_KINDS = {f"tsrep.{kind.__name__}": kind for kind in (DilatedConv, LSTM, TCN, Transformer)}
+_KINDS = {f"tsrep.{network.__name__}": network for network in BACKBONES.values()}
 
 
 def save_encoder(
     path: str | Path,
-    encoder: nn.Module,
+    encoder: Encoder,
     scaler: Scaler | None = None,
     columns: Sequence[str] = (),
 ) -> None:
@@ -29,18 +26,17 @@ def save_encoder(
 
     scaler, columns: of the series that it was trained on, to scale new data alike.
     """
-    window = encoder.window if isinstance(encoder, Centred) else None
-    inner = encoder.encoder if isinstance(encoder, Centred) else encoder
-    kind = next((name for name, cls in _KINDS.items() if type(inner) is cls), None)
+    network = encoder.network
+    kind = next((name for name, cls in _KINDS.items() if type(network) is cls), None)
     if kind is None:
-        raise TypeError(f"encoder is a {type(inner).__name__}, expected one of {list(_KINDS)}")
-    config = {"window": window, "encoder": inner.config, "columns": list(columns)}
+        raise TypeError(f"encoder is a {type(network).__name__}, expected one of {list(_KINDS)}")
+    config = {"window": encoder.window, "encoder": network.config, "columns": list(columns)}
     if scaler is not None:
         config |= {"mean": scaler.mean.tolist(), "std": scaler.std.tolist()}
-    weights.save_encoder(path, inner, kind, config)
+    weights.save_encoder(path, network, kind, config)
 
 
-def load_encoder(path: str | Path) -> nn.Module:
+def load_encoder(path: str | Path) -> Encoder:
     """The encoder in a file, or in a run folder, ready for :func:`tsrep.encode`.
 
     Needs no trainer and unpickles nothing. ``encoder.columns`` and ``encoder.scaler`` are those of
@@ -55,11 +51,11 @@ def load_encoder(path: str | Path) -> nn.Module:
     if kind not in _KINDS:
         raise UserError(f"{path}: holds a {kind!r}, expected one of {list(_KINDS)}")
     try:
-        inner = _KINDS[kind](**config["encoder"])
+        network = _KINDS[kind](**config["encoder"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: a header of another version ({error})") from error
-    weights.load_into(inner, tensors, path)
-    encoder = inner if config.get("window") is None else Centred(inner, config["window"])
+    weights.load_into(network, tensors, path)
+    encoder = centred(network, config.get("window"))
     encoder.columns = tuple(config.get("columns", ()))
     encoder.scaler = None
     if "mean" in config:
@@ -67,10 +63,10 @@ def load_encoder(path: str | Path) -> nn.Module:
     return encoder.eval()
 
 
-def untrained(encoder: nn.Module, seed: int = 0) -> nn.Module:
+def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
     """An encoder of this package as it was before training: drawn anew with ``seed``."""
-    inner = encoder.encoder if isinstance(encoder, Centred) else encoder
+    network = encoder.network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = type(inner)(**inner.config)
-    return (Centred(fresh, encoder.window) if isinstance(encoder, Centred) else fresh).eval()
+        fresh = type(network)(**network.config)
+    return encoder.rewrap(fresh).eval()

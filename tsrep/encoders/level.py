@@ -1,14 +1,27 @@
 """Instance normalisation that a stream can follow: the level goes around the network."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from tspcrep.common.errors import UserError
-from tsrep.encoders.dilated_conv import Memory, with_past
+from tsrep.encoders.base import Encoder, Memory, with_past
+
+WINDOW = 168
+"""Steps of the trailing mean if no season is known: a week of hours."""
 
 
-class Centred(nn.Module):
+def level_window(period: int | None) -> int:
+    """Steps of the trailing mean for a series with this season in steps: seven seasons."""
+    return 7 * period if period else WINDOW
+
+
+def centred(network: Encoder, window: int | None) -> Encoder:
+    """``network`` behind a trailing mean of ``window`` steps; itself if that is None or 0."""
+    return Centred(network, window) if window else network
+
+
+class Centred(Encoder):
     """An encoder that sees a series without its level, and hands the level on beside its output.
 
         m_t = mean of x_{t-window+1} .. x_t        z_t = [encoder(x - m)_t ; m_t - x_t ; x_t]
@@ -28,12 +41,13 @@ class Centred(nn.Module):
     for a series and the series plus a constant.
     """
 
-    def __init__(self, encoder: nn.Module, window: int = 168):
+    def __init__(self, encoder: Encoder, window: int = WINDOW):
         super().__init__()
         if window < 1:
             raise UserError(f"window: found {window}, expected at least 1 step")
         self.encoder, self.window = encoder, window
-        self.in_channels, self.causal = encoder.in_channels, encoder.causal
+        for name in ("in_channels", "causal", "memory_grows"):
+            setattr(self, name, getattr(encoder, name))
         self.level_channels = encoder.in_channels
         self.dim = encoder.dim + 2 * encoder.in_channels
         self.receptive_field = encoder.receptive_field + window - 1
@@ -41,6 +55,16 @@ class Centred(nn.Module):
     @property
     def config(self) -> dict:
         return {"encoder": self.encoder.config, "window": self.window}
+
+    @property
+    def network(self) -> Encoder:
+        return self.encoder
+
+    def rewrap(self, network: Encoder) -> "Centred":
+        return Centred(network, self.window)
+
+    def network_input(self, x: Tensor) -> Tensor:
+        return x - self.level(x)
 
     def level(self, x: Tensor, memory: Memory | None = None) -> Tensor:
         """The trailing mean (B, T, C) of ``x (B, T, C)``."""
@@ -51,9 +75,9 @@ class Centred(nn.Module):
         total, count = (sums[..., self.window :] - sums[..., : -self.window]).chunk(2, 1)
         return (total / count.clamp_min(1)).transpose(1, 2).to(x.dtype)
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+    def body(self, x: Tensor, memory: Memory | None = None) -> Tensor:
         level = self.level(x, memory)
-        z = self.encoder(x - level) if memory is None else self.encoder(x - level, memory)
+        z = self.encoder(x - level, memory)
         now = torch.where(x.isnan(), level, x)
         return torch.cat([z, level - now, now], -1)
 

@@ -1,15 +1,13 @@
 """A stacked LSTM."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from tspcrep.common.errors import UserError
-from tsrep.encoders.dilated_conv import Memory
+from tsrep.encoders.base import Encoder, Memory, embed_known
 
 
-class LSTM(nn.Module):
+class LSTM(Encoder):
     """A linear layer and layers of long short-term memory (Hochreiter & Schmidhuber 1997).
 
     ``x (B, T, C) -> embed (B, T, D) -> LSTM (B, T, D)``
@@ -28,8 +26,6 @@ class LSTM(nn.Module):
     receptive field is the whole past.
     """
 
-    causal, receptive_field = True, math.inf
-
     def __init__(self, in_channels: int, dim: int = 64, depth: int = 2):
         super().__init__()
         if min(in_channels, dim, depth) < 1:
@@ -40,15 +36,9 @@ class LSTM(nn.Module):
         self.input = nn.Linear(in_channels, dim)
         self.lstm = nn.LSTM(dim, dim, depth, batch_first=True)
 
-    @property
-    def config(self) -> dict:
-        """Keyword arguments that build this encoder again."""
-        return {"in_channels": self.in_channels, "dim": self.dim, "depth": self.depth}
-
     def embed(self, x: Tensor) -> Tensor:
         """The first hidden layer, (B, T, C) -> (B, T, D), where AutoTCL masks time steps."""
-        missing = x.isnan().any(-1, keepdim=True)
-        return self.input(x.nan_to_num()).masked_fill(missing, 0.0)
+        return embed_known(self.input, x)
 
     def body(self, hidden: Tensor, memory: Memory | None = None) -> Tensor:
         """The layers after ``embed``, (B, T, D) -> (B, T, D)."""
@@ -57,10 +47,3 @@ class LSTM(nn.Module):
         if memory is not None:
             memory[self.lstm] = torch.stack(state)
         return y
-
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
-        return self.body(self.embed(x), memory)
-
-    def last(self, x: Tensor) -> Tensor:
-        """The representation of the last step alone: (B, T, C) -> (B, D)."""
-        return self(x)[:, -1]

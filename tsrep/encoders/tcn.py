@@ -5,10 +5,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tspcrep.common.errors import UserError
-from tsrep.encoders.dilated_conv import Memory, with_past
+from tsrep.encoders.base import Encoder, Memory, blocks_that_reach, embed_known, with_past
 
 
-class TCN(nn.Module):
+class TCN(Encoder):
     """The network of Bai, Kolter & Koltun (2018, sec. 3), causal, padded on the left.
 
     ``x (B, T, C) -> embed (B, T, D) -> blocks (B, T, D)``
@@ -28,8 +28,6 @@ class TCN(nn.Module):
     continues a series as :class:`DilatedConv` does.
     """
 
-    causal = True
-
     def __init__(self, in_channels: int, dim: int = 64, depth: int = 6, kernel: int = 3):
         super().__init__()
         if min(in_channels, dim, kernel) < 1 or depth < 0:
@@ -39,13 +37,11 @@ class TCN(nn.Module):
             )
         self.in_channels, self.dim, self.depth, self.kernel = in_channels, dim, depth, kernel
         self.input = nn.Linear(in_channels, dim)
-        self.blocks = nn.ModuleList(Block(dim, kernel, 2**i) for i in range(depth))
+        self.blocks = nn.ModuleList(_Block(dim, kernel, 2**i) for i in range(depth))
 
-    @property
-    def config(self) -> dict:
-        """Keyword arguments that build this encoder again."""
-        names = ("in_channels", "dim", "depth", "kernel")
-        return {name: getattr(self, name) for name in names}
+    @classmethod
+    def default_depth(cls, reach: int) -> int:
+        return blocks_that_reach(reach)
 
     @property
     def receptive_field(self) -> int:
@@ -54,8 +50,7 @@ class TCN(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """The first hidden layer, (B, T, C) -> (B, T, D), where AutoTCL masks time steps."""
-        missing = x.isnan().any(-1, keepdim=True)
-        return self.input(x.nan_to_num()).masked_fill(missing, 0.0)
+        return embed_known(self.input, x)
 
     def body(self, hidden: Tensor, memory: Memory | None = None) -> Tensor:
         """The blocks, (B, T, D) -> (B, T, D)."""
@@ -64,15 +59,8 @@ class TCN(nn.Module):
             y = block(y, memory)
         return y.transpose(1, 2)
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
-        return self.body(self.embed(x), memory)
 
-    def last(self, x: Tensor) -> Tensor:
-        """The representation of the last step alone: (B, T, C) -> (B, D)."""
-        return self(x)[:, -1]
-
-
-class Block(nn.Module):
+class _Block(nn.Module):
     """``relu(y + relu(conv(relu(conv(y)))))`` on (B, D, T)."""
 
     def __init__(self, dim: int, kernel: int, dilation: int):

@@ -1,16 +1,14 @@
 """A Transformer over time: fused attention, rotary positions, tokens of one step or of patches."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tspcrep.common.errors import UserError
-from tsrep.encoders.dilated_conv import Memory, with_past
+from tsrep.encoders.base import Encoder, Memory, with_past
 
 
-class Transformer(nn.Module):
+class Transformer(Encoder):
     """Self-attention over the steps of a series, or over patches of them.
 
     ``x (B, T, C) -> patches (B, N, D) -> layers (B, N, D) -> one vector a step (B, T, D)``
@@ -48,7 +46,7 @@ class Transformer(nn.Module):
     longer than the training windows, see each step through such a window (``encode(.., window=)``).
     """
 
-    receptive_field = math.inf
+    memory_grows = True
 
     def __init__(
         self,
@@ -84,14 +82,8 @@ class Transformer(nn.Module):
         self.causal, self.positions = causal, positions
         # One channel more says which steps are known; without a bias, a missing step adds nothing.
         self.input = nn.Linear((in_channels + 1) * patch, dim, bias=False)
-        self.layers = nn.ModuleList(Layer(dim, heads, dropout) for _ in range(depth))
+        self.layers = nn.ModuleList(_Layer(dim, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
-
-    @property
-    def config(self) -> dict:
-        """Keyword arguments that build this encoder again."""
-        names = ("in_channels", "dim", "depth", "heads", "patch", "stride", "dropout", "causal")
-        return {name: getattr(self, name) for name in (*names, "positions")}
 
     def embed(self, x: Tensor) -> Tensor:
         """Values and a one for each step, (B, T, C) -> (B, T, C + 1); zeros where it is missing.
@@ -104,36 +96,30 @@ class Transformer(nn.Module):
 
     def body(self, seen: Tensor, memory: Memory | None = None) -> Tensor:
         """The layers after ``embed``, (B, T, C + 1) -> (B, T, D)."""
-        y = self.attended(seen, memory)
+        y = self._attended(seen, memory)
         return y.repeat_interleave(self.stride, 1)[:, -seen.shape[1] :] if self.stride > 1 else y
 
-    def of_patches(self, x: Tensor) -> Tensor:
-        """One vector a patch, (B, T, C) -> (B, N, D): ``forward`` without the repetition."""
-        return self.attended(self.embed(x))
+    def every(self, x: Tensor, stride: int) -> Tensor:
+        if stride != self.stride:
+            return super().every(x, stride)
+        return self._attended(self.embed(x))  # one vector per patch, not repeated
 
-    def attended(self, seen: Tensor, memory: Memory | None = None) -> Tensor:
+    def _attended(self, seen: Tensor, memory: Memory | None = None) -> Tensor:
         """(B, T, C + 1) -> (B, N, D)."""
-        y, known = self.tokens(seen, memory)
+        y, known = self._tokens(seen, memory)
         past = None if memory is None else memory.get(self)
         first = 0 if past is None else past.shape[1]
         if past is not None:
             known = torch.cat([past, known], 1)
         if memory is not None:
             memory[self] = known
-        turn = rotation(first, y.shape[1], self.dim // self.heads, y) if self.positions else None
-        mask = self.visible(y.shape[1], known)
+        turn = _rotation(first, y.shape[1], self.dim // self.heads, y) if self.positions else None
+        mask = self._visible(y.shape[1], known)
         for layer in self.layers:
             y = layer(y, turn, mask, self.causal and mask is None, memory)
         return self.norm(y)
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
-        return self.body(self.embed(x), memory)
-
-    def last(self, x: Tensor) -> Tensor:
-        """The representation of the last step alone: (B, T, C) -> (B, D)."""
-        return self(x)[:, -1]
-
-    def tokens(self, seen: Tensor, memory: Memory | None = None) -> tuple[Tensor, Tensor]:
+    def _tokens(self, seen: Tensor, memory: Memory | None = None) -> tuple[Tensor, Tensor]:
         """Patches (B, N, D), and which of them hold a value (B, N)."""
         values = seen.transpose(1, 2)  # (B, C + 1, T)
         if self.causal:
@@ -147,7 +133,7 @@ class Transformer(nn.Module):
         known = patches[:, -1].amax(-1) > 0
         return self.input(patches.transpose(1, 2).flatten(2)), known
 
-    def visible(self, queries: int, known: Tensor) -> Tensor | None:
+    def _visible(self, queries: int, known: Tensor) -> Tensor | None:
         """(B or 1, 1, queries, N): which tokens a token attends to; None where all, or all before.
 
         The queries are the last of the N tokens. A token always sees itself.
@@ -162,7 +148,7 @@ class Transformer(nn.Module):
         return ((before & known[:, None]) | itself)[:, None]
 
 
-class Layer(nn.Module):
+class _Layer(nn.Module):
     """``y = x + attention(norm(x))``, then ``y + feed_forward(norm(y))``, on (B, N, D)."""
 
     def __init__(self, dim: int, heads: int, dropout: float):
@@ -181,10 +167,10 @@ class Layer(nn.Module):
         causal: bool,
         memory: Memory | None,
     ) -> Tensor:
-        x = x + self.drop(self.attend(self.norm1(x), turn, mask, causal, memory))
+        x = x + self.drop(self._attend(self.norm1(x), turn, mask, causal, memory))
         return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)))))
 
-    def attend(
+    def _attend(
         self,
         x: Tensor,
         turn: Tensor | None,
@@ -195,7 +181,7 @@ class Layer(nn.Module):
         # (B, N, 3, heads, D / heads)
         heads = self.qkv(x).unflatten(-1, (3, self.heads, -1))
         qk, v = heads[:, :, :2], heads[:, :, 2].transpose(1, 2)
-        q, k = (qk if turn is None else rotated(qk, turn)).permute(2, 0, 3, 1, 4)
+        q, k = (qk if turn is None else _rotated(qk, turn)).permute(2, 0, 3, 1, 4)
         if memory is not None:
             pair = torch.stack([k, v])
             pair = torch.cat([memory[self], pair], -2) if self in memory else pair
@@ -205,7 +191,7 @@ class Layer(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
 
-def rotation(first: int, count: int, dim: int, like: Tensor) -> Tensor:
+def _rotation(first: int, count: int, dim: int, like: Tensor) -> Tensor:
     """``exp(i t w_d)`` (count, 1, 1, dim / 2) of positions t from ``first`` (Su et al., eq. 15)."""
     steps = torch.arange(first, first + count, device=like.device, dtype=torch.float64)
     speeds = 1e4 ** -(torch.arange(0, dim, 2, device=like.device, dtype=torch.float64) / dim)
@@ -214,7 +200,7 @@ def rotation(first: int, count: int, dim: int, like: Tensor) -> Tensor:
     return turn if like.dtype == torch.float64 else turn.to(torch.complex64)
 
 
-def rotated(x: Tensor, turn: Tensor) -> Tensor:
+def _rotated(x: Tensor, turn: Tensor) -> Tensor:
     """(B, N, .., dim), each pair of neighbours a complex number, turned by its position's angle."""
     pairs = x.to(turn.real.dtype).unflatten(-1, (-1, 2))  # half precision has no complex numbers
     return torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2).to(x.dtype)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from tspcrep.common.classifiers import linear_probe, svm_probe
 from tsrep.datasets.series import Panel
-from tsrep.encoders.encoding import panel_vectors
+from tsrep.encoders.encoding import encode
 
 PROBES = {"svm": svm_probe, "linear": linear_probe}
 """The RBF-SVM of the papers, and a logistic regression."""
@@ -26,10 +26,11 @@ def classification(trained: nn.Module, untrained: nn.Module, panel: Panel) -> di
     among seeds.
     """
     started = time.perf_counter()
+    parts = (panel.train, panel.test)
     vectors = {
-        "accuracy": [panel_vectors(trained, x) for x in (panel.train, panel.test)],
-        "untrained": [panel_vectors(untrained, x) for x in (panel.train, panel.test)],
-        "raw": [np.nan_to_num(x.reshape(len(x), -1)) for x in (panel.train, panel.test)],
+        "accuracy": [encode(trained, x, pool=True, apart=True) for x in parts],
+        "untrained": [encode(untrained, x, pool=True, apart=True) for x in parts],
+        "raw": [np.nan_to_num(x.reshape(len(x), -1)) for x in parts],
     }
     encoded = time.perf_counter()
     found: dict[str, Any] = {name: {} for name in vectors}

@@ -35,15 +35,13 @@ def readout_inputs(
     """
     values = series.values[0, : series.split.test.stop]  # (T, C)
     started = time.perf_counter()
-    if encoder.in_channels == 1:
-        vectors = encode(encoder, values.T[..., None], window=window)  # (C, T, D)
-    else:
-        vectors = encode(encoder, values[None], window=window)  # (1, T, D)
+    rows = np.concatenate(encoder.apart(values[None]))  # (C, T, 1), or (1, T, C)
+    vectors = encode(encoder, rows, window=window)  # (C, T, D), or (1, T, D)
     seconds = time.perf_counter() - started
     calendar = series.calendar[: len(values)]
     if calendar.shape[1]:
         calendar = second_harmonics(calendar).astype(np.float32)
-    level = getattr(encoder, "level_channels", 0)
+    level = encoder.level_channels
     train = series.split.train
     whole = window or encoder.receptive_field  # rows before have a context that is padded
     drop = min(max(DROP, whole), (train.stop - train.start) // 4)

@@ -7,7 +7,6 @@
 Strategies of training are in :mod:`tsrep.forecasting.strategies`.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,11 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
-from tsrep.encoders import LSTM, TCN, DilatedConv, Transformer
+from tsrep.encoders import Encoder
+from tsrep.encoders.config import Backbone, build_backbone
 from tsrep.forecasting.protocol import Forecast
 from tsrep.forecasting.windows import ForecastWindows
-
-Backbone = Literal["transformer", "tcn", "lstm", "dilated"]
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,23 @@ class ForecasterConfig:
         """The untrained network, see :class:`Forecaster`."""
         return Forecaster(self, channels, horizon, **inputs)
 
-    def encoder(self, in_channels: int) -> nn.Module:
+    def encoder(self, in_channels: int) -> Encoder:
         """The untrained backbone."""
-        if self.backbone == "transformer":
-            options = {"heads": self.heads, "patch": self.patch, "dropout": self.dropout}
-            return Transformer(in_channels, self.dim, self.depth or 2, causal=False, **options)
-        if self.backbone == "lstm":
-            return LSTM(in_channels, self.dim, self.depth or 2)
-        reach = max(1, math.ceil(math.log2(self.look_back / 4 + 1)))  # 4 (2^depth - 1) steps
-        if self.backbone == "tcn":
-            return TCN(in_channels, self.dim, self.depth or reach)
-        return DilatedConv(in_channels, self.dim, self.dim, (self.depth or reach) - 1)
+        depth = self.depth
+        if depth is not None and self.backbone == "dilated":
+            depth -= 1  # fitted forecasters count its widening block too
+        return build_backbone(
+            self.backbone,
+            in_channels,
+            self.dim,
+            depth,
+            reach=self.look_back,
+            causal=self.backbone != "transformer",  # its patches do not overlap
+            hidden=self.dim,
+            heads=self.heads,
+            patch=self.patch,
+            dropout=self.dropout,
+        )
 
 
 class Forecaster(nn.Module):
@@ -152,10 +156,7 @@ class Forecaster(nn.Module):
 
     def vectors(self, seen: Tensor) -> Tensor:
         """The representation that the head reads: ``(B', L, C') -> (B', patches * dim)``."""
-        if isinstance(self.encoder, Transformer):  # its patches are those that the head reads
-            return self.encoder.of_patches(seen).flatten(1)
-        z = self.encoder(seen)
-        return z[:, (z.shape[1] - 1) % self.config.patch :: self.config.patch].flatten(1)
+        return self.encoder.every(seen, self.config.patch).flatten(1)
 
     def summary(self, seen: Tensor) -> Tensor:
         """One vector a window, the mean of its patches': ``(B', L, C') -> (B', dim)``."""

@@ -11,7 +11,7 @@ from tspcrep.common import pages
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_text
 from tspcrep.common.weights import FILE
-from tsrep.contrast.pretraining import panel_windows, training_windows
+from tsrep.contrast.pretraining import training_windows
 from tsrep.contrast.view_network import Augmentation, View
 from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import Panel, Series
@@ -153,8 +153,7 @@ def _control(name: str, series: Series, inputs: readout.Inputs, horizon: int) ->
 def _augmentation(
     folder: Path, seeds: list[int], encoder: torch.nn.Module, data: Series | Panel, config: Any
 ) -> list[str]:
-    windows = panel_windows if isinstance(data, Panel) else training_windows
-    dataset = windows(data, encoder, config.window)
+    dataset = training_windows(data.train, encoder, config.window)
     x = dataset.__getitems__([len(dataset) // 2]).values  # (1, L, C)
     view = learned_view(folder / f"seed-{seeds[0]}" / "checkpoint.pt", x, config.method)
     if view is None:

@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 from sktime.datatypes import update_data
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
-from torch import nn
 
 from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.datasets.calendar import season
+from tsrep.encoders import Encoder
+from tsrep.encoders.level import level_window
 from tsrep.forecasting.ridge import fit_beside
 from tsrep.sklearn import (
-    LEVEL_WINDOW,
     build_encoder,
     check_choice,
     draw_seed,
     tolerant_scaler,
-    train_encoder,
+    trained,
     training,
 )
 from tsrep.sktime.frames import calendar_of, check_frequency, times_of, values_of
@@ -237,10 +237,9 @@ class ContrastiveForecaster(BaseForecaster):
         values = values_of(X.loc[index, columns], "X")
         return np.nan_to_num(self._exogenous_scaler.transform(values))
 
-    def _untrained(self, values: np.ndarray, times: pd.Index) -> nn.Module:
+    def _untrained(self, values: np.ndarray, times: pd.Index) -> Encoder:
         """The encoder for ``values (N, T, C)`` as it is drawn."""
         check_choice("channels", self.channels, ("independent", "joint"))
-        period = season(times)
         return build_encoder(
             self.backbone,
             1 if self.channels == "independent" else values.shape[2],
@@ -248,11 +247,11 @@ class ContrastiveForecaster(BaseForecaster):
             self.depth,
             self.window,
             causal=True,
-            level_window=7 * period if period else LEVEL_WINDOW,
+            level_window=level_window(season(times)),
             seed=draw_seed(self.random_state),
         )
 
-    def _trained(self, encoder: nn.Module, values: np.ndarray) -> nn.Module:
+    def _trained(self, encoder: Encoder, values: np.ndarray) -> Encoder:
         """The encoder after training on windows of ``values (N, T, C)``, standardised."""
         rows = values.shape[1]
         config = AutoTCLConfig(augmentation=self.augmentation, learning_rate=self.learning_rate)
@@ -261,7 +260,7 @@ class ContrastiveForecaster(BaseForecaster):
             steps = None
         # A window of at most half a series leaves others to contrast with.
         window = min(self.window, max(2, rows // 2))
-        return train_encoder(encoder, values, window, config, steps, draw_seed(self.random_state))
+        return trained(encoder, values, window, config, steps, draw_seed(self.random_state))
 
     def _panel(self, y: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
         """Instances (N, T, C), each standardised by itself, and the times of the first."""
@@ -291,7 +290,7 @@ class ContrastiveForecaster(BaseForecaster):
                 "least as many rows as steps: shorten fh or add rows"
             )
 
-    def _check_channels(self, encoder: nn.Module, found: int) -> None:
+    def _check_channels(self, encoder: Encoder, found: int) -> None:
         if encoder.in_channels not in (1, found):
             raise ValueError(
                 f"y has {found} variables, expected {encoder.in_channels} as in pretrain: "

@@ -4,13 +4,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
 from tspcrep.common.errors import UserError
-from tsrep.contrast.pretraining import inner
 from tsrep.datasets.series import Split, filled
 from tsrep.datasets.windows import targets
-from tsrep.encoders import Transformer
+from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.forecasting.baselines import DROP
 from tsrep.forecasting.intervals import Spread
@@ -56,7 +54,7 @@ class Blocks:
     it reaches.
     """
 
-    encoder: nn.Module
+    encoder: Encoder
     window: int | None
     product: Product
     spread: Spread
@@ -86,13 +84,13 @@ class Blocks:
             np.repeat(last, lags, axis=1),
             calendar[-lags:],
             Split(slice(0, lags), slice(lags, lags), slice(lags, lags)),
-            getattr(self.encoder, "level_channels", 0),
+            self.encoder.level_channels,
         )
         return self.product.forecast(inputs)(np.array([lags - 1]))[0]
 
 
 def fit_blocks(
-    encoder: nn.Module, values: np.ndarray, calendar: np.ndarray, plan: Plan, window: int
+    encoder: Encoder, values: np.ndarray, calendar: np.ndarray, plan: Plan, window: int
 ) -> Blocks:
     """Fit the readout to a standardised series.
 
@@ -100,7 +98,7 @@ def fit_blocks(
     other encoders see all that they reach. Penalties and scales are chosen on validation rows with
     maps fitted on train rows, and so are the errors measured; the maps are then fitted to all rows.
     """
-    seen = min(window, len(values)) if isinstance(inner(encoder), Transformer) else None
+    seen = min(window, len(values)) if encoder.memory_grows else None
     if len(values) < LEAST_ROWS:
         return _persistence(encoder, values, calendar, seen)
     complete = filled(values).astype(np.float32)
@@ -112,7 +110,7 @@ def fit_blocks(
         vectors(encoder, values, seen),
         calendar,
         plan.split,
-        getattr(encoder, "level_channels", 0),
+        encoder.level_channels,
         drop,
     )
     block = plan.block
@@ -124,13 +122,12 @@ def fit_blocks(
     return Blocks(encoder, seen, product, Spread.of(errors))
 
 
-def vectors(encoder: nn.Module, values: np.ndarray, window: int | None) -> np.ndarray:
+def vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
     """Vectors of each step of ``values (T, C)``: (C, T, D), or (1, T, D) where channels share."""
-    rows = values.T[..., None] if encoder.in_channels == 1 else values[None]
-    return encode(encoder, rows, window=window)
+    return encode(encoder, np.concatenate(encoder.apart(values[None])), window=window)
 
 
-def last_vectors(encoder: nn.Module, values: np.ndarray, window: int | None) -> np.ndarray:
+def last_vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
     """The last of :func:`vectors`, (C or 1, 1, D), from no more rows than it depends on."""
     reach = window or encoder.receptive_field
     if math.isfinite(reach):
@@ -141,10 +138,10 @@ def last_vectors(encoder: nn.Module, values: np.ndarray, window: int | None) -> 
 
 
 def _persistence(
-    encoder: nn.Module, values: np.ndarray, calendar: np.ndarray, window: int | None
+    encoder: Encoder, values: np.ndarray, calendar: np.ndarray, window: int | None
 ) -> Blocks:
     """The last value, one step at a time."""
-    level = getattr(encoder, "level_channels", 0)
+    level = encoder.level_channels
     size = encoder.dim - level
     nothing = np.zeros((size + calendar.shape[1] + 1, 1), dtype=np.float32)
     maps = [(nothing, np.zeros(1, dtype=np.float32))]

@@ -12,7 +12,7 @@ import tsrep
 from tests.tsrep.evaluation.test_forecasts import panel_of
 from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.errors import UserError
-from tsrep.contrast.pretraining import WindowConfig, inner, panel_windows, training_windows
+from tsrep.contrast.pretraining import WindowConfig, training_windows
 from tsrep.encoders import Centred, DilatedConv
 from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.encoding import encode, encode_in_chunks
@@ -23,9 +23,9 @@ from tsrep.encoders.files import load_encoder, save_encoder, untrained
 def test_build(channels, expected):
     encoder = EncoderConfig(dim=8, hidden=4, depth=2, channels=channels).build(made_series(3))
     assert isinstance(encoder, Centred) and encoder.window == 7 * 24
-    assert encoder.in_channels == expected and inner(encoder).dim == 8
+    assert encoder.in_channels == expected and encoder.network.dim == 8
     plain = EncoderConfig(level_window=0, channels=channels).build(panel_of(3))
-    assert isinstance(plain, DilatedConv) and inner(plain) is plain
+    assert isinstance(plain, DilatedConv) and plain.network is plain
     assert EncoderConfig().build(panel_of()).window == 168  # a panel has no season
 
 
@@ -39,7 +39,7 @@ def test_bad_options():
 def test_training_windows_are_what_the_network_sees_in_a_whole_series():
     series = made_series(2)
     encoder = EncoderConfig(dim=6, hidden=4, depth=1).build(series).eval()
-    data = training_windows(series, encoder, WindowConfig(length=40, stride=7))
+    data = training_windows(series.train, encoder, WindowConfig(length=40, stride=7))
     batch = data.__getitems__(range(len(data))).values
     instance, first = data.locate(np.arange(len(data)))
     assert batch.shape[1:] == (40, 1) and set(instance) == {0, 1}
@@ -54,7 +54,7 @@ def test_training_windows_do_not_see_validation_or_test():
     series = made_series()
     encoder = EncoderConfig().build(series)
     windows = [
-        training_windows(s, encoder, WindowConfig(64)).values
+        training_windows(s.train, encoder, WindowConfig(64)).values
         for s in (series, with_other_test_rows(series))
     ]
     np.testing.assert_array_equal(*windows)
@@ -64,7 +64,7 @@ def test_training_windows_do_not_see_validation_or_test():
 def test_windows_of_a_panel(channels):
     panel = panel_of()
     encoder = EncoderConfig(level_window=0, channels=channels).build(panel)
-    data = panel_windows(panel, encoder, WindowConfig(length=512))
+    data = training_windows(panel.train, encoder, WindowConfig(length=512))
     values = data.__getitems__(range(len(data))).values.numpy()
     if channels == "joint":
         np.testing.assert_array_equal(values, panel.train)

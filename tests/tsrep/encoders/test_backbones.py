@@ -147,7 +147,7 @@ def test_autotcl_trains_it(name, tmp_path):
     encoder = backbone(name)
     before = copy.deepcopy(encoder.state_dict())
     method = AutoTCL(encoder)
-    windows = training_windows(values, encoder, WindowConfig(48))
+    windows = training_windows(values.train, encoder, WindowConfig(48))
     training = Training(epochs=2, max_steps=4, batch_size=4, device="cpu")
     fit(method, windows, training, 0, tmp_path)
     moved = [n for n, t in encoder.state_dict().items() if not torch.equal(t, before[n])]
@@ -171,8 +171,8 @@ def test_the_configuration_builds_it(kind, channels, expected):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"kind": "tcn", "causal": False}, "'tcn' looks back alone"),
-        ({"kind": "lstm", "causal": False}, "'lstm' looks back alone"),
+        ({"kind": "tcn", "causal": False}, "'tcn' looks back only"),
+        ({"kind": "lstm", "causal": False}, "'lstm' looks back only"),
         ({"kind": "transformer", "trend_kernels": (1, 2)}, "no trend filters"),
     ],
 )
@@ -351,7 +351,7 @@ def test_patches_are_the_vectors_of_their_last_steps(name, steps):
     encoder = backbone(name)
     x = series(2, steps, 3)
     with torch.no_grad():
-        z, patches = encoder(x), encoder.of_patches(x)
+        z, patches = encoder(x), encoder.every(x, encoder.stride)
     assert torch.equal(patches, z[:, (steps - 1) % encoder.stride :: encoder.stride])
 
 

@@ -16,8 +16,8 @@ import tsrep.encoders
 from tests.tsrep.encoders import encoder_oracle as oracle
 from tspcrep.common.errors import UserError
 from tspcrep.common.weights import save_encoder as save_weights
-from tsrep.encoders import Centred, DilatedConv
-from tsrep.encoders.dilated_conv import Trend
+from tsrep.encoders import Centred, DilatedConv, Encoder
+from tsrep.encoders.dilated_conv import _Trend
 from tsrep.encoders.files import load_encoder, save_encoder
 
 TREND = (1, 2, 4)
@@ -217,9 +217,9 @@ def test_options_out_of_range(options, words):
 def test_trend_is_the_mean_of_separate_convolutions(kernels, steps):
     torch.manual_seed(0)
     convs = [nn.Conv1d(3, 3, k, dtype=torch.float64) for k in kernels]
-    trend = Trend(3, kernels).double()
+    trend = _Trend(3, kernels).double()
     with torch.no_grad():
-        weight, bias = Trend.merge(convs)
+        weight, bias = _Trend.merge(convs)
         trend.weight.copy_(weight)
         trend.bias.copy_(bias)
         y = series(2, steps, 3, dtype=torch.float64)
@@ -236,7 +236,7 @@ def test_trend_is_the_mean_of_separate_convolutions(kernels, steps):
 @given(length=st.integers(1, 40), steps=st.integers(8, 90), seed=st.integers(0, 50))
 def test_spectra_equal_taps(length, steps, seed):
     torch.manual_seed(seed)
-    trend = Trend(4, (length,))
+    trend = _Trend(4, (length,))
     y = series(2, steps, 4, seed=seed)
     past = F.pad(y.double().transpose(1, 2), (length - 1, 0))
     with torch.no_grad():
@@ -246,7 +246,7 @@ def test_spectra_equal_taps(length, steps, seed):
 
 def test_spectra_have_the_gradients_of_taps():
     torch.manual_seed(0)
-    trend = Trend(3, (5,))
+    trend = _Trend(3, (5,))
     y = series(2, 12, 3).requires_grad_()
     target = series(2, 12, 3, seed=1)
     inputs = (y, trend.weight, trend.bias)
@@ -336,8 +336,8 @@ def test_save_refuses_what_load_could_not_build(tmp_path):
     class Special(DilatedConv):
         pass
 
-    for encoder in (nn.Linear(2, 2), Special(2, 3, 4, 1)):
-        with pytest.raises(TypeError, match=type(encoder).__name__):
+    for encoder in (Identity(2), Special(2, 3, 4, 1), Centred(Special(2, 3, 4, 1))):
+        with pytest.raises(TypeError, match=type(encoder.network).__name__):
             save_encoder(tmp_path / "e.safetensors", encoder)
     assert list(tmp_path.iterdir()) == []
 
@@ -362,20 +362,17 @@ def test_load_refuses(tmp_path, kind, config, words):
 # --- Centred ------------------------------------------------------------------------------------
 
 
-class Identity(nn.Module):
+class Identity(Encoder):
     """Hands its input on: shows what an encoder is given."""
 
-    causal, receptive_field = True, 1
+    receptive_field = 1
 
     def __init__(self, channels):
         super().__init__()
         self.in_channels = self.dim = channels
 
-    def forward(self, x, memory=None):
+    def body(self, x, memory=None):
         return x
-
-    def last(self, x):
-        return x[:, -1]
 
 
 def parts(z, channels):

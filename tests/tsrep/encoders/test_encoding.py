@@ -1,5 +1,7 @@
 """encode: one pass, windows, chunks and a stream are one function; what is saved is counted."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from tspcrep.common.errors import UserError
-from tsrep.encoders import Centred, DilatedConv, encoding
+from tsrep.encoders import Centred, DilatedConv, Encoder, Transformer, encoding
 from tsrep.encoders.encoding import Stream, encode
 
 TREND = (1, 2, 4)
@@ -39,15 +41,15 @@ def forward(encoder, values):
         return encoder(torch.from_numpy(values)).numpy()
 
 
-class Contract(nn.Module):
-    """No more than the contract: forward, in_channels, dim, causal, receptive_field."""
+class Contract(Encoder):
+    """No more than a subclass must say."""
 
     def __init__(self, channels=2, causal=True):
         super().__init__()
-        self.in_channels, self.dim, self.causal, self.receptive_field = channels, 4, causal, 3
+        self.in_channels, self.dim, self.causal = channels, 4, causal
         self.conv = nn.Conv1d(channels, 4, 3)
 
-    def forward(self, x):
+    def body(self, x, memory=None):
         left = 2 if self.causal else 1
         return self.conv(F.pad(x.nan_to_num().transpose(1, 2), (left, 2 - left))).transpose(1, 2)
 
@@ -86,7 +88,7 @@ def test_an_encoder_that_is_not_causal_sees_the_whole_in_spite_of_chunks(monkeyp
 
 
 @pytest.mark.parametrize("causal", [True, False])
-def test_any_module_with_the_contract(causal):
+def test_any_encoder_with_the_contract(causal):
     encoder, values = Contract(causal=causal), series(2, 20, 2)
     np.testing.assert_allclose(encode(encoder, values), forward(encoder, values), atol=1e-6)
     windowed = encode(encoder, values, window=5)
@@ -97,12 +99,10 @@ def test_any_module_with_the_contract(causal):
 
 @pytest.mark.parametrize("was_training", [True, False])
 def test_the_encoder_is_handed_back_as_it_was(was_training):
-    encoder = nn.Sequential(nn.Dropout(0.9))
-    encoder.in_channels, encoder.causal = 2, False
-    encoder.weight = nn.Parameter(torch.zeros(1))
-    encoder.train(was_training)
+    encoder = Transformer(2, 8, 1, 2, dropout=0.9).train(was_training)
     values = series(2, 9, 2)
-    np.testing.assert_array_equal(encode(encoder, values), values)  # no dropout while encoding
+    expected = forward(copy.deepcopy(encoder).eval(), values)  # no dropout while encoding
+    np.testing.assert_array_equal(encode(encoder, values), expected)
     assert encoder.training == was_training
 
 

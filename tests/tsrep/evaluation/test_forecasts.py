@@ -8,7 +8,7 @@ from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Panel, Scaler
 from tsrep.encoders import DilatedConv
-from tsrep.encoders.encoding import panel_vectors
+from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import untrained
 from tsrep.evaluation import classification, tables
 from tsrep.evaluation import forecasts as evaluation
@@ -145,14 +145,14 @@ def test_classification_beside_its_controls(encoder_channels, short):
     for name in ("accuracy", "untrained", "raw"):
         assert found[name].keys() == {"svm", "linear"}
     assert found["accuracy"]["linear"] >= 0.75 and 0.5 < found["validation"] <= 1
-    vectors = panel_vectors(encoder, panel.test)
+    vectors = encode(encoder, panel.test, pool=True, apart=True)
     assert vectors.shape == (20, 5 * 2 // encoder_channels)
 
 
 def test_vectors_of_channels_apart_by_hand():
     panel = panel_of(short=True)
     encoder = encoder_of()
-    found = panel_vectors(encoder, panel.test)
+    found = encode(encoder, panel.test, pool=True, apart=True)
     for n, instance in enumerate(panel.test):
         known = instance[~np.isnan(instance).any(1)]
         with torch.inference_mode():
