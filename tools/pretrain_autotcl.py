@@ -16,18 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.runs import Run
-from tspcrep.common.training import Batches, Training, fit
+from tspcrep.common.training import Training
 from tspcrep.common.weights import FILE
-from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
-from tsrep.contrast.pretraining import WindowConfig, inner, panel_windows, training_windows
+from tsrep.contrast.autotcl import AutoTCLConfig
+from tsrep.contrast.pretraining import WindowConfig, train_encoder, training_windows
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.datasets.series import Panel, Series
-from tsrep.encoders import Centred
+from tsrep.encoders import Encoder
 from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.files import save_encoder
 from tsrep.evaluation import classification, tables
@@ -126,25 +125,19 @@ def train_one(
 
 def train(
     config: Config, data: Series | Panel, seed: int, folder: Path
-) -> tuple[nn.Module, nn.Module, float]:
+) -> tuple[Encoder, Encoder, float]:
     """The trained encoder, saved in ``folder``, the same before training, and the seconds."""
     torch.manual_seed(seed)
     encoder = config.encoder.build(data)
     untrained = copy.deepcopy(encoder)
-    method = AutoTCL(inner(encoder), config.method)
-    windows: Batches
-    if isinstance(data, Panel):
-        windows, columns = panel_windows(data, encoder, config.window), ()
-    else:
-        windows, columns = training_windows(data, encoder, config.window), data.columns
+    windows = training_windows(data.train, encoder, config.window)
     started = time.perf_counter()
-    fit(method, windows, config.training, seed, folder, config.resume)
+    trained = train_encoder(
+        encoder, windows, config.method, config.training, seed, folder, config.resume
+    )
     seconds = time.perf_counter() - started
-    trained = method.averaged.module
-    if isinstance(encoder, Centred):
-        trained = Centred(trained, encoder.window)
     if launched_rank() == 0:
-        save_encoder(folder / FILE, trained, data.scaler, columns)
+        save_encoder(folder / FILE, trained, data.scaler, data.columns)
     return trained, untrained, seconds
 
 

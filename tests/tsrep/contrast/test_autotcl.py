@@ -256,8 +256,8 @@ def test_eta_is_drawn_anew_each_time():
 def test_phases():
     method = method_of(augment_every=4, learning_rate=0.1, augmentation_rate=0.2)
     augmentation, encoder = method.phases()
-    assert (augmentation.name, augmentation.lr, augmentation.every) == ("augmentation", 0.2, 4)
-    assert (encoder.name, encoder.lr, encoder.every) == ("encoder", 0.1, 1)
+    found = [(phase.name, phase.learning_rate, phase.every) for phase in (augmentation, encoder)]
+    assert found == [("augmentation", 0.2, 4), ("encoder", 0.1, 1)]
     groups = [{id(p) for p in phase.parameters} for phase in (augmentation, encoder)]
     assert groups[0] == {id(p) for p in method.augmentation.parameters()}
     assert groups[1] == {id(p) for part in (method.encoder, method.head) for p in part.parameters()}

@@ -12,7 +12,9 @@ import tsrep
 from tests.tsrep.evaluation.test_forecasts import panel_of
 from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.errors import UserError
-from tsrep.contrast.pretraining import WindowConfig, training_windows
+from tspcrep.common.training import Training, fit
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.contrast.pretraining import WindowConfig, train_encoder, training_windows
 from tsrep.encoders import Centred, DilatedConv
 from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.encoding import encode, encode_in_chunks
@@ -71,6 +73,28 @@ def test_windows_of_a_panel(channels):
     else:
         np.testing.assert_array_equal(values[:20, :, 0], panel.train[..., 0])
         np.testing.assert_array_equal(values[20:, :, 0], panel.train[..., 1])
+
+
+@pytest.mark.parametrize("level_window", [0, 24])
+def test_train_encoder_is_the_running_mean_of_autotcl(tmp_path, level_window):
+    series, settings = made_series(rows=400), AutoTCLConfig(temperature=0.5)
+    training = Training(epochs=9, max_steps=3, batch_size=4, device="cpu")
+
+    def drawn():
+        torch.manual_seed(0)
+        config = EncoderConfig(dim=6, hidden=4, depth=1, level_window=level_window)
+        encoder = config.build(series)
+        return encoder, training_windows(series.train, encoder, WindowConfig(48))
+
+    encoder, windows = drawn()
+    trained = train_encoder(encoder, windows, settings, training, 1, tmp_path)
+    encoder, windows = drawn()
+    method = AutoTCL(encoder.network, settings)
+    fit(method, windows, training, 1, None)
+    assert type(trained) is type(encoder) and trained.window == encoder.window
+    for name, weight in method.averaged.module.state_dict().items():
+        assert torch.equal(trained.network.state_dict()[name], weight)
+    assert (tmp_path / "checkpoint.pt").exists()
 
 
 def test_an_encoder_remembers_scale_and_columns_of_its_series(tmp_path):
