@@ -94,7 +94,7 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
         check_choice("output", self.output, ("vector", "steps"))
         check_choice("channels", self.channels, ("independent", "joint"))
         values = self._values(X)
-        self.scaler_ = tolerant_scaler(values)
+        self.scaler_ = Scaler.fit(values, where="X", keep_constant=True)
         self.n_channels_ = values.shape[2]
         scaled = self.scaler_.transform(values)
         seed = draw_seed(self.random_state)
@@ -213,18 +213,6 @@ def training(max_steps: int, batch_size: int, device: str) -> Training | None:
         return None
     # An epoch has at least one step.
     return Training(epochs=max_steps, max_steps=max_steps, batch_size=batch_size, device=device)
-
-
-def tolerant_scaler(values: np.ndarray) -> Scaler:
-    """A scaler of ``values (..., C)`` that leaves a constant channel at its unit."""
-    rows = values.reshape(-1, values.shape[-1])
-    empty = np.isnan(rows).all(axis=0)
-    if empty.any():
-        raise UserError(f"channel {int(empty.argmax())} has no number: leave it out")
-    std = np.nanstd(rows, axis=0)
-    # What rounding leaves of a constant is no deviation.
-    tiny = 1e-12 * np.nanmax(np.abs(rows), axis=0)
-    return Scaler(np.nanmean(rows, axis=0), np.where(std > tiny, std, 1.0))
 
 
 def draw_seed(random_state) -> int:

@@ -143,7 +143,7 @@ def test_other_lengths_are_transformed():
         ({}, lambda x: np.where(np.isnan(x), np.inf, x), "infinity"),
         ({}, lambda x: x[:, :1], "at least 2 steps"),
         ({}, lambda x: x[..., None], "expected <= 3|expected .N, T, C"),
-        ({}, lambda x: np.full_like(x, np.nan), "channel 0 has no number"),
+        ({}, lambda x: np.full_like(x, np.nan), "channel 0 of X has no number"),
         ({"output": "rows"}, lambda x: x, "output: found 'rows', expected one of vector, steps"),
         ({"backbone": "rnn"}, lambda x: x, "backbone: found 'rnn', expected one of dilated"),
         ({"channels": "all"}, lambda x: x, "channels: found 'all'"),

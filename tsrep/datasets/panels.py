@@ -67,7 +67,8 @@ def stack_panel(
                 f"{name}: step {place[1] + 1} of series {place[0] + 1} is infinite, expected a "
                 "finite number: correct it or mark it as missing (?)"
             )
-    scaler = _fit_tolerant(values[0], name)
+    # Archives have constant channels, and users cannot change a published set.
+    scaler = Scaler.fit(values[0], where=f"{name}'s train part", keep_constant=True)
     names = _sorted_classes({*map(str, train[1]), *map(str, test[1])})
     position = {label: i for i, label in enumerate(names)}
     labels = [
@@ -111,17 +112,6 @@ def _stack(cells: Cells, steps: int) -> np.ndarray:
         for channel, cell in enumerate(row):
             values[n, : len(cell), channel] = cell
     return values
-
-
-def _fit_tolerant(values: np.ndarray, name: str) -> Scaler:
-    """A scaler that leaves a constant channel at its unit: archives have some, and users can't
-    change a published set. values: (N, T, C)."""
-    rows = values.reshape(-1, values.shape[-1])
-    empty = np.isnan(rows).all(axis=0)
-    if empty.any():
-        raise UserError(f"{name}: channel {int(empty.argmax())} has no number in train: drop it")
-    std = np.nanstd(rows, axis=0)
-    return Scaler(np.nanmean(rows, axis=0), np.where(std > 0, std, 1.0))
 
 
 def _sorted_classes(labels: set[str]) -> tuple[str, ...]:

@@ -28,19 +28,30 @@ class Scaler:
 
     @classmethod
     def fit(
-        cls, values: np.ndarray, names: Sequence[str] | None = None, where: str = "values"
+        cls,
+        values: np.ndarray,
+        names: Sequence[str] | None = None,
+        where: str = "values",
+        *,
+        keep_constant: bool = False,
     ) -> "Scaler":
-        """Mean and standard deviation (of the population) of each channel, NaN left aside.
+        """Mean and standard deviation (of the population) of each channel; NaN is ignored.
+
+        A channel is constant if its deviation is no more than rounding may leave, 1e-12 of its
+        largest absolute value.
 
         values: (..., C). names: of the channels, for messages (None: their numbers). where: what
-        the values are, for messages. Raises UserError for a channel without a number, constant, or
-        of extreme size.
+        the values are, for messages. keep_constant: a constant channel keeps its unit (deviation 1)
+        instead of being refused. Raises UserError for a channel without a number, constant, or of
+        extreme size.
         """
         rows = np.asarray(values, dtype=np.float64).reshape(-1, np.shape(values)[-1])
-        for channel, column in enumerate(rows.T):
-            name = channel if names is None else repr(names[channel])
-            _check_varies(column, f"channel {name} of {where}")
-        return cls(np.nanmean(rows, axis=0), np.nanstd(rows, axis=0))
+        labels = range(rows.shape[1]) if names is None else map(repr, names)
+        constant = [
+            _is_constant(column, f"channel {label} of {where}", keep_constant)
+            for label, column in zip(labels, rows.T, strict=True)
+        ]
+        return cls(np.nanmean(rows, axis=0), np.where(constant, 1.0, np.nanstd(rows, axis=0)))
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """(..., C) in the data's units -> float32 (..., C) with mean 0 and deviation 1."""
@@ -99,7 +110,8 @@ class Panel:
     name: of the set. train, test: float32 (N, T, C), standardised with ``scaler``, NaN where
     missing and behind the end of series that are shorter than T, the longest of both parts.
     train_labels, test_labels: int64 (N,), positions in ``classes``. classes: names of the labels,
-    sorted. scaler: fitted on train alone; a constant channel keeps its unit. period: none is known.
+    sorted. scaler: fitted on train alone; a constant channel keeps its unit. Channels have no names
+    and no season is known.
     """
 
     name: str
@@ -109,6 +121,7 @@ class Panel:
     test_labels: np.ndarray
     classes: tuple[str, ...]
     scaler: Scaler
+    columns: ClassVar[tuple[str, ...]] = ()
     period: ClassVar[None] = None
 
     @property
@@ -140,20 +153,25 @@ def check_length(series: Series, look_back: int, horizon: int) -> None:
             )
 
 
-def _check_varies(column: np.ndarray, what: str) -> None:
-    """Raise UserError for a channel that cannot be standardised. column: (T,)."""
+def _is_constant(column: np.ndarray, what: str, allowed: bool) -> bool:
+    """Whether a channel (T,) is constant; UserError where it cannot be standardised."""
     seen = column[~np.isnan(column)]
     if seen.size == 0:
         raise UserError(f"{what} has no number, expected some to standardise with: leave it out")
-    if seen.min() == seen.max():
-        raise UserError(f"{what} is constant ({seen[0]:g}), expected it to vary: leave it out")
     with np.errstate(over="ignore", under="ignore"):
         std = seen.std()
-    if not 0 < std < np.inf:
+    low, high = seen.min(), seen.max()
+    if not std < np.inf:
         raise UserError(
-            f"{what} lies between {seen.min():g} and {seen.max():g}, whose variance is no number: "
+            f"{what} lies between {low:g} and {high:g}, whose variance is no number: "
             "leave marks of missing values empty, or change the unit"
         )
+    constant = low == high or bool(std <= 1e-12 * max(abs(low), abs(high)))
+    if constant and not allowed:
+        raise UserError(
+            f"{what} is constant ({low:g}, or to rounding), expected it to vary: leave it out"
+        )
+    return constant
 
 
 def filled(values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.datasets.calendar import season
+from tsrep.datasets.series import Scaler
 from tsrep.encoders import Encoder
 from tsrep.encoders.level import level_window
 from tsrep.forecasting.ridge import fit_beside
@@ -17,7 +18,6 @@ from tsrep.sklearn import (
     build_encoder,
     check_choice,
     draw_seed,
-    tolerant_scaler,
     trained,
     training,
 )
@@ -152,7 +152,7 @@ class ContrastiveForecaster(BaseForecaster):
             self._horizon = self._steps(fh).max() + 1
             self._check_horizon(self._horizon)
         values = values_of(y, "y")
-        self.scaler_ = tolerant_scaler(values)
+        self.scaler_ = Scaler.fit(values, list(y.columns), "y", keep_constant=True)
         if hasattr(self, "pretrained_encoder_"):
             self._check_channels(self.pretrained_encoder_, y.shape[1])
             self.encoder_ = self.pretrained_encoder_
@@ -197,7 +197,9 @@ class ContrastiveForecaster(BaseForecaster):
         if self._cur_X is None:
             self.blocks_, _ = fitted(values)
             return
-        self._exogenous_scaler = tolerant_scaler(values_of(self._cur_X, "X"))
+        self._exogenous_scaler = Scaler.fit(
+            values_of(self._cur_X, "X"), list(self._cur_X.columns), "X", keep_constant=True
+        )
         known = self._exogenous(self._cur_X, self._cur_y.index)
         self.blocks_, self.effect_ = fit_beside(fitted, values, known, used.split.train)
 
@@ -269,7 +271,10 @@ class ContrastiveForecaster(BaseForecaster):
         for frame in frames:
             values_of(frame, "y")
         values = stacked(frames)
-        scaled = np.stack([tolerant_scaler(part).transform(part) for part in values])
+        scalers = [
+            Scaler.fit(part, where="an instance of y", keep_constant=True) for part in values
+        ]
+        scaled = np.stack([s.transform(part) for s, part in zip(scalers, values, strict=True)])
         return scaled, times_of(frames[0].index)
 
     def _plan(self) -> Plan:

@@ -93,6 +93,28 @@ def test_scaler_inverts_and_refuses_other_channels():
         scaler.inverse(np.zeros((4, 1)))
 
 
+@pytest.mark.parametrize("level", [0.0, 0.1, -1e9, 1e-200])
+@pytest.mark.parametrize("rows", [6, 1000])
+def test_what_rounding_leaves_of_a_constant_is_no_deviation(level, rows):
+    """Such a channel is refused or keeps its unit; one that varies is scaled."""
+    values = np.full((rows, 2), level)
+    values[::2, 0] = np.nextafter(level, np.inf)
+    values[:, 1] = 10 + np.arange(rows) % 2
+    with pytest.raises(UserError, match="channel 0 of values is constant"):
+        Scaler.fit(values)
+    scaler = Scaler.fit(values, keep_constant=True)
+    np.testing.assert_allclose(scaler.std, [1, 0.5])
+    later = scaler.transform(np.array([[level + 1e-9, 11]]))
+    np.testing.assert_allclose(later, [[level + 1e-9 - level, 1]], atol=1e-9 + 1e-15 * abs(level))
+
+
+@pytest.mark.parametrize("share", [1e-11, 1e-3])
+def test_a_small_deviation_on_a_large_level_is_one(share):
+    values = 5.0 * (1 + share * np.array([[-1.0], [1.0]] * 50))
+    for keep in (False, True):
+        np.testing.assert_allclose(Scaler.fit(values, keep_constant=keep).std, 5 * share, rtol=1e-3)
+
+
 def test_hourly_calendar_by_hand(tmp_path):
     # 2020 is a leap year, 1 January a Wednesday (day 2 from Monday).
     series = load(write(tmp_path / "a.csv", rows=30, start="2020-01-01", x=range(30)))
@@ -232,7 +254,7 @@ def test_a_misspelt_name_gets_a_hint():
 @pytest.mark.parametrize(
     "columns, message",
     [
-        ({"flat": [2.5] * 6 + [1, 2, 3, 4]}, r"channel 'flat' .*rows 1 to 6.* is constant \(2.5\)"),
+        ({"flat": [2.5] * 6 + [1, 2, 3, 4]}, r"channel 'flat' .*rows 1 to 6.* is constant \(2.5"),
         ({"void": [None] * 10}, "column 'void' has no number"),
         ({"late": [None] * 6 + [1, 2, 3, 4]}, "channel 'late' .*rows 1 to 6.* has no number"),
         ({"huge": [1e300, -1e300, *range(8)]}, "channel 'huge' .*whose variance is no number"),

@@ -79,6 +79,15 @@ def test_a_constant_channel_of_a_published_set_keeps_its_unit(tmp_path):
     assert panel.test[0, :, 1].tolist() == [0.0, 2.0]
 
 
+def test_a_channel_constant_but_for_rounding_keeps_its_unit(tmp_path):
+    train = ("1,2,3,4,5,6,7:" + ",".join(["0.1"] * 7) + ":a",)
+    write(tmp_path, train=train, test=("1,2:0.1,0.100000001:a",))
+    panel = load_classification(tmp_path)
+    assert np.std([0.1] * 7) > 0, "what rounding leaves"
+    np.testing.assert_allclose(panel.train[:, :, 1], 0, atol=1e-15)
+    np.testing.assert_allclose(panel.test[0, :2, 1], [0, 1e-9], atol=1e-15)
+
+
 def test_either_file_or_the_folder_will_do(tmp_path):
     write(tmp_path)
     for source in (tmp_path, tmp_path / "Tiny_TRAIN.ts", str(tmp_path / "Tiny_TEST.ts")):
@@ -145,7 +154,7 @@ def test_unknown_names_and_folders_without_files(tmp_path):
     [
         ({"test": ("1,2,3:low",)}, "2 channels in train and 1 in test"),
         ({"test": ("1,inf,3:1,2,3:low",)}, "step 2 of series 1 is infinite"),
-        ({"train": ("?,?,?:1,2,3:low",)}, "channel 0 has no number in train"),
+        ({"train": ("?,?,?:1,2,3:low",)}, "channel 0 of Tiny's train part has no number"),
         ({"train": ("1,oops,3:1,2,3:low",)}, "Tiny_TRAIN.ts is not a .ts file of labelled"),
     ],
 )

@@ -308,7 +308,7 @@ def irregular(y):
         (lambda f, y, x: f.fit(y, X=x, fh=[1]).predict(X=x[["u"]]), r"X lacks columns \['v'\]"),
         (lambda f, y, x: f.fit(y, X=x, fh=[1]).predict(X=x), "X has no row for 2024-03-01"),
         (lambda f, y, x: f.fit(y * np.inf, fh=[1]), "row 1 of column 'a' is infinite"),
-        (lambda f, y, x: f.fit(y * np.nan, fh=[1]), "channel 0 has no number"),
+        (lambda f, y, x: f.fit(y * np.nan, fh=[1]), "channel 'a' of y has no number"),
         (
             lambda f, y, x: f.set_params(channels="joint").pretrain(panel_frame(channels=2)).fit(y),
             "y has 1 variables, expected 2 as in pretrain",
