@@ -31,9 +31,8 @@ from tsrep.evaluation import tables
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecasting.forecaster_file import FILE, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
-from tsrep.forecasting.strategies import Settings, forecasts, set_ridge_head
-from tsrep.forecasting.task import ForecastData, inputs_of
-from tsrep.forecasting.training import LearningConfig
+from tsrep.forecasting.task import ForecastData, inputs_of, network_forecasts
+from tsrep.forecasting.training import LearningConfig, Settings, set_ridge_head
 from tsrep.reports import forecaster as forecast_report
 
 
@@ -148,7 +147,7 @@ def _untrained(config: Config, inputs: ForecastData, seed: int):
     torch.manual_seed(seed)
     task = inputs.task(config.horizons)
     model = task.build(replace(config.model, head="linear", quantiles=()))
-    return forecasts(set_ridge_head(model, task)[0], task)
+    return network_forecasts(set_ridge_head(model, task)[0], task)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ from tsrep.evaluation import forecasts as evaluation
 from tsrep.evaluation import tables
 from tsrep.forecasting.fitting import fit_forecaster, linear_path
 from tsrep.forecasting.network import ForecasterConfig
-from tsrep.forecasting.strategies import Settings, forecasts, learn
-from tsrep.forecasting.task import Task, inputs_of
-from tsrep.forecasting.training import LearningConfig
+from tsrep.forecasting.task import Task, inputs_of, network_forecasts
+from tsrep.forecasting.training import LearningConfig, Settings, learn
 
 SETTINGS = Settings(
     ForecasterConfig(dim=32),
@@ -107,7 +106,7 @@ def _strategies(case: str, systems: tuple[str, ...], seeds: tuple[int, ...]) -> 
                 started = time.process_time()
                 model, _ = learn(task, settings(system), seed, own, resume=True)
                 seconds[system].append(time.process_time() - started)
-                scores[system].append(evaluation.score(forecasts(model, task), series))
+                scores[system].append(evaluation.score(network_forecasts(model, task), series))
     for system in systems:
         yield from _rows(case, system, scores[system])
         spent = seconds[system]

@@ -1,7 +1,7 @@
 """Forecasters and classifiers that one installs with pip, on our windows, split and scaling.
 
 Networks of neuralforecast (`pip install -e '.[bench]'`) learn here as ours do: one network for all
-horizons, the loss of ``tsrep.forecasting.network.horizon_mse``, windows of train rows drawn at
+horizons, the loss of ``tsrep.forecasting.network.forecast_loss``, windows of train rows drawn at
 random, the checkpoint of least validation error. Forecasts start from every origin of the test
 rows. What differs from a run of ``NeuralForecast.fit`` is the loop alone: that one copies all
 windows of the series in each step, 255 MB on ETTh1 and 1.9 GB on ETTm1.
@@ -26,7 +26,13 @@ from tsrep.datasets import load, load_classification
 from tsrep.datasets.series import Panel, Series
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.evaluation import tables
-from tsrep.forecasting.network import ForecasterConfig, as_forecast, horizon_mse, predictions
+from tsrep.forecasting.network import (
+    ForecasterConfig,
+    as_forecast,
+    forecast_loss,
+    predictions,
+    validation_error,
+)
 from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
 
 CASES = ("ETTh1", "ETTh2", "ETTm1")
@@ -119,19 +125,17 @@ def train(
     rows = series.split.valid
     stride = max(1, (rows.stop - rows.start) // JUDGED)
     valid = evaluation_windows(values, rows, LOOK_BACK, series.horizons, stride=stride)
-    future = valid.__getitems__(range(len(valid))).future
     optimiser = torch.optim.Adam(model.parameters(), budget.rate)
     rng = np.random.default_rng(seed)
     best, kept = np.inf, copy.deepcopy(model.state_dict())
     for step in tqdm(range(1, budget.steps + 1), desc="train", delay=2, leave=False):
         batch = data.__getitems__(rng.integers(len(data), size=budget.batch))
-        loss = horizon_mse(model.train()(batch.past), batch.future, series.horizons)
+        loss = forecast_loss(model.train()(batch.past), batch.future, series.horizons)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if step % CHECK == 0:
-            ahead = torch.from_numpy(predictions(model, valid))
-            error = float(horizon_mse(ahead, future, series.horizons))
+            error = validation_error(model, valid, series.horizons)
             if error < best:
                 best, kept = error, copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)

@@ -18,8 +18,8 @@ from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.network import Forecaster
 from tsrep.forecasting.protocol import Forecast, origins
 from tsrep.forecasting.ridge import OFF, Product, fit_beside, fit_product, linear_look_back, product
-from tsrep.forecasting.strategies import Settings, learn
 from tsrep.forecasting.task import ForecastData, Task
+from tsrep.forecasting.training import Settings, learn
 
 REPRESENTATION = (0.1, 0.3)
 """Scales of the network's vectors to choose from."""

@@ -12,18 +12,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, second_harmonics
 from tsrep.datasets.series import Scaler, Split, filled
 from tsrep.forecasting import probe as readout
 from tsrep.forecasting.intervals import LEVELS, Spread
-from tsrep.forecasting.network import Forecaster, median, predictions, width
+from tsrep.forecasting.network import Forecaster, median, over_windows, predictions, width
 from tsrep.forecasting.protocol import Forecast
 from tsrep.forecasting.ridge import Product
-from tsrep.forecasting.strategies import forecasts
-from tsrep.forecasting.task import ForecastData, Names, Task, windows_ending_at
+from tsrep.forecasting.task import ForecastData, Names, Task, network_forecasts, windows_ending_at
+from tsrep.forecasting.windows import ForecastBatch
 
 
 class SeriesForecaster(nn.Module):
@@ -78,7 +78,7 @@ class SeriesForecaster(nn.Module):
         task = data.task(self.horizons)
         rows = rows or task.split.test
         if not self.look_backs:
-            return forecasts(self.network, task, rows)
+            return network_forecasts(self.network, task, rows)
         vectors = window_vectors(self.network, task, rows)
         return {h: self.product_forecast(h, task, data.calendar, vectors) for h in self.horizons}
 
@@ -149,7 +149,7 @@ class SeriesForecaster(nn.Module):
         if len(self.network.config.quantiles) < 2:
             shape = (len(self.names.columns),)
             return {h: lambda starts, h=h: np.ones((len(starts), h, *shape)) for h in self.horizons}
-        return forecasts(self.network, data.task(self.horizons), rows, width)
+        return network_forecasts(self.network, data.task(self.horizons), rows, width)
 
     def _ahead(self, history, times, horizon, known, past) -> tuple[np.ndarray, np.ndarray]:
         """The standardised forecast, and the width of the network's quantiles: (H, C) each."""
@@ -265,14 +265,11 @@ def window_vectors(network: Forecaster, task: Task, rows: slice) -> np.ndarray:
     """
     data = windows_ending_at(network, task, rows, 1)
     groups = data.channels if network.independent else 1
-    found = np.zeros((groups, len(task.values), network.config.dim), dtype=np.float32)
-    size = max(1, 256 // groups)
-    network.eval()
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        for first in range(0, len(data), size):
-            batch = data.__getitems__(range(first, min(first + size, len(data)))).to(device)
-            vectors = network.summary(network.seen(batch.past, batch.known)[0]).cpu()
-            at = slice(rows.start + first, rows.start + first + len(batch.past))
-            found[:, at] = vectors.view(-1, groups, vectors.shape[1]).transpose(0, 1).numpy()
+
+    def read(batch: ForecastBatch) -> tuple[Tensor]:
+        return (network.summary(network.seen(batch.past, batch.known)[0]),)
+
+    (vectors,) = over_windows(network, data, read, max(1, 256 // groups))  # (n * groups, D)
+    found = np.zeros((groups, len(task.values), vectors.shape[1]), dtype=np.float32)
+    found[:, rows] = vectors.reshape(-1, groups, vectors.shape[1]).swapaxes(0, 1)
     return found

@@ -4,10 +4,10 @@
     model = ForecasterConfig(backbone="transformer").build(channels=7, horizon=24)
     ahead = model(past)                                   # (B, L, C) -> (B, H, C)
 
-Strategies of training are in :mod:`tsrep.forecasting.strategies`.
+Strategies of training are in :mod:`tsrep.forecasting.training`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,7 @@ from tspcrep.common.errors import UserError
 from tsrep.encoders import Encoder
 from tsrep.encoders.config import Backbone, build_backbone
 from tsrep.forecasting.protocol import Forecast
-from tsrep.forecasting.windows import ForecastWindows
+from tsrep.forecasting.windows import ForecastBatch, ForecastWindows
 
 
 @dataclass(frozen=True)
@@ -212,52 +212,69 @@ class Forecaster(nn.Module):
             )
 
 
-def horizon_mse(ahead: Tensor, future: Tensor, horizons: Sequence[int]) -> Tensor:
-    """The mean over horizons of the MSE of the first steps, NaN labels left aside.
-
-    ahead, future: (B, H, C). The average of a published table is this mean, so one training serves
-    all its rows.
-    """
-    seen = ~future.isnan()
-    squared = torch.where(seen, ahead - future.nan_to_num(), 0.0).square()
-    return _over_horizons(squared.sum((0, 2)), seen.sum((0, 2)), horizons)
-
-
-def horizon_pinball(
-    ahead: Tensor, future: Tensor, horizons: Sequence[int], quantiles: Sequence[float]
+def forecast_loss(
+    ahead: Tensor, future: Tensor, horizons: Sequence[int], quantiles: Sequence[float] = ()
 ) -> Tensor:
-    """As :func:`horizon_mse` of the pinball loss, ``max(q e, (q - 1) e)`` with ``e = y - y_q``.
+    """The mean over horizons of the error of their steps, missing labels left out.
 
-    ahead: (B, H, C, Q). Koenker and Bassett (1978); the mean over quantiles.
+    Squared errors, or with ``quantiles`` the pinball loss ``max(q e, (q - 1) e)`` of
+    ``e = y - y_q`` (Koenker and Bassett 1978), averaged over quantiles. A published average is
+    a mean over horizons too, so one training serves all rows of a table.
+
+    ahead: (B, H, C), or (B, H, C, Q) quantiles. future: (B, H, C), NaN where missing.
     """
-    seen = ~future.isnan()
-    error = future.nan_to_num()[..., None] - ahead
-    q = torch.tensor(quantiles, dtype=ahead.dtype, device=ahead.device)
-    loss = torch.where(seen[..., None], torch.maximum(q * error, (q - 1) * error), 0.0).mean(-1)
-    return _over_horizons(loss.sum((0, 2)), seen.sum((0, 2)), horizons)
+    known, future = ~future.isnan(), future.nan_to_num()
+    if quantiles:
+        error = future[..., None] - ahead
+        q = torch.tensor(quantiles, dtype=ahead.dtype, device=ahead.device)
+        loss = torch.maximum(q * error, (q - 1) * error)
+        loss = torch.where(known[..., None], loss, 0.0).mean(-1)
+    else:
+        loss = torch.where(known, ahead - future, 0.0).square()
+    places = torch.tensor(horizons, device=loss.device) - 1
+    total, count = (t.sum((0, 2)).cumsum(0)[places] for t in (loss, known))
+    return (total / count.clamp_min(1)).mean()
 
 
-def _over_horizons(total: Tensor, count: Tensor, horizons: Sequence[int]) -> Tensor:
-    places = torch.tensor(horizons, device=total.device) - 1
-    means = total.cumsum(0)[places] / count.cumsum(0)[places].clamp_min(1)
-    return means.mean()
+def over_windows(
+    model: nn.Module,
+    data: ForecastWindows,
+    read: Callable[[ForecastBatch], tuple[Tensor, ...]],
+    batch_size: int,
+    what: str = "forecast",
+) -> list[np.ndarray]:
+    """The tensors that ``read`` makes of a batch, in evaluation mode, joined over all windows."""
+    was_training = model.training
+    model.eval()
+    device, found = next(model.parameters()).device, []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(data), batch_size), desc=what, delay=2, leave=False):
+            rows = range(start, min(len(data), start + batch_size))
+            batch = data.__getitems__(rows).to(device)
+            found.append([part.cpu().numpy() for part in read(batch)])
+    model.train(was_training)
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-@torch.inference_mode()
 def predictions(
     model: nn.Module, data: ForecastWindows, batch_size: int = 256, what: str = "forecast"
 ) -> np.ndarray:
     """Forecasts from every origin of ``data``: float32 (origins, H, C[, Q])."""
-    was_training = model.training
-    model.eval()
-    device = next(model.parameters()).device
-    count, found = len(data.starts), []
     size = max(1, batch_size // data.channels)
-    for start in tqdm(range(0, count, size), desc=what, delay=2, leave=False):
-        batch = data.__getitems__(range(start, min(count, start + size))).to(device)
-        found.append(model(batch.past, batch.known).cpu().numpy())
-    model.train(was_training)
-    return np.concatenate(found)
+    (ahead,) = over_windows(model, data, lambda b: (model(b.past, b.known),), size, what)
+    return ahead
+
+
+def validation_error(
+    model: nn.Module,
+    data: ForecastWindows,
+    horizons: Sequence[int],
+    quantiles: Sequence[float] = (),
+) -> float:
+    """:func:`forecast_loss` on all windows of ``data``."""
+    ahead = torch.from_numpy(predictions(model, data, what="validate"))
+    future = data.__getitems__(range(len(data))).future
+    return float(forecast_loss(ahead, future, horizons, quantiles))
 
 
 def as_forecast(ahead: np.ndarray, data: ForecastWindows, horizon: int) -> Forecast:

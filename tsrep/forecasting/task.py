@@ -1,7 +1,7 @@
 """What a forecaster is fitted to: a series, its horizons, and the columns that stand beside it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +9,14 @@ import numpy as np
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import Scaler, Series, Split, filled
-from tsrep.forecasting.network import Forecaster, ForecasterConfig
+from tsrep.forecasting.network import (
+    Forecaster,
+    ForecasterConfig,
+    as_forecast,
+    median,
+    predictions,
+)
+from tsrep.forecasting.protocol import Forecast
 from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
 
 
@@ -150,3 +157,18 @@ def windows_ending_at(
         known=led(task.known),
         past=led(task.past),
     )
+
+
+def network_forecasts(
+    model: Forecaster,
+    task: Task,
+    rows: slice | None = None,
+    of: Callable[[ForecasterConfig, np.ndarray], np.ndarray] = median,
+) -> dict[int, Forecast]:
+    """Forecasts of every horizon from all origins of ``rows`` (default: test).
+
+    of : reads the network's outputs: :func:`median` for point forecasts, or :func:`width`.
+    """
+    data = task.judged_on(rows or task.split.test, model.config)
+    ahead = of(model.config, predictions(model, data))
+    return {horizon: as_forecast(ahead, data, horizon) for horizon in task.horizons}

@@ -1,26 +1,48 @@
-"""What one training of a forecaster minimises, and the weights that it ends with."""
+"""Train a forecaster, end to end or in two steps: the strategies, their loss, and the weights kept.
+
+Zhang, Yan, Meng and Sylvain, "Contrastive Learning for Time Series: End-to-End or Two-Step?",
+sec. 2. All strategies see the same windows and the same split, and end with a
+:class:`tsrep.forecasting.network.Forecaster`:
+
+- ``e2e``: forecast loss + lambda * contrast, everything learned together.
+- ``finetune``: the contrast alone, then the forecast alone, from that encoder on.
+- ``frozen-mlp``: the contrast alone, then a perceptron on the frozen encoder.
+- ``frozen-ridge``: the contrast alone, then a ridge on the frozen encoder's vectors.
+"""
 
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.momentum import MomentumEncoder
-from tspcrep.common.training import Phase
-from tsrep.contrast.objectives import Contrast
-from tsrep.forecasting.network import Forecaster, horizon_mse, horizon_pinball, predictions
+from tspcrep.common.probes import PENALTIES, Moments, RidgePath
+from tspcrep.common.training import Phase, Training, fit
+from tsrep.contrast.objectives import Contrast, ContrastConfig, build
+from tsrep.forecasting.network import (
+    Forecaster,
+    ForecasterConfig,
+    forecast_loss,
+    over_windows,
+    validation_error,
+)
 from tsrep.forecasting.task import Task
 from tsrep.forecasting.windows import ForecastBatch, ForecastWindows
 
 Strategy = Literal["e2e", "finetune", "frozen-mlp", "frozen-ridge"]
 JUDGED = 400
 """Validation origins by which a snapshot is chosen, at most; they are evenly spaced."""
+RIDGE_ROWS = 16384
+"""Train and validation windows that the ridge on frozen vectors is fitted to, at most."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +52,17 @@ class LearningConfig:
     strategy: Strategy = "e2e"
     """End to end, or contrast first: then fine-tuned, frozen under an MLP, frozen under a ridge."""
     contrast_weight: float = 0.1
-    """Weight of the contrast beside the forecast's loss [lambda]."""
+    """Weight of the contrastive loss added to the forecast loss [lambda]."""
     contrast_decay: float = 1.0
     """Factor on that weight from the first step to the last, exponential in between; 1 keeps it."""
     learning_rate: float = 1e-3
-    """At the first step."""
+    """Learning rate of AdamW at the first step."""
     weight_decay: float = 0.01
-    """AdamW's."""
+    """Weight decay of AdamW."""
     averaging: float = 0.98
-    """Momentum of the running mean of the weights, which is what forecasts; 0 for no mean."""
+    """Momentum of the running mean of the weights, which makes the forecasts; 0 turns it off."""
     snapshots: int = 4
-    """Evenly spaced moments of training among which validation chooses; 1 takes the end."""
+    """Snapshots of the weights, evenly spaced, that validation chooses from; 1 takes the last."""
 
     def __post_init__(self) -> None:
         if self.contrast_weight < 0 or not 0 < self.contrast_decay <= 1 or self.snapshots < 1:
@@ -51,18 +73,98 @@ class LearningConfig:
             )
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Everything that defines one training, apart from the data and the seed."""
+
+    model: ForecasterConfig = ForecasterConfig()
+    contrast: ContrastConfig = ContrastConfig()
+    learning: LearningConfig = LearningConfig()
+    training: Training = Training(epochs=100, max_steps=300, batch_size=64)
+
+    def __post_init__(self) -> None:
+        strategy = self.learning.strategy
+        if strategy != "e2e" and self.contrast.objective == "none":
+            raise UserError(
+                f"strategy {strategy!r} with objective 'none' has nothing to pretrain with: take "
+                "strategy e2e, or another objective"
+            )
+        if strategy == "frozen-ridge" and self.model.quantiles:
+            raise UserError("quantiles: a ridge forecasts the mean; take another strategy")
+
+
+def learn(
+    task: Task, settings: Settings, seed: int, folder: str | Path | None, resume: bool = False
+) -> tuple[Forecaster, float]:
+    """Train by ``settings.learning.strategy``; returns the forecaster and its validation error.
+
+    ``folder`` receives ``metrics.jsonl`` and ``checkpoint.pt``, and ``folder/contrast`` those of a
+    first step by the contrast alone; None writes nothing. ``resume`` continues from the checkpoint.
+    """
+    strategy, config = settings.learning.strategy, settings.model
+    if strategy in ("frozen-mlp", "frozen-ridge"):
+        config = replace(config, head="mlp" if strategy == "frozen-mlp" else "linear")
+    torch.manual_seed(seed)
+    model = task.build(config)
+    if strategy != "e2e":
+        alone = None if folder is None else Path(folder) / "contrast"
+        encoder = pretrain(task, settings, seed, alone, resume)
+        model.encoder.load_state_dict(encoder.state_dict())
+    if strategy == "frozen-ridge":
+        return set_ridge_head(model, task)
+    options = {"contrasts": strategy == "e2e", "frozen": strategy == "frozen-mlp"}
+    learner, data = _prepare(task, settings, model, **options)
+    fit(learner, data, settings.training, seed, folder, resume)
+    return _choose(learner, task)
+
+
+def pretrain(
+    task: Task, settings: Settings, seed: int, folder: Path | None, resume: bool = False
+) -> nn.Module:
+    """The running mean of the encoder, trained by the contrast alone."""
+    torch.manual_seed(seed)
+    model = task.build(settings.model)
+    learner, data = _prepare(task, settings, model, contrasts=True, forecasting=False)
+    fit(learner, data, settings.training, seed, folder, resume)
+    return learner.averaged.encoder.encoder
+
+
+def set_ridge_head(model: Forecaster, task: Task) -> tuple[Forecaster, float]:
+    """Set the linear head of ``model`` to a ridge from its vectors to the normalised future.
+
+    Steps between two horizons share the penalty of their least validation error. Returns the model,
+    frozen, and its validation error.
+    """
+    train, valid = (_ridge_rows(model, task, part) for part in ("train", "valid"))
+    path = RidgePath(Moments.of(*train))
+    outputs = train[1].shape[1]
+    errors = np.empty((len(PENALTIES), outputs))
+    for k, alpha in enumerate(PENALTIES):
+        errors[k] = np.square(path.model(alpha).predict(valid[0]) - valid[1]).mean(axis=0)
+    bounds = [0, *(h * outputs // task.longest for h in task.horizons)]
+    with torch.no_grad():
+        for first, stop in pairwise(bounds):
+            best = path.model(PENALTIES[int(errors[:, first:stop].mean(axis=1).argmin())])
+            model.head.weight[first:stop] = torch.from_numpy(best.weight.T[first:stop])
+            model.head.bias[first:stop] = torch.from_numpy(best.bias[first:stop])
+        if model.ahead is not None:
+            model.ahead.weight.zero_()
+    model = model.requires_grad_(False).eval()
+    return model, _validation_error(model, task)
+
+
 class Learner(nn.Module):
-    """The method for :func:`tspcrep.common.training.fit`: forecast loss + lambda * contrast.
+    """Forecast loss + lambda * contrast, as a method for :func:`tspcrep.common.training.fit`.
 
     Parameters
     ----------
-    forecasts : learn to forecast; otherwise the contrast alone.
-    frozen : the encoder stays as it is, and in evaluation mode.
-    steps : of the training, at which the last snapshot is taken.
+    contrast : None for the forecast loss alone.
+    steps : of the training; the last snapshot is taken at its end.
+    forecasting : False for the contrast alone.
+    frozen : the encoder is not trained and stays in evaluation mode.
 
     The running mean of the weights, its snapshots and the count of steps are part of the state, so
-    a resumed run chooses among the same weights. Validation rows are not seen here: see
-    :func:`choose`.
+    a resumed run chooses among the same weights. Validation rows are not seen here.
     """
 
     def __init__(
@@ -73,20 +175,20 @@ class Learner(nn.Module):
         horizons: Sequence[int],
         steps: int,
         *,
-        forecasts: bool = True,
+        forecasting: bool = True,
         frozen: bool = False,
     ):
         super().__init__()
         self.forecaster, self.contrast, self.learning = forecaster, contrast, learning
         self.horizons, self.steps = tuple(horizons), steps
-        self.forecasts, self.frozen = forecasts, frozen
+        self.forecasting, self.frozen = forecasting, frozen
         self.averaged = MomentumEncoder(forecaster, learning.averaging)
         size = sum(p.numel() for p in forecaster.parameters())
         self.register_buffer("snapshots", torch.zeros(learning.snapshots, size))
         self.register_buffer("done", torch.zeros((), dtype=torch.int64))
 
     def phases(self) -> list[Phase]:
-        whole = self.forecaster if self.forecasts else self.forecaster.encoder
+        whole = self.forecaster if self.forecasting else self.forecaster.encoder
         left = {id(p) for p in self.forecaster.encoder.parameters()} if self.frozen else set()
         learned = [p for p in whole.parameters() if id(p) not in left]
         own: list[Phase] = []
@@ -109,23 +211,20 @@ class Learner(nn.Module):
             return self.contrast.own_loss(self._some(seen))
         losses: dict[str, Tensor] = {}
         total = seen.new_zeros(())
-        if self.forecasts:
+        if self.forecasting:
             outputs = model.head(model.drop(model.vectors(seen)))
             ahead = model.in_units(outputs, level, scale, batch.known)
-            losses["forecast"] = total = self.forecast_loss(ahead, batch.future)
+            quantiles = model.config.quantiles
+            total = forecast_loss(ahead, batch.future, self.horizons, quantiles)
+            losses["forecast"] = total
         if self.contrast is not None:
             losses["contrast"] = self.contrast(model.encoder, self._some(seen))
-            weight = self.contrast_weight() if self.forecasts else 1.0
+            weight = self.contrast_weight() if self.forecasting else 1.0
             total = total + weight * losses["contrast"]
         return {"loss": total, **losses}
 
-    def forecast_loss(self, ahead: Tensor, future: Tensor) -> Tensor:
-        quantiles = self.forecaster.config.quantiles
-        if quantiles:
-            return horizon_pinball(ahead, future, self.horizons, quantiles)
-        return horizon_mse(ahead, future, self.horizons)
-
     def contrast_weight(self) -> float:
+        """lambda of the current step."""
         c = self.learning
         return c.contrast_weight * c.contrast_decay ** (int(self.done) / max(1, self.steps - 1))
 
@@ -141,27 +240,61 @@ class Learner(nn.Module):
                 self.snapshots[k] = weights
 
     def _some(self, seen: Tensor) -> Tensor:
-        """As many windows as are contrasted, drawn anew in each step."""
+        """At most as many windows as are contrasted, drawn anew in each step."""
         most = self.contrast.config.windows
         return seen if len(seen) <= most else seen[torch.randperm(len(seen))[:most]]
 
 
-def choose(learner: Learner, task: Task) -> tuple[Forecaster, float]:
-    """The snapshot of least validation error, and that error: the mean over horizons."""
+def _prepare(
+    task: Task, settings: Settings, model: Forecaster, contrasts: bool, **options
+) -> tuple[Learner, ForecastWindows]:
+    data, training = task.learned_from(model.config), settings.training
+    steps = training.epochs * math.ceil(len(data) / training.batch_size)  # of fit on one process
+    if training.max_steps is not None:
+        steps = min(steps, training.max_steps)
+    contrast = build(settings.contrast, model.encoder) if contrasts else None
+    return Learner(model, contrast, settings.learning, task.horizons, steps, **options), data
+
+
+def _choose(learner: Learner, task: Task) -> tuple[Forecaster, float]:
+    """The snapshot of least validation error, and that error."""
     model = copy.deepcopy(learner.averaged.encoder).requires_grad_(False).eval()
-    data = task.judged_on(task.split.valid, model.config, JUDGED)
     best = math.inf, learner.snapshots[-1]
     for weights in learner.snapshots:
         vector_to_parameters(weights, model.parameters())
-        error = judge(learner, model, data)
-        best = min(best, (error, weights), key=lambda pair: pair[0])
+        best = min(best, (_validation_error(model, task), weights), key=lambda pair: pair[0])
     vector_to_parameters(best[1].clone(), model.parameters())
     return model, best[0]
 
 
-@torch.inference_mode()
-def judge(learner: Learner, model: Forecaster, data: ForecastWindows) -> float:
-    """The loss of the forecast on all of ``data``."""
-    ahead = torch.from_numpy(predictions(model, data, what="validate"))
-    future = data.__getitems__(range(len(data))).future
-    return float(learner.forecast_loss(ahead, future))
+def _validation_error(model: Forecaster, task: Task) -> float:
+    data = task.judged_on(task.split.valid, model.config, JUDGED)
+    return validation_error(model, data, task.horizons, model.config.quantiles)
+
+
+def _ridge_rows(model: Forecaster, task: Task, part: str) -> list[np.ndarray]:
+    """Vectors (n, V) and normalised labels (n, outputs) of windows that have all their labels."""
+    rows = getattr(task.split, part)
+    count = (rows.stop - rows.start - task.longest) * task.values.shape[1]
+    data = ForecastWindows(
+        task.values,
+        rows,
+        model.config.look_back,
+        task.longest,
+        shortest=task.longest,
+        before=part != "train",
+        known=task.known,
+        past=task.past,
+        stride=max(1, math.ceil(count / RIDGE_ROWS)),
+    )
+
+    def read(batch: ForecastBatch) -> tuple[Tensor, Tensor]:
+        seen, level, scale = model.seen(batch.past, batch.known)
+        future = (batch.future - level) / scale  # (B, H, C)
+        if model.independent:
+            future = future.transpose(1, 2).flatten(0, 1)  # (B * C, H)
+        return model.vectors(seen), future.flatten(1)
+
+    x, y = over_windows(model, data, read, 64)
+    whole = ~np.isnan(y).any(axis=1)
+    return [x[whole], y[whole]]

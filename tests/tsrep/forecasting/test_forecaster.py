@@ -21,9 +21,8 @@ from tsrep.forecasting.forecaster import window_vectors
 from tsrep.forecasting.forecaster_file import load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.protocol import origins
-from tsrep.forecasting.strategies import Settings
 from tsrep.forecasting.task import inputs_of
-from tsrep.forecasting.training import LearningConfig
+from tsrep.forecasting.training import LearningConfig, Settings
 
 SETTINGS = Settings(
     ForecasterConfig(look_back=24, dim=8, heads=2, patch=8),

@@ -13,9 +13,9 @@ from tsrep.evaluation import forecasts as evaluation
 from tsrep.forecasting.network import (
     ForecasterConfig,
     as_forecast,
-    horizon_mse,
-    horizon_pinball,
+    forecast_loss,
     predictions,
+    validation_error,
 )
 from tsrep.forecasting.protocol import origins
 from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
@@ -113,15 +113,15 @@ def test_losses_are_those_of_loops():
             losses.append(np.nanmean(np.where(error >= 0, q * error, (q - 1) * error)))
         pinball.append(np.mean(losses))
     tensors = torch.tensor(ahead), torch.tensor(future)
-    np.testing.assert_allclose(horizon_mse(*tensors, (2, 5)), np.mean(squared))
-    found = horizon_pinball(torch.tensor(spread), tensors[1], (2, 5), quantiles)
+    np.testing.assert_allclose(forecast_loss(*tensors, (2, 5)), np.mean(squared))
+    found = forecast_loss(torch.tensor(spread), tensors[1], (2, 5), quantiles)
     np.testing.assert_allclose(found, np.mean(pinball))
 
 
 def test_missing_labels_send_no_gradient():
     ahead = torch.zeros(2, 3, 1, requires_grad=True)
     future = torch.tensor([1.0, torch.nan, 2.0]).view(1, 3, 1).repeat(2, 1, 1)
-    horizon_mse(ahead, future, (3,)).backward()
+    forecast_loss(ahead, future, (3,)).backward()
     assert ahead.grad[:, 1].abs().sum() == 0 and ahead.grad.isfinite().all()
 
 
@@ -216,6 +216,22 @@ def test_every_origin_is_forecast_whatever_the_batch():
     np.testing.assert_allclose(
         scores["horizons"]["12"]["mse"], np.mean((expected - truth) ** 2), rtol=1e-5
     )
+
+
+def test_the_validation_error_is_the_loss_of_a_loop_over_origins():
+    series = made_series(2)
+    values, rows = series.values[0], series.split.valid
+    model = network(horizon=12)
+    data = evaluation_windows(values, rows, 24, (4, 12))
+    errors = {4: [], 12: []}
+    for t in range(rows.start, rows.stop - 4):
+        with torch.no_grad():
+            ahead = model(torch.from_numpy(values[None, t - 23 : t + 1]))[0].double().numpy()
+        for horizon, found in errors.items():
+            truth = values[t + 1 : min(t + 1 + horizon, rows.stop)].astype(np.float64)
+            found.append(np.square(ahead[: len(truth)] - truth).ravel())
+    expected = np.mean([np.concatenate(found).mean() for found in errors.values()])
+    assert validation_error(model, data, (4, 12)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_evaluation_is_deterministic_and_leaves_the_mode():

@@ -17,8 +17,8 @@ from tsrep.encoders import LSTM, Transformer
 from tsrep.forecasting.fitting import fit_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.receptive_field import differentiable, measured, periodicity, receptive_field
-from tsrep.forecasting.strategies import Settings
 from tsrep.forecasting.task import Names, inputs_of
+from tsrep.forecasting.training import Settings
 
 
 def windows(*shape, seed=0):

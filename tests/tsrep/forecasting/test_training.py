@@ -13,12 +13,17 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.probes import PENALTIES
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
-from tsrep.forecasting import strategies
-from tsrep.forecasting import training as learning
-from tsrep.forecasting.network import ForecasterConfig
-from tsrep.forecasting.strategies import Settings, forecasts, learn, pretrain, set_ridge_head
-from tsrep.forecasting.task import Task
-from tsrep.forecasting.training import Learner, LearningConfig, choose
+from tsrep.forecasting import training
+from tsrep.forecasting.network import ForecasterConfig, predictions, validation_error
+from tsrep.forecasting.task import Task, network_forecasts
+from tsrep.forecasting.training import (
+    Learner,
+    LearningConfig,
+    Settings,
+    learn,
+    pretrain,
+    set_ridge_head,
+)
 
 SETTINGS = Settings(
     ForecasterConfig(look_back=24, dim=8, heads=2, patch=8),
@@ -94,14 +99,14 @@ def test_test_rows_are_never_seen(tmp_path, strategy, channels):
         found.append(learn(Task.of(one), settings, 0, tmp_path / str(k)))
     assert found[0][1] == found[1][1] and same(found[0][0], found[1][0])
     task = Task.of(series)
-    ahead = forecasts(found[0][0], task)
+    ahead = network_forecasts(found[0][0], task)
     assert ahead.keys() == {4, 12}
     assert ahead[4](np.array([series.split.test.start + 3])).shape == (1, 4, 2)
 
 
 def test_validation_and_test_never_touch_queue_or_key_encoder():
     task = Task.of(made_series())
-    learner, data = strategies._prepare(task, SETTINGS, task.build(SETTINGS.model), contrasts=True)
+    learner, data = training._prepare(task, SETTINGS, task.build(SETTINGS.model), contrasts=True)
     learner.loss(data.__getitems__(range(8)), "learn")
     learner.after_step()
     assert len(learner.contrast.queue) == 8
@@ -109,11 +114,11 @@ def test_validation_and_test_never_touch_queue_or_key_encoder():
     learner.eval()
     for rows in (task.split.valid, task.split.test):
         windows = task.judged_on(rows, SETTINGS.model)
-        learning.judge(learner, learner.forecaster, windows)
+        validation_error(learner.forecaster, windows, (4, 12))
         with torch.no_grad():
             learner.loss(windows.__getitems__(range(8)), "learn")
     learner.contrast.after_step(learner.forecaster.encoder)
-    choose(learner, task)
+    training._choose(learner, task)
     after = learner.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -157,21 +162,21 @@ def test_the_ridge_head_is_a_ridge_on_frozen_vectors():
 
 def test_the_snapshot_of_least_validation_error_is_taken():
     task = Task.of(made_series())
-    learner, _ = strategies._prepare(task, SETTINGS, task.build(SETTINGS.model), contrasts=False)
+    learner, _ = training._prepare(task, SETTINGS, task.build(SETTINGS.model), contrasts=False)
     good = set_ridge_head(copy.deepcopy(learner.forecaster), task)[0]
     weights = torch.nn.utils.parameters_to_vector(good.parameters())
     learner.snapshots[:] = torch.randn(learner.snapshots.shape, generator=torch.manual_seed(1))
     learner.snapshots[1] = weights
-    chosen, error = choose(learner, task)
+    chosen, error = training._choose(learner, task)
     assert same(chosen, good)
-    data = task.judged_on(task.split.valid, SETTINGS.model, learning.JUDGED)
-    assert error == learning.judge(learner, good, data)
+    data = task.judged_on(task.split.valid, SETTINGS.model, training.JUDGED)
+    assert error == validation_error(good, data, (4, 12))
 
 
 def test_snapshots_are_the_running_mean_at_even_moments(tmp_path):
     task = Task.of(made_series())
     model = task.build(SETTINGS.model)
-    learner, _ = strategies._prepare(task, SETTINGS, model, contrasts=False)
+    learner, _ = training._prepare(task, SETTINGS, model, contrasts=False)
     assert learner.steps == 10
     mean = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
     taken = {}
@@ -192,7 +197,7 @@ def test_the_weight_of_the_contrast_decays_exponentially():
     settings = replace(
         SETTINGS, learning=LearningConfig(contrast_weight=0.5, contrast_decay=0.01, snapshots=1)
     )
-    learner, data = strategies._prepare(task, settings, task.build(settings.model), contrasts=True)
+    learner, data = training._prepare(task, settings, task.build(settings.model), contrasts=True)
     batch = data.__getitems__(range(16))
     for step, weight in ((0, 0.5), (9, 0.005)):
         learner.done.fill_(step)
@@ -212,9 +217,11 @@ def test_pinball_training_ends_in_quantiles(tmp_path):
     task = Task.of(made_series())
     model, error = learn(task, settings, 0, tmp_path)
     data = task.judged_on(task.split.test, model.config)
-    ahead = learning.predictions(model, data)
+    ahead = predictions(model, data)
     assert ahead.shape[1:] == (12, 1, 3) and (np.diff(ahead) > 0).all() and 0 < error < 1
-    np.testing.assert_array_equal(forecasts(model, task)[4](data.starts[:3]), ahead[:3, :4, :, 1])
+    np.testing.assert_array_equal(
+        network_forecasts(model, task)[4](data.starts[:3]), ahead[:3, :4, :, 1]
+    )
 
 
 @pytest.mark.parametrize(
