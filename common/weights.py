@@ -1,6 +1,7 @@
 """Encoder files: safetensors with the configuration in the header. Nothing is unpickled."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ def save_encoder(path: str | Path, encoder: nn.Module, kind: str, config: dict[s
     kind : name of the encoder class in the package.
     config : keyword arguments of the class, serialisable as JSON.
     """
-    tensors = {name: t.detach().cpu().contiguous() for name, t in encoder.state_dict().items()}
+    save_tensors(path, encoder.state_dict(), kind, config)
+
+
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, torch.Tensor], kind: str, config: dict[str, Any]
+) -> None:
+    """:func:`save_encoder` of weights that have other names in the file than in the module."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     header = {"kind": kind, "config": json.dumps(config)}
     write_atomically(Path(path), lambda file: file.write(save(tensors, header)))
 

@@ -30,7 +30,7 @@ from tsrep.encoders.files import load_encoder, untrained
 from tsrep.evaluation import classification, tables
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.forecasting import receptive_field as receptive
-from tsrep.forecasting.forecaster_file import load_forecaster
+from tsrep.forecasting.forecaster import load_forecaster
 from tsrep.reports import plots
 
 

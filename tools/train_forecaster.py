@@ -29,7 +29,7 @@ from tsrep.datasets import load
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.evaluation import tables
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
-from tsrep.forecasting.forecaster_file import FILE, save_forecaster
+from tsrep.forecasting.forecaster import FORECASTER_FILE, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import ForecastData, inputs_of, network_forecasts
 from tsrep.forecasting.training import LearningConfig, Settings, set_ridge_head
@@ -87,7 +87,7 @@ def main(config: Config) -> None:
     summary = tables.forecaster_summary(
         series, config.seeds, results, evaluation.control_scores(series, config.horizons)
     )
-    run.finish(summary, tables.best_seed(config.seeds, results), FILE)
+    run.finish(summary, tables.best_seed(config.seeds, results), FORECASTER_FILE)
     print(tables.table(summary))
     print(run.output / "result.json")
     print(forecast_report.write(run.output, inputs, config))
@@ -127,7 +127,7 @@ def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> 
         linear=config.linear,
     )
     train_s = time.perf_counter() - started
-    save_forecaster(folder / FILE, model)
+    save_forecaster(folder / FORECASTER_FILE, model)
     started = time.perf_counter()
     found = model.forecasts(inputs)
     result: dict[str, Any] = {"forecast": evaluation.score(found, series)}

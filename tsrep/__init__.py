@@ -31,7 +31,7 @@ def __getattr__(name: str):
 
         return getattr(autotcl, name)
     if name == "load_forecaster":
-        from tsrep.forecasting.forecaster_file import load_forecaster
+        from tsrep.forecasting.forecaster import load_forecaster
 
         return load_forecaster
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools.conftest import run
 from tsrep.datasets import load
-from tsrep.forecasting.forecaster_file import load_forecaster
+from tsrep.forecasting.forecaster import load_forecaster
 from tsrep.forecasting.receptive_field import measured, periodicity
 
 TINY = (

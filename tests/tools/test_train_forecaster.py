@@ -13,7 +13,7 @@ from tspcrep.common.config import load
 from tsrep import datasets
 from tsrep.evaluation import forecasts as evaluation
 from tsrep.evaluation import tables
-from tsrep.forecasting.forecaster_file import FILE, load_forecaster
+from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster
 from tsrep.forecasting.task import inputs_of
 
 TINY = (
@@ -35,8 +35,8 @@ def trained(csv, tmp_path_factory):
 def test_the_run_folder(trained):
     folder, stdout = trained
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    of_seed = {"metrics.jsonl", "checkpoint.pt", FILE, "result.json"}
-    expected = {"config.toml", "env.json", "result.json", "report.html", FILE}
+    of_seed = {"metrics.jsonl", "checkpoint.pt", FORECASTER_FILE, "result.json"}
+    expected = {"config.toml", "env.json", "result.json", "report.html", FORECASTER_FILE}
     assert names == expected | {f"seed-{seed}/{name}" for seed in (0, 1) for name in of_seed}
     page = (folder / "report.html").read_text()
     assert (
@@ -108,7 +108,7 @@ def test_a_config_trains_the_network_alone(tool, csv, name, tmp_path):
     assert status == 0, stderr
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert "linear_path" not in result["controls"] and result["mode"] == "univariate"
-    assert not load_forecaster(tmp_path / "run").look_backs
+    assert load_forecaster(tmp_path / "run").alone
     assert (tmp_path / "run" / "seed-0" / "contrast" / "metrics.jsonl").exists()
 
 

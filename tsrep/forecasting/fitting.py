@@ -13,12 +13,12 @@ import torch
 
 from tsrep.datasets.series import filled
 from tsrep.forecasting import probe as readout
-from tsrep.forecasting.forecaster import SeriesForecaster, window_vectors
+from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.network import Forecaster
 from tsrep.forecasting.protocol import Forecast, origins
 from tsrep.forecasting.ridge import OFF, Product, fit_beside, fit_product, linear_look_back, product
-from tsrep.forecasting.task import ForecastData, Task
+from tsrep.forecasting.task import ForecastData, Task, window_vectors
 from tsrep.forecasting.training import Settings, learn
 
 REPRESENTATION = (0.1, 0.3)
@@ -80,7 +80,7 @@ def coverage(
     """Share of values between two quantiles, by horizon, of forecasts from origins of ``rows``."""
     shares = {}
     for horizon, errors in _errors(model, data, found, rows).items():
-        bounds = model.spread(horizon).quantiles((low, high))
+        bounds = model.path(horizon).spread.quantiles((low, high))
         inside = (errors >= bounds[..., 0]) & (errors <= bounds[..., 1])
         shares[str(horizon)] = float(inside[~np.isnan(errors)].mean())
     return shares
@@ -138,7 +138,7 @@ def _keep_spread(model: SeriesForecaster, data: ForecastData) -> None:
     """Of the errors on validation rows."""
     valid = data.series.split.valid
     for horizon, errors in _errors(model, data, model.forecasts(data, valid), valid).items():
-        model.keep_spread(horizon, Spread.of(errors))
+        model.path(horizon).keep_spread(Spread.of(errors))
 
 
 def _errors(

@@ -1,4 +1,4 @@
-"""The forecaster that a user runs: a ridge on lags and on the vectors of a trained network.
+"""The forecaster that a user runs, a ridge on lags and on a network's vectors, and its file.
 
     model = load_forecaster("runs/etth1")
     model.predict(history, times)                        # (T, C) in the data's units -> (H, C)
@@ -8,36 +8,51 @@ It is fitted by :func:`tsrep.forecasting.fitting.fit_forecaster`.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from tspcrep.common import weights
+from tspcrep.common.config import from_dict
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, second_harmonics
 from tsrep.datasets.series import Scaler, Split, filled
-from tsrep.forecasting import probe as readout
 from tsrep.forecasting.intervals import LEVELS, Spread
-from tsrep.forecasting.network import Forecaster, median, over_windows, predictions, width
+from tsrep.forecasting.network import Forecaster, ForecasterConfig, median, predictions, width
+from tsrep.forecasting.probe import Inputs
 from tsrep.forecasting.protocol import Forecast
 from tsrep.forecasting.ridge import Product
-from tsrep.forecasting.task import ForecastData, Names, Task, network_forecasts, windows_ending_at
-from tsrep.forecasting.windows import ForecastBatch
+from tsrep.forecasting.task import (
+    ForecastData,
+    Names,
+    Task,
+    network_forecasts,
+    window_vectors,
+    windows_ending_at,
+)
+
+FORECASTER_FILE = "forecaster.safetensors"
+_KIND = "tsrep.SeriesForecaster"
+_SIZES = ("channels", "horizon", "known", "past")
 
 
 class SeriesForecaster(nn.Module):
-    """A forecaster that is fitted to one series, by
-    :func:`tsrep.forecasting.fitting.fit_forecaster`.
+    """A forecaster that :func:`tsrep.forecasting.fitting.fit_forecaster` fitted to one series.
 
         product: y_{t+h} - u = y_t - u + w_h' [lags ; s network(window) ; calendar ; level] + b_h
         alone:   y = network(window)
 
-    names: columns of what is forecast and read. scalers: of the series, and of [known, past].
+    u is the effect of the inputs that are known ahead.
+
+    names: columns that are forecast and read. scalers: of the series, and of [known, past].
     horizons: steps, rising; any horizon up to the longest can be asked for, and is read from the
     shortest that reaches so far. products: by horizon, none where the network forecasts alone.
-    calendar: K, features of the origin that the products read. u: the effect of the inputs that are
-    known ahead.
+    calendar: K, features of the origin that the products read.
     """
 
     def __init__(
@@ -54,33 +69,33 @@ class SeriesForecaster(nn.Module):
         self.scaler, self.inputs_scaler = scalers
         self.horizons, self.calendar = tuple(horizons), calendar
         self.network = network
-        self.look_backs = {h: found.look_back for h, found in products.items()}
-        for horizon, found in products.items():
-            for name, array in found.arrays().items():
-                self.register_buffer(f"{name}_{horizon}", torch.from_numpy(array))
         channels = len(names.columns)
-        for horizon in self.horizons:
-            self.register_buffer(f"miss_{horizon}", torch.zeros(horizon, channels))
-            self.register_buffer(f"miss_shape_{horizon}", torch.zeros(len(LEVELS), channels))
+        paths = {str(h): _Path(h, channels, products.get(h)) for h in self.horizons}
+        self.paths = nn.ModuleDict(paths)
         self.register_buffer("effect", torch.zeros(len(names.known), channels))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the network forecasts without a product."""
+        return all(path.look_back is None for path in self.paths.values())
 
     @property
     def look_back(self) -> int:
         """Steps of history that a forecast reads."""
-        return max([self.network.config.look_back, *self.look_backs.values()])
+        return max(self.network.config.look_back, *(p.look_back or 0 for p in self.paths.values()))
 
-    def product(self, horizon: int) -> Product:
-        arrays = {name: getattr(self, f"{name}_{horizon}").numpy() for name in Product.ARRAYS}
-        return Product.of(self.look_backs[horizon], arrays)
+    def path(self, horizon: int) -> "_Path":
+        """The fitted arrays that serve a horizon."""
+        return self.paths[str(next(h for h in self.horizons if h >= horizon))]
 
     def forecasts(self, data: ForecastData, rows: slice | None = None) -> dict[int, Forecast]:
         """Standardised forecasts of every horizon from all origins of ``rows`` (default: test)."""
         task = data.task(self.horizons)
         rows = rows or task.split.test
-        if not self.look_backs:
+        if self.alone:
             return network_forecasts(self.network, task, rows)
         vectors = window_vectors(self.network, task, rows)
-        return {h: self.product_forecast(h, task, data.calendar, vectors) for h in self.horizons}
+        return {h: self._product_forecast(h, task, data.calendar, vectors) for h in self.horizons}
 
     def predict(
         self,
@@ -130,19 +145,9 @@ class SeriesForecaster(nn.Module):
             raise UserError(f"quantiles: found {tuple(quantiles)}, expected numbers in (0, 1)")
         horizon = self._horizon(horizon)
         ahead, unit = self._ahead(history, times, horizon, known, past)
-        errors = self.spread(horizon).quantiles(quantiles)[:horizon]
+        errors = self.path(horizon).spread.quantiles(quantiles)[:horizon]
         found = ahead[..., None] + unit[..., None] * errors  # (H, C, Q)
         return self.scaler.inverse(found.transpose(2, 0, 1)).transpose(1, 2, 0)
-
-    def spread(self, horizon: int) -> Spread:
-        """Of the errors of the path that serves a horizon, standardised, over :meth:`widths`."""
-        served = self._served_by(horizon)
-        return Spread(*(getattr(self, f"{n}_{served}").numpy() for n in ("miss", "miss_shape")))
-
-    def keep_spread(self, horizon: int, found: Spread) -> None:
-        """Set what :meth:`spread` gives."""
-        for name, array in (("miss", found.deviation), ("miss_shape", found.shape)):
-            getattr(self, f"{name}_{horizon}").copy_(torch.from_numpy(array))
 
     def widths(self, data: ForecastData, rows: slice) -> dict[int, Forecast]:
         """How wide the network's quantiles are, from all origins of ``rows``; 1 without any."""
@@ -160,32 +165,36 @@ class SeriesForecaster(nn.Module):
         task = Task(values, Split(here, here, here), self.horizons, known, past)
         config = self.network.config
         ahead, unit = None, np.ones(1)
-        if not self.look_backs or config.quantiles:
+        if self.alone or config.quantiles:
             data = windows_ending_at(self.network, task, here, max(self.horizons))
             outputs = predictions(self.network, data)
             ahead, unit = median(config, outputs), width(config, outputs)[0, :horizon]
-        if self.look_backs:
+        if not self.alone:
             vectors = window_vectors(self.network, task, here)
-            path = self.product_forecast(self._served_by(horizon), task, calendar, vectors)
-            ahead = path(np.array([count - 1]))
+            forecast = self._product_forecast(horizon, task, calendar, vectors)
+            ahead = forecast(np.array([count - 1]))
         return ahead[0, :horizon], np.broadcast_to(unit, ahead[0, :horizon].shape)
 
-    def product_forecast(
+    def _product_forecast(
         self, horizon: int, task: Task, calendar: np.ndarray, vectors: np.ndarray
     ) -> Forecast:
-        """From rows whose ``vectors`` are there, see :func:`window_vectors`."""
+        """From rows whose ``vectors`` are there, see :func:`window_vectors`.
+
+        As many steps as the path has that serves the horizon.
+        """
         values = filled(task.values).astype(np.float32)
         explained = self._explained(task)
         rows = slice(0, len(values))
-        inputs = readout.Inputs(
+        inputs = Inputs(
             values - explained[: len(values)],
             vectors,
             calendar[: len(values)],
             Split(rows, rows, rows),
             drop=0,
         )
-        rest = self.product(horizon).forecast(inputs)
-        steps = np.arange(1, horizon + 1)
+        path = self.path(horizon)
+        rest = path.product.forecast(inputs)
+        steps = np.arange(1, path.horizon + 1)
 
         def forecast(starts: np.ndarray) -> np.ndarray:
             ahead = np.minimum(starts[:, None] + steps, len(explained) - 1)
@@ -198,9 +207,6 @@ class SeriesForecaster(nn.Module):
         if task.known is None:
             return np.zeros_like(task.values, dtype=np.float32)
         return task.known.astype(np.float32) @ self.effect.numpy()
-
-    def _served_by(self, horizon: int) -> int:
-        return next(h for h in self.horizons if h >= horizon)
 
     def _horizon(self, horizon: int | None) -> int:
         longest = max(self.horizons)
@@ -258,18 +264,97 @@ class SeriesForecaster(nn.Module):
         return found.astype(np.float32)
 
 
-def window_vectors(network: Forecaster, task: Task, rows: slice) -> np.ndarray:
-    """The network's vector of the window that ends at each of ``rows``: (C or 1, T, D).
+class _Path(nn.Module):
+    """The fitted arrays of one horizon: its product, if any, and the spread of its errors."""
 
-    Rows elsewhere are zero. Before the first value of the series, windows hold the first.
+    def __init__(self, horizon: int, channels: int, product: Product | None):
+        super().__init__()
+        self.horizon = horizon
+        self.look_back = None if product is None else product.look_back
+        for name, array in ({} if product is None else product.arrays()).items():
+            self.register_buffer(name, torch.from_numpy(array))
+        self.register_buffer("miss", torch.zeros(horizon, channels))
+        self.register_buffer("miss_shape", torch.zeros(len(LEVELS), channels))
+
+    @property
+    def product(self) -> Product:
+        arrays = {name: getattr(self, name).numpy() for name in Product.ARRAYS}
+        return Product.of(self.look_back, arrays)
+
+    @property
+    def spread(self) -> Spread:
+        """Of standardised errors, in units of :meth:`SeriesForecaster.widths`."""
+        return Spread(self.miss.numpy(), self.miss_shape.numpy())
+
+    def keep_spread(self, found: Spread) -> None:
+        self.miss.copy_(torch.from_numpy(found.deviation))
+        self.miss_shape.copy_(torch.from_numpy(found.shape))
+
+
+def save_forecaster(path: str | Path, model: SeriesForecaster) -> None:
+    """Write a forecaster as safetensors, its configuration in the header."""
+    network = model.network
+    look_backs = {h: path.look_back for h, path in model.paths.items()}
+    config = {
+        "mean": model.scaler.mean.tolist(),
+        "std": model.scaler.std.tolist(),
+        "inputs_mean": model.inputs_scaler.mean.tolist(),
+        "inputs_std": model.inputs_scaler.std.tolist(),
+        "names": asdict(model.names),
+        "horizons": list(model.horizons),
+        "calendar": model.calendar,
+        "look_backs": {} if model.alone else look_backs,
+        "network": asdict(network.config),
+        "inputs": {name: getattr(network, name) for name in _SIZES},
+    }
+    tensors = {_name_in_file(name): tensor for name, tensor in model.state_dict().items()}
+    weights.save_tensors(path, tensors, _KIND, config)
+
+
+def load_forecaster(path: str | Path) -> SeriesForecaster:
+    """The forecaster in a file, or in a run folder. Nothing is unpickled.
+
+    Raises
+    ------
+    UserError
+        No such file, a truncated one, or one that holds something else.
     """
-    data = windows_ending_at(network, task, rows, 1)
-    groups = data.channels if network.independent else 1
+    path = Path(path) / FORECASTER_FILE if Path(path).is_dir() else Path(path)
+    kind, config, tensors = weights.read_encoder(path)
+    if kind != _KIND:
+        raise UserError(f"{path}: holds a {kind!r}, expected a {_KIND!r}")
+    try:
+        model = _empty(config, tensors)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: a header of another version ({error})") from error
+    names = {_name_in_file(name): name for name in model.state_dict()}
+    weights.load_into(model, {names.get(n, n): t for n, t in tensors.items()}, path)
+    return model.requires_grad_(False).eval()
 
-    def read(batch: ForecastBatch) -> tuple[Tensor]:
-        return (network.summary(network.seen(batch.past, batch.known)[0]),)
 
-    (vectors,) = over_windows(network, data, read, max(1, 256 // groups))  # (n * groups, D)
-    found = np.zeros((groups, len(task.values), vectors.shape[1]), dtype=np.float32)
-    found[:, rows] = vectors.reshape(-1, groups, vectors.shape[1]).swapaxes(0, 1)
-    return found
+def _name_in_file(name: str) -> str:
+    """``paths.24.mean`` -> ``mean_24``: arrays of a horizon have this name since version 0.1."""
+    if not name.startswith("paths."):
+        return name
+    _, horizon, array = name.split(".")
+    return f"{array}_{horizon}"
+
+
+def _empty(config: dict[str, Any], tensors: dict[str, Tensor]) -> SeriesForecaster:
+    """The forecaster that a header describes, its numbers still to be loaded."""
+
+    def scaler(prefix: str) -> Scaler:
+        return Scaler(np.array(config[f"{prefix}mean"]), np.array(config[f"{prefix}std"]))
+
+    def product(horizon: str, look_back: int) -> Product:
+        arrays = {name: tensors[f"{name}_{horizon}"].numpy() for name in Product.ARRAYS}
+        return Product.of(look_back, arrays)
+
+    return SeriesForecaster(
+        Names(**{name: tuple(columns) for name, columns in config["names"].items()}),
+        (scaler(""), scaler("inputs_")),
+        config["horizons"],
+        Forecaster(from_dict(ForecasterConfig, config["network"]), **config["inputs"]),
+        {int(h): product(h, look_back) for h, look_back in config["look_backs"].items()},
+        config["calendar"],
+    )

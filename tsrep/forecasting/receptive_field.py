@@ -100,14 +100,12 @@ def differentiable(
         )
     network = model.network
     look_back = network.config.look_back
-    if not model.look_backs:
+    if model.alone:
         return lambda past: network(past[:, -look_back:])[:, :horizon]
-    mean, deviation, weight = (
-        getattr(model, f"{name}_{horizon}") for name in ("mean", "deviation", "weight")
-    )
-    lags = model.look_backs[horizon] - 1
+    path = model.path(horizon)
+    mean, deviation, lags = path.mean, path.deviation, path.look_back - 1
     # The rows of the lags, the vector and the level; those of the calendar lie before the last.
-    weight = torch.cat([weight[:, : lags + len(mean)], weight[:, -1:]], 1)  # (M, d, H)
+    weight = torch.cat([path.weight[:, : lags + len(mean)], path.weight[:, -1:]], 1)  # (M, d, H)
 
     def forecaster(past: Tensor) -> Tensor:
         last = past[:, -1:]  # (N, 1, C)

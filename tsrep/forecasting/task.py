@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import second_harmonics
@@ -14,10 +15,11 @@ from tsrep.forecasting.network import (
     ForecasterConfig,
     as_forecast,
     median,
+    over_windows,
     predictions,
 )
 from tsrep.forecasting.protocol import Forecast
-from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
+from tsrep.forecasting.windows import ForecastBatch, ForecastWindows, evaluation_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,3 +174,20 @@ def network_forecasts(
     data = task.judged_on(rows or task.split.test, model.config)
     ahead = of(model.config, predictions(model, data))
     return {horizon: as_forecast(ahead, data, horizon) for horizon in task.horizons}
+
+
+def window_vectors(network: Forecaster, task: Task, rows: slice) -> np.ndarray:
+    """The network's vector of the window that ends at each of ``rows``: (C or 1, T, D).
+
+    Rows elsewhere are zero. Before the first value of the series, windows hold the first.
+    """
+    data = windows_ending_at(network, task, rows, 1)
+    groups = data.channels if network.independent else 1
+
+    def read(batch: ForecastBatch) -> tuple[Tensor]:
+        return (network.summary(network.seen(batch.past, batch.known)[0]),)
+
+    (vectors,) = over_windows(network, data, read, max(1, 256 // groups))  # (n * groups, D)
+    found = np.zeros((groups, len(task.values), vectors.shape[1]), dtype=np.float32)
+    found[:, rows] = vectors.reshape(-1, groups, vectors.shape[1]).swapaxes(0, 1)
+    return found

@@ -10,8 +10,7 @@ from tspcrep.common.runs import write_text
 from tsrep.datasets.series import Series
 from tsrep.forecasting import receptive_field as receptive
 from tsrep.forecasting.fitting import linear_path
-from tsrep.forecasting.forecaster import SeriesForecaster
-from tsrep.forecasting.forecaster_file import load_forecaster
+from tsrep.forecasting.forecaster import SeriesForecaster, load_forecaster
 from tsrep.forecasting.task import ForecastData
 from tsrep.reports import autotcl as report
 from tsrep.reports import plots

@@ -13,15 +13,13 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets.series import Scaler, Series
-from tsrep.evaluation import forecasts as evaluation
-from tsrep.forecasting import fitting
-from tsrep.forecasting import forecaster as product
+from tsrep.evaluation import forecasts
+from tsrep.forecasting import fitting, forecaster
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
-from tsrep.forecasting.forecaster import window_vectors
-from tsrep.forecasting.forecaster_file import load_forecaster, save_forecaster
+from tsrep.forecasting.forecaster import load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.protocol import origins
-from tsrep.forecasting.task import inputs_of
+from tsrep.forecasting.task import inputs_of, window_vectors
 from tsrep.forecasting.training import LearningConfig, Settings
 
 SETTINGS = Settings(
@@ -124,7 +122,7 @@ def test_vectors_are_taken_where_they_help_in_every_quarter(monkeypatch):
     errors = {}
     for name, vectors in (("all", ahead), ("part", part)):
         monkeypatch.setattr(fitting, "window_vectors", lambda *_, v=vectors: v.astype(np.float32))
-        monkeypatch.setattr(product, "window_vectors", fitting.window_vectors)
+        monkeypatch.setattr(forecaster, "window_vectors", fitting.window_vectors)
         model = fit_forecaster(data, SETTINGS, 0, None, (4,))
         starts = origins(valid, 4)
         truth = values[starts[:, None] + np.arange(1, 5)]
@@ -166,8 +164,8 @@ def test_a_known_input_is_followed_and_a_useless_one_is_not():
     assert abs(float(model.effect[0, 0])) > 0.9, model.effect
     without = fit_forecaster(inputs_of(made_series(2)), SETTINGS, 0, None, (4,))
     assert without.effect.shape == (0, 2)
-    score = evaluation.score(model.forecasts(data), series)["average"]["mse"]
-    blind = evaluation.score(linear_path(inputs_of(series), (4,)), series)["average"]["mse"]
+    score = forecasts.score(model.forecasts(data), series)["average"]["mse"]
+    blind = forecasts.score(linear_path(inputs_of(series), (4,)), series)["average"]["mse"]
     assert score < 0.7 * blind
 
     history, times = raw(series, 600)
@@ -233,7 +231,7 @@ def test_intervals_are_wide_where_a_pinball_network_expects_to_err():
         history, times = raw(series, starts[5] + 1)
         past = size[: starts[5] + 1, None]
         low, high = fitted.predict_quantiles(history, (0.25, 0.75), times, past=past)[0, 0]
-        expected = np.diff(fitted.spread(1).quantiles((0.25, 0.75))[0, 0])[0]
+        expected = np.diff(fitted.path(1).spread.quantiles((0.25, 0.75))[0, 0])[0]
         assert high - low == pytest.approx(unit[5] * expected * series.scaler.std[0], rel=1e-3)
 
 

@@ -138,12 +138,12 @@ def fitted(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fitted")
     linear = request.param != "network alone"
     model = fit_forecaster(inputs_of(series), settings, 0, folder, (6, 12), linear=linear)
-    for horizon, look_back in model.look_backs.items():  # three steps of training would earn less
-        getattr(model, f"weight_{horizon}")[:, look_back - 1 : look_back + 7] += 0.1
-    if request.param == "one map a channel":
-        for name, part in model.named_buffers():
-            if name.startswith(("weight_", "bias_")) and len(part) == 1:
-                setattr(model, name, torch.cat([part, 0.5 * part]))
+    for path in model.paths.values() if linear else ():
+        # Three steps of training would earn less.
+        path.weight[:, path.look_back - 1 : path.look_back + 7] += 0.1
+        if request.param == "one map a channel" and len(path.weight) == 1:
+            path.weight = torch.cat([path.weight, 0.5 * path.weight])
+            path.bias = torch.cat([path.bias, 0.5 * path.bias])
     return model, series
 
 
