@@ -1,21 +1,11 @@
-"""Scenes in segments with objectness, without the code that finds them; a network for them."""
+"""Scenes in segments with objectness, without the code that finds them."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from pcrep import UNetConfig
 from pcrep.cloud import Cloud
 from tests.pcrep.made_scenes import made_scene
-
-SMALL = UNetConfig(
-    in_channels=4,
-    stem=4,
-    encoder=(6, 8),
-    decoder=(8, 6),
-    encoder_blocks=(1, 1),
-    decoder_blocks=(1, 1),
-)
 
 
 def segmented(seed: int, objects: tuple[int, ...] = (1, 2), points: int = 300) -> Cloud:

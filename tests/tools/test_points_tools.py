@@ -13,8 +13,8 @@ from pcrep.embedding import principal_colours
 from pcrep.encoders.encoding import encode
 from pcrep.evaluation.scores import ProbeConfig, probe, score
 from pcrep.evaluation.segmentation import Segmenter, choose_scenes, load_segmenter
-from tests.pcrep.evaluation.test_scores import tiny
 from tests.pcrep.made_scenes import CLASSES, made_scene
+from tests.pcrep.networks import tiny
 from tests.tools.conftest import contents
 from tests.tools.test_bad_input import is_one_line
 from tspcrep.common.weights import FILE, read_encoder

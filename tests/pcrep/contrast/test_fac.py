@@ -17,7 +17,8 @@ from pcrep.contrast.anchors import draw_anchors, draw_background
 from pcrep.contrast.fac import FAC, FACConfig, draw, feature_contrast, regional_contrast, soft_top_k
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches
 from pcrep.contrast.views import ViewConfig, draw_views
-from tests.pcrep.segmented import SMALL, segmented
+from tests.pcrep.networks import SMALL
+from tests.pcrep.segmented import segmented
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
 

@@ -14,7 +14,8 @@ from pcrep.contrast.pointcontrast import PointContrast
 from pcrep.contrast.scene_contexts import ContrastiveSceneContexts, partition, partitioned_info_nce
 from pcrep.contrast.segcontrast import SegContrast, pool
 from pcrep.contrast.views import ViewConfig, draw_matches, draw_views
-from tests.pcrep.segmented import SMALL, segmented
+from tests.pcrep.networks import SMALL
+from tests.pcrep.segmented import segmented
 from tspcrep.common.training import Training, fit
 
 CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05))

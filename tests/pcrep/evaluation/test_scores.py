@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score, precision_score, recall_score
 
-from pcrep import SparseUNet, UNetConfig
+from pcrep import SparseUNet
 from pcrep.cloud import Cloud
 from pcrep.encoders.encoding import check_encoder, encode, network_input
 from pcrep.evaluation.scores import (
@@ -23,16 +23,8 @@ from pcrep.evaluation.scores import (
     score,
 )
 from tests.pcrep.made_scenes import made_scene, made_scenes
+from tests.pcrep.networks import tiny
 from tspcrep.common.errors import UserError
-
-TINY = UNetConfig(
-    in_channels=4, stem=4, encoder=(6,), decoder=(6,), encoder_blocks=(1,), decoder_blocks=(1,)
-)
-
-
-def tiny(seed=0):
-    torch.manual_seed(seed)
-    return SparseUNet(TINY)
 
 
 @given(

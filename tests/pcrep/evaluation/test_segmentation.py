@@ -22,8 +22,8 @@ from pcrep.evaluation.segmentation import (
     with_few_labels,
     with_labels,
 )
-from tests.pcrep.evaluation.test_scores import tiny
 from tests.pcrep.made_scenes import CLASSES, made_scene, made_scenes
+from tests.pcrep.networks import tiny
 from tspcrep.common.classifiers import linear_map
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
