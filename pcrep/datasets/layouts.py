@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pcrep.cloud import Cloud, Scenes
-from pcrep.datasets.formats import SUFFIXES, load_points
-from pcrep.datasets.formats import npz as arrays
+from pcrep.datasets.formats import SUFFIXES, load_points, npz
 from pcrep.datasets.formats.columns import judge_labels
 from tspcrep.common.errors import UserError
 
@@ -20,6 +19,7 @@ PART_OF = {"learn": LEARN, "train": LEARN, "test": TEST, "val": TEST, "unlabelle
 class Layout:
     """One way in which scenes lie on disk.
 
+    name : for messages.
     files : the scenes below a folder, one path each, in order; none if it has another layout.
     read : the cloud of such a path.
     title : its name.
@@ -27,6 +27,7 @@ class Layout:
     classes, things : what labels mean, and which of them are objects.
     """
 
+    name: str
     files: Callable[[Path], list[Path]]
     read: Callable[[Path], Cloud]
     title: Callable[[Path], str]
@@ -53,7 +54,9 @@ def own(folder: Path, files: list[Path]) -> Layout:
     ``test`` (or ``val``) and ``unlabelled`` say what a scene is for.
     """
     classes = _classes(folder, files)
-    return Layout(own_files, load_points, lambda path: path.stem, _part, classes)
+    return Layout(
+        "a folder of files", own_files, load_points, lambda path: path.stem, _part, classes
+    )
 
 
 def own_files(folder: Path) -> list[Path]:
@@ -88,4 +91,4 @@ def _classes(folder: Path, files: list[Path]) -> tuple[str, ...]:
             ) from None
         return tuple(line.strip() for line in lines if line.strip())
     first = next((path for path in files if path.suffix.lower() == ".npz"), None)
-    return arrays.class_names(first) if first else ()
+    return npz.class_names(first) if first else ()

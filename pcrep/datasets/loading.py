@@ -10,16 +10,15 @@ from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, own, own_fil
 from tspcrep.common import datafiles
 from tspcrep.common.errors import UserError
 
-LAYOUTS = (mosd.LAYOUT, scannet.LAYOUT, s3dis.LAYOUT, semantickitti.LAYOUT)
-
-FOLDERS = {
+_LAYOUTS = tuple(module.LAYOUT for module in (mosd, scannet, s3dis, semantickitti))
+_FOLDERS = {
     "mosd": "mosd",
     "s3dis_room": "s3dis_room",
     "semantickitti": "semantickitti",
     "indoor": "indoor_unlabelled",
 }
 
-PROCEDURAL = "procedural"
+_PROCEDURAL = "procedural"
 _COUNTS = {LEARN: 8, TEST: 8, UNLABELLED: 32}  # of procedural scenes
 
 
@@ -48,7 +47,7 @@ def load_scenes(name_or_path: str | Path, root: str | Path | None = None) -> Sce
 
     Raises UserError where there is nothing to read.
     """
-    if str(name_or_path) == PROCEDURAL:
+    if str(name_or_path) == _PROCEDURAL:
         return _procedural(UNLABELLED)
     folder = _place(name_or_path, root)
     if folder.is_file():
@@ -67,8 +66,8 @@ def labelled_split(name_or_path: str | Path, root: str | Path | None = None) -> 
     Raises UserError where there is nothing to learn from or nothing to test on.
     """
     name = str(name_or_path)
-    if name == PROCEDURAL:
-        unlabelled = _procedural(UNLABELLED).map(without_labels)
+    if name == _PROCEDURAL:
+        unlabelled = _procedural(UNLABELLED).map(_without_labels)
         return Split(_procedural(LEARN), _procedural(TEST), unlabelled)
     folder = _place(name_or_path, root)
     if folder.is_file():
@@ -86,11 +85,11 @@ def labelled_split(name_or_path: str | Path, root: str | Path | None = None) -> 
     return Split(
         layout.scenes(f"{name} learn", learn),
         layout.scenes(f"{name} test", test),
-        layout.scenes(f"{name} unlabelled", unlabelled).map(without_labels),
+        layout.scenes(f"{name} unlabelled", unlabelled).map(_without_labels),
     )
 
 
-def without_labels(cloud: Cloud) -> Cloud:
+def _without_labels(cloud: Cloud) -> Cloud:
     """The cloud as a method may see it that learns without labels."""
     return replace(cloud, label=None, instance=None)
 
@@ -103,27 +102,27 @@ def _procedural(part: str) -> Scenes:
 
 def _place(name_or_path: str | Path, root: str | Path | None) -> Path:
     name, path = str(name_or_path), Path(name_or_path).expanduser()
-    if name in FOLDERS:
+    if name in _FOLDERS:
         remedy = "give a path in place of the name"
         if name == "mosd":
             remedy = "download it with: python tools/prepare_data.py --names mosd"
-        return datafiles.find(name, FOLDERS[name], "points", root, remedy)
+        return datafiles.find(name, _FOLDERS[name], "points", root, remedy)
     if not path.exists():
         raise UserError(
             f"{name}: no such file or folder, and no named set; expected a path or one of "
-            f"{', '.join([PROCEDURAL, *FOLDERS])}"
+            f"{', '.join([_PROCEDURAL, *_FOLDERS])}"
         )
     return path
 
 
 def _layout(folder: Path) -> tuple[Layout, list[Path]]:
     """The layout that has files in the folder, and those."""
-    for layout in LAYOUTS:
+    for layout in _LAYOUTS:
         if paths := layout.files(folder):
             return layout, paths
     if paths := own_files(folder):
         return own(folder, paths), paths
     raise UserError(
         f"{folder}: holds no point clouds, expected files that end in {', '.join(SUFFIXES)}, or "
-        "the layout of mOSD, ScanNet, S3DIS or SemanticKITTI"
+        f"the layout of {', '.join(layout.name for layout in _LAYOUTS)}"
     )

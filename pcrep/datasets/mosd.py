@@ -29,13 +29,13 @@ OF_ONE_CLASS = {
 _NAME = re.compile(r"(learn|test)(\d+)\.pcd$")
 
 
-def files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     """The scenes below ``folder``: learn before test, then by number."""
     found = [(match, path) for path in folder.rglob("*.pcd") if (match := _NAME.match(path.name))]
     return [path for _, path in sorted(found, key=lambda f: (f[0][1], int(f[0][2])))]
 
 
-def scene(path: Path) -> Cloud:
+def _scene(path: Path) -> Cloud:
     """A scene in the camera's coordinates: x right, y down, z ahead, metres.
 
     The annotation numbers parts: 1-9 the table, 20-29 the first object, 30-39 the second, and so
@@ -48,12 +48,12 @@ def scene(path: Path) -> Cloud:
     table = cloud.label < 20
     return replace(
         cloud,
-        label=np.where(table, 0, object_class(path)),
+        label=np.where(table, 0, _object_class(path)),
         instance=np.where(table, -1, cloud.label // 10 - 2),
     )
 
 
-def object_class(path: Path) -> int:
+def _object_class(path: Path) -> int:
     """Class of all objects of a scene, an index of ``CLASSES``; -1 where they are of several."""
     part, number = _NAME.match(path.name).groups()
     for (of_part, name), (first, last) in OF_ONE_CLASS.items():
@@ -62,14 +62,14 @@ def object_class(path: Path) -> int:
     return -1
 
 
-def part(path: Path, folder: Path) -> str | None:
+def _part(path: Path, folder: Path) -> str | None:
     """What a scene is for in mOSD-3."""
     if path.name.startswith("learn"):
-        return LEARN if object_class(path) >= 0 else UNLABELLED
-    return TEST if object_class(path) >= 0 else None
+        return LEARN if _object_class(path) >= 0 else UNLABELLED
+    return TEST if _object_class(path) >= 0 else None
 
 
-LAYOUT = Layout(files, scene, lambda path: path.stem, part, CLASSES, THINGS)
+LAYOUT = Layout("mOSD", _files, _scene, lambda path: path.stem, _part, CLASSES, THINGS)
 
 # The collection of test data of PCL. A commit does not move.
 URL = (

@@ -36,7 +36,7 @@ _ALSO_CLUTTER = ("stairs",)
 _TEST_AREA = "Area_5"
 
 
-def files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     """The rooms of the areas below ``folder``, or of one area, or the one room that it is."""
     for pattern in ("*/*/Annotations", "*/Annotations", "Annotations"):
         if found := natural(path.parent for path in folder.glob(pattern)):
@@ -44,7 +44,7 @@ def files(folder: Path) -> list[Path]:
     return []
 
 
-def room(path: Path) -> Cloud:
+def _room(path: Path) -> Cloud:
     """A room, z up, metres: the objects in the order of their names, ``instance`` being it."""
     objects = natural((path / "Annotations").glob("*.txt"))
     if not objects:
@@ -74,13 +74,13 @@ def _class(file: Path) -> int:
     return CLASSES.index(name)
 
 
-def part(path: Path, folder: Path) -> str | None:
+def _part(path: Path, folder: Path) -> str | None:
     """Area 5 is to test on, the other five to learn from, as in the literature."""
     return TEST if path.parent.name == _TEST_AREA else LEARN
 
 
-def title(path: Path) -> str:
+def _title(path: Path) -> str:
     return f"{path.parent.name}-{path.name}"
 
 
-LAYOUT = Layout(files, room, title, part, CLASSES, THINGS)
+LAYOUT = Layout("S3DIS", _files, _room, _title, _part, CLASSES, THINGS)

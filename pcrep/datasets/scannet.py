@@ -49,17 +49,17 @@ THINGS = CLASSES[2:]
 _MESH = "_vh_clean_2.ply"
 
 
-def files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     """The meshes in ``folder``, in its subfolders or in those of ``scans`` and ``scans_test``."""
     patterns = ("", "*/", "scans/*/", "scans_test/*/")
     return natural({path for p in patterns for path in folder.glob(f"{p}*{_MESH}")})
 
 
-def title(path: Path) -> str:
+def _title(path: Path) -> str:
     return path.name.removesuffix(_MESH)
 
 
-def scan(path: Path) -> Cloud:
+def _scan(path: Path) -> Cloud:
     """The vertices of a scan, z up, metres.
 
     ``segment`` is ScanNet's own over-segmentation, ``instance`` the annotated object, ``label`` an
@@ -74,7 +74,7 @@ def scan(path: Path) -> Cloud:
     if segments is None:
         return cloud
     numbers = _segments(segments, len(cloud))
-    objects = next(iter(sorted(path.parent.glob(f"{title(path)}*.aggregation.json"))), None)
+    objects = next(iter(sorted(path.parent.glob(f"{_title(path)}*.aggregation.json"))), None)
     if objects is not None:
         cloud = replace(cloud, instance=_instances(objects, numbers))
     return replace(cloud, segment=np.unique(numbers, return_inverse=True)[1].astype(np.int64))
@@ -115,10 +115,10 @@ def _json(path: Path, key: str) -> list:
         ) from None
 
 
-def part(path: Path, folder: Path) -> str | None:
+def _part(path: Path, folder: Path) -> str | None:
     """As the lists beside the scans say; what is in neither is to pretrain on."""
     for name, part_of in (("scannetv2_train.txt", LEARN), ("scannetv2_val.txt", TEST)):
-        if title(path) in _listed(name, folder):
+        if _title(path) in _listed(name, folder):
             return part_of
     return UNLABELLED
 
@@ -128,4 +128,4 @@ def _listed(name: str, folder: Path) -> frozenset[str]:
     return frozenset(place.read_text(encoding="utf-8").split()) if place else frozenset()
 
 
-LAYOUT = Layout(files, scan, title, part, CLASSES, THINGS)
+LAYOUT = Layout("ScanNet", _files, _scan, _title, _part, CLASSES, THINGS)

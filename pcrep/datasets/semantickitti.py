@@ -56,7 +56,7 @@ def _table() -> np.ndarray:
     return table
 
 
-def files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     """Frames of the sequences below ``folder``, or in it if there are labels beside them."""
     for pattern in ("sequences/*/velodyne", "*/velodyne", "velodyne"):
         if found := natural(p for place in folder.glob(pattern) for p in place.glob("*.bin")):
@@ -66,7 +66,7 @@ def files(folder: Path) -> list[Path]:
     return []
 
 
-def frame(path: Path) -> Cloud:
+def _frame(path: Path) -> Cloud:
     """A frame in the sensor's coordinates: x ahead, y left, z up, metres.
 
     ``label`` is an index of ``CLASSES`` and -1 for what the benchmark ignores. ``instance`` tells
@@ -84,16 +84,16 @@ def frame(path: Path) -> Cloud:
     return replace(cloud, label=label)
 
 
-def part(path: Path, folder: Path) -> str | None:
+def _part(path: Path, folder: Path) -> str | None:
     """Sequence 08 is to test on, as in the literature; frames without labels to pretrain on."""
     if path.parent.parent.name == _VALIDATION:
         return TEST
     return LEARN if label_file(path) else UNLABELLED
 
 
-def title(path: Path) -> str:
+def _title(path: Path) -> str:
     inside = path.parent.name == "velodyne"
     return f"{path.parent.parent.name}-{path.stem}" if inside else path.stem
 
 
-LAYOUT = Layout(files, frame, title, part, CLASSES, THINGS)
+LAYOUT = Layout("SemanticKITTI", _files, _frame, _title, _part, CLASSES, THINGS)

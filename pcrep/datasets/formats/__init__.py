@@ -3,34 +3,15 @@
 from pathlib import Path
 
 from pcrep.cloud import Cloud
-from pcrep.datasets.formats import binary, las, pcd, ply, text
-from pcrep.datasets.formats import npz as arrays
-from pcrep.datasets.formats.columns import to_cloud
+from pcrep.datasets.formats import binary, las, npz, pcd, ply, text
+from pcrep.datasets.formats.columns import Format, to_cloud
 from pcrep.datasets.formats.records import MAX_POINTS
 from tspcrep.common.errors import UserError
 
-# What the files of a format begin with; the others have no such mark.
-MARKS = {"PLY": (b"ply",), "PCD": (b"# .PCD", b"VERSION"), "LAS": (b"LASF",), "NPZ": (b"PK\3\4",)}
-SUFFIXES = {
-    ".ply": "PLY",
-    ".pcd": "PCD",
-    ".las": "LAS",
-    ".laz": "LAS",
-    ".npz": "NPZ",
-    ".bin": "binary",
-    ".xyz": "text",
-    ".pts": "text",
-    ".txt": "text",
-    ".csv": "text",
-}
-READERS = {
-    "PLY": ply.read,
-    "PCD": pcd.read,
-    "LAS": las.read,
-    "NPZ": arrays.read,
-    "binary": binary.read,
-    "text": text.read,
-}
+_FORMATS = tuple(module.FORMAT for module in (ply, pcd, las, npz, binary, text))
+_BY_SUFFIX = {suffix: format for format in _FORMATS for suffix in format.suffixes}
+SUFFIXES = tuple(_BY_SUFFIX)
+"""The suffixes of all formats, in lower case."""
 
 
 def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
@@ -55,10 +36,10 @@ def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
     holds nothing usable.
     """
     path = Path(path)
-    return to_cloud(READERS[_format(path)](path, max_points), path)
+    return to_cloud(_format(path).read(path, max_points), path)
 
 
-def _format(path: Path) -> str:
+def _format(path: Path) -> Format:
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -68,17 +49,18 @@ def _format(path: Path) -> str:
         ) from None
     if not start:
         raise UserError(f"{path}: is empty, expected a point cloud; write the file again")
-    marked = next((name for name, marks in MARKS.items() if start.startswith(marks)), None)
-    named = SUFFIXES.get(path.suffix.lower())
+    marked = next((format for format in _FORMATS if start.startswith(format.marks)), None)
+    named = _BY_SUFFIX.get(path.suffix.lower())
     if marked and named not in (marked, None):
         raise UserError(
-            f"{path}: holds {marked}, expected {named} from its name; give it the right suffix"
+            f"{path}: holds {marked.name}, expected {named.name} from its name; give it the right "
+            "suffix"
         )
-    if named in MARKS and not marked:
-        expected = " or ".join(mark.decode("latin1") for mark in MARKS[named])
+    if named and named.marks and not marked:
+        expected = " or ".join(mark.decode("latin1") for mark in named.marks)
         raise UserError(
-            f"{path}: begins with {start!r}, expected {expected!r}: this is no {named} file; give "
-            "it the suffix of its format or write it again"
+            f"{path}: begins with {start!r}, expected {expected!r}: this is no {named.name} file; "
+            "give it the suffix of its format or write it again"
         )
     if not (marked or named):
         raise UserError(

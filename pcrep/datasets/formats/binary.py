@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcrep.datasets.formats.columns import Columns
+from pcrep.datasets.formats.columns import Columns, Format
 from pcrep.datasets.formats.records import Rows, records, rows_to_read
 from tspcrep.common.errors import UserError
 
@@ -23,7 +23,7 @@ LENGTHS = (5, 6, 4)
 LOOK = 1_000_000  # records from which the length is told
 
 
-def read(path: Path, max_points: int) -> Columns:
+def _read(path: Path, max_points: int) -> Columns:
     """Columns of a ``.bin``, and of the ``.label`` that goes with it.
 
     The labels of SemanticKITTI lie beside the frame or in ``../labels``, a word of 32 bits a point:
@@ -87,3 +87,6 @@ def _labels(path: Path, count: int, rows: Rows) -> Columns:
         )
     words = records(place, 0, count, np.dtype("<u4"), rows).astype(np.int64)
     return {"label": words & 0xFFFF, "instance": np.where(words >> 16, words, -1)}
+
+
+FORMAT = Format("binary", (".bin",), _read)

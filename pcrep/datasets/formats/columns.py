@@ -4,6 +4,8 @@ Columns go by the names of ``Cloud``'s fields; coordinates are of any float type
 """
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,23 @@ from pcrep.cloud import Cloud
 from tspcrep.common.errors import UserError
 
 Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A point cloud format, declared by the module that reads it.
+
+    name : for messages.
+    suffixes : in lower case, with the dot.
+    read : path and the most points to read -> columns.
+    marks : the bytes that a file of this format begins with; empty where there is no such mark.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path, int], Columns]
+    marks: tuple[bytes, ...] = ()
+
 
 FAR = 10_000.0  # metres; float32 counts in steps of 1 mm here, of 0.5 m at 5,000 km
 NEAR = 0.05  # metres

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pcrep.datasets.formats.columns import Columns, select
+from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.records import CHUNK, judge_whole, rows_to_read, within
 from tspcrep.common.errors import UserError
 
 COLOURS = ("red", "green", "blue")
 
 
-def read(path: Path, max_points: int) -> Columns:
+def _read(path: Path, max_points: int) -> Columns:
     """Columns of an airborne or terrestrial scan.
 
     Coordinates are float64, as the file's integers, scale and offset give them; ``to_cloud`` takes
@@ -80,3 +80,6 @@ def _laspy():
     except ImportError:
         raise UserError("LAS files need laspy: pip install 'tspcrep[points]'") from None
     return laspy
+
+
+FORMAT = Format("LAS", (".las", ".laz"), _read, (b"LASF",))

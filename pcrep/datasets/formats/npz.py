@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pcrep.datasets.formats.columns import Columns, select
+from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
 
 CLASS_NAMES = ("class_names", "classes")
 
 
-def read(path: Path, max_points: int) -> Columns:
+def _read(path: Path, max_points: int) -> Columns:
     """Columns of an ``.npz``, by any name in ``columns.NAMES``. Nothing in it is unpickled."""
     columns = select(_load(path, without=CLASS_NAMES), path)
     judge_count(len(columns["coords"]), path, max_points)
@@ -38,3 +38,6 @@ def _load(
             f"{path}: cannot be read as NPZ ({error}), expected arrays of numbers; write it again "
             "with numpy.savez"
         ) from None
+
+
+FORMAT = Format("NPZ", (".npz",), _read, (b"PK\3\4",))

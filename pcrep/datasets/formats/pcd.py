@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from pcrep.datasets.formats.columns import Columns, select
+from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.headers import header
 from pcrep.datasets.formats.records import Rows, judge_count, judge_whole, records, rows_to_read
 from pcrep.datasets.formats.text import table
@@ -30,7 +30,7 @@ class _Header:
     kind: str
 
 
-def read(path: Path, max_points: int) -> Columns:
+def _read(path: Path, max_points: int) -> Columns:
     """Columns of a PCD; a field of several numbers, such as a histogram, is left out.
 
     Where the points are the pixels of an image (HEIGHT above 1), those without depth are NaN: they
@@ -162,3 +162,6 @@ def _unpacked(colour: np.ndarray) -> np.ndarray:
     """Bytes 0x00RRGGBB, as an integer or as the float of the same bits: (N, 3) of 8 bits."""
     bits = colour.astype("<f4").view("<u4") if colour.dtype.kind == "f" else colour
     return np.stack([(bits >> shift) & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
+
+
+FORMAT = Format("PCD", (".pcd",), _read, (b"# .PCD", b"VERSION"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcrep.datasets.formats.columns import Columns, select
+from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.headers import header
 from pcrep.datasets.formats.records import judge_count, judge_whole, records, rows_to_read
 from pcrep.datasets.formats.text import table
@@ -34,7 +34,7 @@ class _Element:
     lists: bool = False
 
 
-def read(path: Path, max_points: int) -> Columns:
+def _read(path: Path, max_points: int) -> Columns:
     """Columns of the vertices of a PLY; its faces are left out."""
     lines, start = header(path, "end_header", "PLY")
     order, elements = _parse(lines, path)
@@ -93,3 +93,6 @@ def _ascii(path: Path, skip: int, vertex: _Element) -> dict[str, np.ndarray]:
         name: values[:, column].astype(kind) if kind[0] == "f" else values[:, column]
         for column, (name, kind) in enumerate(vertex.properties)
     }
+
+
+FORMAT = Format("PLY", (".ply",), _read, (b"ply",))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pcrep.datasets.formats.columns import Columns, select
+from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
 
@@ -126,3 +126,6 @@ def table(
             f"{width} numbers a line; the file is cut off or has another column there"
         )
     return values
+
+
+FORMAT = Format("text", (".xyz", ".pts", ".txt", ".csv"), read)

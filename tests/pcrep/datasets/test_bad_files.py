@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pcrep.datasets import load_points, load_scenes
-from tests.pcrep.datasets.test_formats import lines, pcd, ply, random_cloud
+from tests.pcrep.datasets.formats import lines, pcd, ply, random_cloud
 from tspcrep.common.errors import UserError
 
 CLOUD = random_cloud(1, 50)

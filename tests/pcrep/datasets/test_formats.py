@@ -9,24 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcrep.datasets import load_points
-from pcrep.datasets.formats import pcd as pcd_module
+from pcrep.datasets import formats, load_points
+from tests.pcrep.datasets.formats import lines, pcd, ply, random_cloud
 
 RUN = settings(max_examples=15, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
 COUNTS = st.integers(1, 40)
-
-
-def random_cloud(seed, count):
-    rng = np.random.default_rng(seed)
-    return {
-        "coords": (rng.normal(size=(count, 3)) * 3 + [0, 0, 5]).astype(np.float32),
-        "colour": rng.integers(0, 256, (count, 3), dtype=np.uint8),
-        "normal": rng.normal(size=(count, 3)).astype(np.float32),
-        "label": rng.integers(0, 50, count, dtype=np.uint16),
-        "instance": rng.integers(-1, 900, count, dtype=np.int32),
-        "intensity": rng.random(count, dtype=np.float32),
-    }
 
 
 def write(data, suffix, then=load_points, **others):
@@ -37,68 +25,6 @@ def write(data, suffix, then=load_points, **others):
         for name, content in others.items():
             path.with_suffix(f".{name}").write_bytes(content)
         return then(path)
-
-
-def records(fields):
-    """A structured array of columns: ``(name, type, values)``."""
-    array = np.empty(len(fields[0][2]), [(name, kind) for name, kind, _ in fields])
-    for name, _, values in fields:
-        array[name] = values
-    return array
-
-
-def ply(cloud, order):
-    """A PLY with faces after the vertices."""
-    types = {"f4": "float", "u1": "uchar", "u2": "ushort", "i4": "int"}
-    fields = [(axis, "f4", cloud["coords"][:, i]) for i, axis in enumerate("xyz")]
-    fields += [(n, "u1", cloud["colour"][:, i]) for i, n in enumerate(("red", "green", "blue"))]
-    fields += [(f"n{a}", "f4", cloud["normal"][:, i]) for i, a in enumerate("xyz")]
-    fields += [("label", "u2", cloud["label"]), ("objectId", "i4", cloud["instance"])]
-    fields += [("scalar_Intensity", "f4", cloud["intensity"])]
-    header = ["ply", f"format {order} 1.0", f"element vertex {len(cloud['coords'])}"]
-    header += [f"property {types[kind]} {name}" for name, kind, _ in fields]
-    header += ["element face 1", "property list uchar int vertex_indices", "end_header", ""]
-    mark = ">" if "big" in order else "<"
-    if order == "ascii":
-        rows = zip(*(values.tolist() for _, _, values in fields), strict=True)
-        body = "".join(" ".join(map(repr, row)) + "\n" for row in rows).encode() + b"3 0 0 0\n"
-    else:
-        body = records([(name, mark + kind, values) for name, kind, values in fields]).tobytes()
-        body += struct.pack(f"{mark}Biii", 3, 0, 0, 0)
-    return "\n".join(header).encode() + body
-
-
-def pcd(cloud, kind, width=None, height=1):
-    """A PCD; compressed, it is made of literal runs, which LZF allows."""
-    red, green, blue = cloud["colour"].T.astype(np.uint32)
-    fields = [(axis, "f4", cloud["coords"][:, i]) for i, axis in enumerate("xyz")]
-    fields += [("rgba", "u4", red << 16 | green << 8 | blue)]
-    fields += [("label", "u4", cloud["label"]), ("intensity", "f4", cloud["intensity"])]
-    array = records(fields)
-    header = [
-        "# .PCD v0.7 - Point Cloud Data file format",
-        "VERSION 0.7",
-        f"FIELDS {' '.join(name for name, _, _ in fields)}",
-        f"SIZE {' '.join('4' for _ in fields)}",
-        f"TYPE {' '.join(k[0].upper() for _, k, _ in fields)}",
-        f"COUNT {' '.join('1' for _ in fields)}",
-        f"WIDTH {width or len(array)}",
-        f"HEIGHT {height}",
-        "VIEWPOINT 0 0 0 1 0 0 0",
-        f"POINTS {len(array)}",
-        f"DATA {kind}",
-        "",
-    ]
-    if kind == "ascii":
-        body = "".join(" ".join(map(repr, row)) + "\n" for row in array.tolist()).encode()
-    elif kind == "binary":
-        body = array.tobytes()
-    else:
-        plain = b"".join(array[name].tobytes() for name, _, _ in fields)  # column after column
-        runs = [plain[i : i + 32] for i in range(0, len(plain), 32)]
-        packed = b"".join(bytes([len(run) - 1]) + run for run in runs)
-        body = struct.pack("<II", len(packed), len(plain)) + packed
-    return "\n".join(header).encode() + body
 
 
 def check(read, cloud, *fields, rows=slice(None), within=0):
@@ -201,11 +127,6 @@ def test_coloured_records(white, seed, count):
     colour = colour / 255 if white == 1 else colour
     data = np.column_stack([cloud["coords"], colour]).astype("<f4").tobytes()
     check(write(data, ".bin"), cloud, "colour")
-
-
-def lines(columns, separator=" ", first=""):
-    rows = zip(*(values.tolist() for values in columns), strict=True)
-    return (first + "".join(separator.join(map(repr, row)) + "\n" for row in rows)).encode()
 
 
 @pytest.mark.parametrize(
@@ -370,7 +291,7 @@ def slow_lzf(packed, size):
 @given(st.lists(st.sampled_from([0, 1, 2, 5, 31, 32, 33, 64, 96, 224, 225, 255]), max_size=40))
 def test_unpacking_against_a_slow_one_and_never_beyond_its_bounds(packed):
     plain = np.full(120, 77, np.uint8)
-    filled = pcd_module._unpack_lzf(np.array(packed, np.uint8), plain[:100])
+    filled = formats.pcd._unpack_lzf(np.array(packed, np.uint8), plain[:100])
     expected = slow_lzf(packed, 100)
     assert filled == (-1 if expected is None else len(expected))
     if expected is not None:
@@ -391,3 +312,11 @@ def test_against_open3d(tmp_path, name, options):
     path = tmp_path / f"cloud.{name}"
     assert open3d.io.write_point_cloud(str(path), written, **options)
     check(load_points(path), cloud, "colour", within=1e-4 if options.get("write_ascii") else 0)
+
+
+def test_no_suffix_and_no_mark_is_of_two_formats():
+    suffixes = [suffix for format in formats._FORMATS for suffix in format.suffixes]
+    marks = [mark for format in formats._FORMATS for mark in format.marks]
+    assert sorted(set(suffixes)) == sorted(suffixes) == sorted(formats.SUFFIXES)
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in suffixes)
+    assert not any(a.startswith(b) for a in marks for b in marks if a is not b)

@@ -9,7 +9,7 @@ import pytest
 
 from pcrep.datasets import labelled_split, load_points, load_scenes, mosd, semantickitti
 from pcrep.procedural.shapes import CLASSES as PROCEDURAL_CLASSES
-from tests.pcrep.datasets.test_formats import pcd, ply, random_cloud
+from tests.pcrep.datasets.formats import pcd, ply, random_cloud
 from tspcrep.common.errors import UserError
 
 
@@ -260,7 +260,7 @@ def test_which_mosd_scenes_have_a_class():
     """The table of the task, number by number."""
 
     def of(part, number):
-        return mosd.object_class(Path(f"{part}{number}.pcd"))
+        return mosd._object_class(Path(f"{part}{number}.pcd"))
 
     assert [of("learn", n) for n in range(45)] == [1] * 21 + [-1] * 12 + [2] * 12
     assert [of("test", n) for n in range(60)] == [1] * 6 + [-1] * 25 + [2] * 6 + [-1] * 23
