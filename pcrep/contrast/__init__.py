@@ -1,1 +1,17 @@
-"""What an encoder of points learns from, one method a file."""
+"""Contrastive objectives that train an encoder of point clouds: one file each, one table of all.
+
+A new objective is a subclass of :class:`pcrep.contrast.objective.Objective` in a file of its own
+and its class in :data:`OBJECTIVES`; tools, reports and benchmarks read the table.
+"""
+
+from pcrep.contrast.fac import FAC
+from pcrep.contrast.objective import Objective
+from pcrep.contrast.pointcontrast import PointContrast
+from pcrep.contrast.scene_contexts import ContrastiveSceneContexts
+from pcrep.contrast.segcontrast import SegContrast
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    objective.name: objective
+    for objective in (FAC, PointContrast, ContrastiveSceneContexts, SegContrast)
+}
+"""By the name that ``--method`` of ``tools/pretrain_fac.py`` takes."""

@@ -89,6 +89,8 @@ class FAC(Objective):
     fac : what is FAC's own.
     """
 
+    name, title = "fac", "FAC"
+
     def __init__(
         self,
         encoder: SparseUNet,

@@ -4,6 +4,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,14 @@ class Objective(nn.Module, ABC):
     ----------
     encoder : a SparseUNet with 4 input channels: colour and a constant.
     config : head, optimiser, views.
+
+    Attributes
+    ----------
+    name : what ``--method`` and ``result.json`` call it. title : its name in a report.
     """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
 
     def __init__(self, encoder: SparseUNet, config: PretrainingConfig):
         super().__init__()

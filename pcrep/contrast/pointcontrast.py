@@ -25,6 +25,8 @@ class PointContrast(Objective):
     temperature : divides the cosines.
     """
 
+    name, title = "pointcontrast", "PointContrast"
+
     def __init__(
         self,
         encoder: SparseUNet,

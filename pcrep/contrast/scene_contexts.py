@@ -33,6 +33,8 @@ class ContrastiveSceneContexts(Objective):
     temperature : divides the cosines.
     """
 
+    name, title = "csc", "Contrastive Scene Contexts"
+
     def __init__(
         self,
         encoder: SparseUNet,

@@ -38,6 +38,8 @@ class SegContrast(Objective):
     temperature : divides the cosines.
     """
 
+    name, title = "segcontrast", "SegContrast"
+
     def __init__(
         self,
         encoder: SparseUNet,

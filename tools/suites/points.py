@@ -20,13 +20,14 @@ from suites.table import Row
 from torch.utils.benchmark import Timer
 
 from pcrep.cloud import Scenes
+from pcrep.contrast import OBJECTIVES
 from pcrep.contrast.fac import FACConfig
 from pcrep.contrast.objective import SceneBatches
 from pcrep.contrast.views import draw_views
 from pcrep.datasets import Split
 from pcrep.encoders.encoding import new_encoder
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
-from pcrep.evaluation import scores as evaluation
+from pcrep.evaluation.scores import probe
 from pcrep.evaluation.segmentation import choose_scenes
 from tspcrep.common.config import load as load_config
 from tspcrep.common.runs import write_json
@@ -50,7 +51,7 @@ FAC = {
     "fac-no-correspondence": FACConfig(correspondence="none"),
     "fac-no-ema": FACConfig(momentum=0.0),
 }
-SYSTEMS = (UNTRAINED, "fac", *pretrain_fac.RIVALS)
+SYSTEMS = (UNTRAINED, *OBJECTIVES)
 ABLATIONS = tuple(FAC)[1:]
 """Measured on mOSD alone."""
 KEPT = Path("runs/benchmark-points")
@@ -92,7 +93,7 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
 def tasks(name: str, system: str) -> list[str]:
     if name != "mosd" or system in ABLATIONS:
         return ["linear"]
-    tuned = LABELLED if system in pretrain_fac.RIVALS else LABELLED + MANY_LABELLED
+    tuned = LABELLED + MANY_LABELLED if system in (UNTRAINED, "fac") else LABELLED
     probed = [f"linear-{count}" for count in LABELLED]
     return ["linear", *probed, *(f"finetuned-{count}" for count in tuned)]
 
@@ -109,7 +110,7 @@ def score(name: str, system: str, seed: int, task: str) -> dict[str, Any]:
         learn = labelled(split, int(count), seed) if count else split.learn
         if kind == "linear":
             voxel = config.pretraining.views.voxel
-            found = evaluation.probe(encoder, learn, split.test, voxel, seed=seed)
+            found = probe(encoder, learn, split.test, voxel, seed=seed)
         else:
             found = finetuned(encoder, learn, split.test, seed, folder / task, system)
         write_json(path, found)
@@ -176,7 +177,7 @@ def outside_the_network() -> Row:
     """The share of a step of FAC's pretraining that draws views, of all that the step takes."""
     config = configuration("mosd", "fac")
     torch.manual_seed(0)
-    method = pretrain_fac.FAC(new_encoder(config.network), config.pretraining, config.fac)
+    method = pretrain_fac.build_objective(config, new_encoder(config.network))
     optimizer = torch.optim.AdamW(method.trained(), lr=1e-3)
     data = batches("mosd", config.pretraining.views.voxel)
     batch = data.__getitems__(range(config.training.batch_size))

@@ -9,6 +9,8 @@ from torch.nn.functional import normalize
 
 from pcrep import SparseUNet
 from pcrep.cloud import Batch, Scenes
+from pcrep.contrast import OBJECTIVES
+from pcrep.contrast.fac import FAC
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches
 from pcrep.contrast.pointcontrast import PointContrast
 from pcrep.contrast.scene_contexts import ContrastiveSceneContexts, partition, partitioned_info_nce
@@ -20,7 +22,7 @@ from tspcrep.common.training import Training, fit
 
 CONFIG = PretrainingConfig(dim=8, views=ViewConfig(voxel=0.05))
 CLOUDS = tuple(segmented(seed) for seed in range(4))
-RIVALS = (PointContrast, ContrastiveSceneContexts, SegContrast)
+RIVALS = tuple(objective for objective in OBJECTIVES.values() if objective is not FAC)
 
 
 def made(rival, **own):
