@@ -18,31 +18,34 @@ from typing import Any, Literal
 
 import torch
 
+import pcrep.reports.segmentation
 from pcrep.cloud import Scenes, keep
 from pcrep.datasets import labelled_split
 from pcrep.encoders.encoding import check_encoder, new_encoder, untrained, voxel_size
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.encoders.voxelize import check_extent
-from pcrep.evaluation import scores as evaluation
-from pcrep.evaluation import segmentation
+from pcrep.evaluation import scores
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.evaluation.segmentation import (
+    SEGMENTER,
     LabelledScenes,
     SegmentationConfig,
     Segmenter,
+    choose_scenes,
+    load_segmenter,
     save_segmenter,
+    with_few_labels,
+    with_labels,
 )
 from pcrep.preparation.planes import upright
-from pcrep.reports import runs as report
 from tspcrep.common.classifiers import linear_map
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
+from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
-
-SEGMENTER = "segmenter.safetensors"
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,21 @@ def main(config: Config) -> None:
         run.add(seed, one_seed(config, learn, test, seed, run.seed_folder(seed)))
     result = summary(config, len(learn), run.results())
     run.finish(result, config.seeds[0], FILE, SEGMENTER)
-    print(evaluation.table(result))
+    print(scores.table(result))
     print(run.output / "result.json")
-    print(report.write(run.output, config))
+    print(report(run.output, config))
+
+
+def report(folder: Path, config: Config) -> Path:
+    """Write ``report.html`` of a finished run; it shows the first test scene, if not of a probe."""
+    result = read_json(folder / "result.json")
+    if not (folder / SEGMENTER).exists():
+        return pcrep.reports.segmentation.write(folder, result, config)
+    segmenter, classes = load_segmenter(folder / SEGMENTER)
+    test = labelled_split(config.data, config.data_root).test.map(upright)
+    return pcrep.reports.segmentation.write(
+        folder, result, config, segmenter, with_labels(test, classes)
+    )
 
 
 def load(config: Config) -> tuple[Scenes, Scenes]:
@@ -97,16 +112,16 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
     voxel = voxel_size(build(config), config.segmentation.voxel)
     split = labelled_split(config.data, config.data_root)
     learn, test = (keep(scenes.map(upright)) for scenes in (split.learn, split.test))
-    learn = segmentation.with_labels(learn)
+    learn = with_labels(learn)
     check_extent(labelled(config, learn, config.seeds[0])[0], voxel)
-    return learn, segmentation.with_labels(test, learn.classes)
+    return learn, with_labels(test, learn.classes)
 
 
 def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:
     """The scenes and points whose labels a seed may use."""
     if config.labelled_scenes is not None:
-        learn = learn.subset(segmentation.choose_scenes(learn, config.labelled_scenes, seed))
-    return segmentation.with_few_labels(learn, config.labelled_fraction, seed)
+        learn = learn.subset(choose_scenes(learn, config.labelled_scenes, seed))
+    return with_few_labels(learn, config.labelled_fraction, seed)
 
 
 def build(config: Config) -> SparseUNet:
@@ -128,7 +143,7 @@ def one_seed(
 
     def probe(encoder: SparseUNet, mode: str) -> dict[str, Any]:
         voxel = config.segmentation.voxel
-        return evaluation.probe(encoder, learn, test, voxel, mode, config.probe, seed)
+        return scores.probe(encoder, learn, test, voxel, mode, config.probe, seed)
 
     given = build(config)
     if config.mode == "finetune":
@@ -160,7 +175,7 @@ def train(
     classes, head = len(learn.classes), None
     if name == "finetune":
         voxel = config.segmentation.voxel
-        probe = evaluation.fit_probe(encoder, learn, voxel, "linear", config.probe, seed)
+        probe = scores.fit_probe(encoder, learn, voxel, "linear", config.probe, seed)
         head = linear_map(probe, classes)
     segmenter = Segmenter(encoder, classes, config.segmentation, head)
     data = LabelledScenes(learn, config.training.batch_size)
@@ -169,14 +184,14 @@ def train(
         encoder.voxel = segmenter.voxel
         save_encoder(folder / FILE, encoder)
         save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
-    return evaluation.score(test, segmenter.predict)
+    return scores.score(test, segmenter.predict)
 
 
 def summary(config: Config, scenes: int, results: list[dict[str, Any]]) -> dict[str, Any]:
     """``result.json``: means over seeds, beside the controls. scenes : labelled ones there are."""
     labelled = len(results[0]["labelled"])
     controls = {
-        name: evaluation.over_seeds([r["controls"][name] for r in results])
+        name: scores.over_seeds([r["controls"][name] for r in results])
         for name in results[0]["controls"]
     }
     return {
@@ -186,7 +201,7 @@ def summary(config: Config, scenes: int, results: list[dict[str, Any]]) -> dict[
         "labelled_scenes": labelled,
         "labelled_fraction": config.labelled_fraction * labelled / scenes,
         "seeds": list(config.seeds),
-        **evaluation.over_seeds(results),
+        **scores.over_seeds(results),
         "labelled": [r["labelled"] for r in results],
         "controls": controls,
         "timing": {"seconds": sum(r["timing"]["seconds"] for r in results)},

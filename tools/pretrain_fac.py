@@ -20,33 +20,26 @@ from typing import Any, Literal
 
 import torch
 
+import pcrep.reports.pretraining
 from pcrep.cloud import Scenes, keep
+from pcrep.contrast import OBJECTIVES
 from pcrep.contrast.fac import FAC, FACConfig
 from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
-from pcrep.contrast.pointcontrast import PointContrast
-from pcrep.contrast.scene_contexts import ContrastiveSceneContexts
-from pcrep.contrast.segcontrast import SegContrast
 from pcrep.datasets import Split, labelled_split, load_scenes
 from pcrep.encoders.encoding import new_encoder
-from pcrep.encoders.unet import SparseUNet, save_encoder
-from pcrep.evaluation import scores as evaluation
+from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
+from pcrep.evaluation import scores
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.preparation import PrepareConfig, prepare
 from pcrep.preparation.cache import preprocessed
 from pcrep.preparation.planes import upright
-from pcrep.reports import runs as report
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
+from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
-
-RIVALS = {
-    "pointcontrast": PointContrast,
-    "csc": ContrastiveSceneContexts,
-    "segcontrast": SegContrast,
-}
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ class Config:
     """A named set, a folder of point clouds or a file; see pcrep.datasets.load_scenes."""
     output: Path
     """Folder of the run."""
-    method: Literal["fac", "pointcontrast", "csc", "segcontrast"] = "fac"
+    method: Literal[tuple(OBJECTIVES)] = FAC.name
     """What to minimise; a rival has the same network, views, optimiser and steps."""
     network: str = "small"
     """small, or a Res16UNet such as 34C."""
@@ -90,9 +83,21 @@ def main(config: Config) -> None:
     result = summary(config, split, run.results())
     run.finish(result, config.seeds[0], FILE)
     if split is not None:
-        print(evaluation.table(result))
+        print(scores.table(result))
     print(run.output / "result.json")
-    print(report.write(run.output, config))
+    print(report(run.output, config))
+
+
+def report(folder: Path, config: Config) -> Path:
+    """Write ``report.html`` of a finished run; it shows the first test scene, or the first one."""
+    result = read_json(folder / "result.json")
+    split = find_split(config)
+    scenes = load_scenes(config.data, config.data_root) if split is None else split.test
+    title = f"{OBJECTIVES[config.method].title} on {config.data}"
+    augment = config.pretraining.views.augment
+    return pcrep.reports.pretraining.write(
+        folder, result, config, title, scenes[0], load_encoder(folder / FILE), augment
+    )
 
 
 def load(config: Config) -> tuple[Scenes, Split | None]:
@@ -101,18 +106,28 @@ def load(config: Config) -> tuple[Scenes, Split | None]:
     UserError, before anything is written, where the data or an option is amiss.
     """
     new_encoder(config.network)
-    scenes = load_scenes(config.data, config.data_root)
-    try:
-        split = labelled_split(config.data, config.data_root)
-    except UserError:  # nothing to test on: all of it is to learn from
+    scenes, split = load_scenes(config.data, config.data_root), find_split(config)
+    if split is None:
         return scenes, None
     learn, test = (keep(part.map(upright)) for part in (split.learn, split.test))
     return split.unlabelled, Split(learn, test, split.unlabelled)
 
 
+def find_split(config: Config) -> Split | None:
+    try:
+        return labelled_split(config.data, config.data_root)
+    except UserError:  # nothing to test on: all of it is to learn from
+        return None
+
+
 def batches(config: Config, scenes: Scenes) -> SceneBatches:
     prepared = preprocessed(scenes, prepare, PrepareConfig())
     return SceneBatches(prepared, config.pretraining.views.voxel)
+
+
+def build_objective(config: Config, encoder: SparseUNet) -> Objective:
+    own = (config.fac,) if config.method == FAC.name else ()
+    return OBJECTIVES[config.method](encoder, config.pretraining, *own)
 
 
 def train(
@@ -123,14 +138,10 @@ def train(
     encoder = new_encoder(config.network)
     encoder.voxel = config.pretraining.views.voxel
     untrained = copy.deepcopy(encoder)
-    method: Objective
-    if config.method == "fac":
-        method = FAC(encoder, config.pretraining, config.fac)
-    else:
-        method = RIVALS[config.method](encoder, config.pretraining)
+    objective = build_objective(config, encoder)
     started = time.perf_counter()
-    fit(method, data, config.training, seed, folder, config.resume)
-    return method.encoder, untrained, time.perf_counter() - started
+    fit(objective, data, config.training, seed, folder, config.resume)
+    return encoder, untrained, time.perf_counter() - started
 
 
 def probes(
@@ -140,7 +151,7 @@ def probes(
 
     def probe(frozen: SparseUNet) -> dict[str, Any]:
         voxel = config.pretraining.views.voxel
-        return evaluation.probe(
+        return scores.probe(
             frozen.cpu(), split.learn, split.test, voxel, "linear", config.probe, seed
         )
 
@@ -159,8 +170,8 @@ def summary(config: Config, split: Split | None, results: list[dict[str, Any]]) 
         untrained = [result["controls"]["random_encoder_probe"] for result in results]
         found |= {
             "mode": "linear",
-            **evaluation.over_seeds(results),
-            "controls": {"random_encoder_probe": evaluation.over_seeds(untrained)},
+            **scores.over_seeds(results),
+            "controls": {"random_encoder_probe": scores.over_seeds(untrained)},
         }
     return found | {"timing": {"train_s": sum(r["timing"]["train_s"] for r in results)}}
 

@@ -14,7 +14,6 @@ import finetune_segmentation
 import pretrain_autotcl
 import pretrain_fac
 
-import pcrep.reports.runs
 import tsrep.reports.autotcl
 from tspcrep.common import config as configuration
 from tspcrep.common.config import run_tool
@@ -36,7 +35,7 @@ def main(config: Config) -> None:
         raise UserError(f"{config.run}: holds no config.toml; expected the folder of a run")
     task = read_json(config.run / "result.json").get("task")
     if task in POINTS:
-        print(pcrep.reports.runs.write(config.run, configuration.load(POINTS[task].Config, path)))
+        print(POINTS[task].report(config.run, configuration.load(POINTS[task].Config, path)))
     else:
         of_run = configuration.load(pretrain_autotcl.Config, path)
         print(tsrep.reports.autotcl.write(config.run, pretrain_autotcl.load_data(of_run), of_run))

@@ -24,6 +24,9 @@ from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Phase
 
+SEGMENTER = "segmenter.safetensors"
+"""Name of the file of a segmenter in a run folder."""
+
 
 def light() -> AugmentConfig:
     """Augmentation of labelled scenes: what it shows could have been seen."""

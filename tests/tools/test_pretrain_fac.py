@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from pcrep import load_encoder
+from pcrep import FAC, SparseUNet, UNetConfig, load_encoder
+from pcrep.contrast import OBJECTIVES
 from tests.tools.conftest import TOOLS, contents
-from tspcrep.common.config import load
+from tspcrep.common.config import load, parse
+from tspcrep.common.errors import UserError
 from tspcrep.common.weights import FILE, read_encoder
 
 TINY = ("--voxel", "0.08", "--batch-size", "2", "--device", "cpu", "--seeds", "0")
@@ -77,7 +79,7 @@ def test_a_labelled_folder_ends_with_a_probe_beside_the_untrained_encoder(rooms,
     assert files >= of_seed | {"config.toml", "env.json", "result.json", FILE}
 
 
-@pytest.mark.parametrize("method", ["pointcontrast", "csc", "segcontrast"])
+@pytest.mark.parametrize("method", [name for name in OBJECTIVES if name != FAC.name])
 def test_rivals_on_one_file_without_a_split(method, rooms, tmp_path, tool):
     output = tmp_path / "run"
     file = rooms / "learn" / "room0.npz"
@@ -151,6 +153,18 @@ def test_the_configuration_for_rooms_is_read(monkeypatch):
     assert config.pretraining.views.voxel == 0.05
     usual = tool.Config(data="", output=config.output).training
     assert config.training == usual
+
+
+def test_every_objective_is_an_option_and_has_a_title(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    tool = importlib.import_module("pretrain_fac")
+    encoder = SparseUNet(UNetConfig(in_channels=4))
+    for name, objective in OBJECTIVES.items():
+        assert name == objective.name and objective.title
+        config = parse(tool.Config, ["--data", "", "--output", "", "--method", name])
+        assert type(tool.build_objective(config, encoder)) is objective
+    with pytest.raises(UserError, match="method"):
+        parse(tool.Config, ["--data", "", "--output", "", "--method", "none"])
 
 
 def test_bad_options_write_nothing(rooms, tmp_path, tool):

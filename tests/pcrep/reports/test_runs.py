@@ -14,9 +14,10 @@ import pytest
 import torch
 from matplotlib.image import imread
 
+from pcrep.encoders.encoding import untrained
 from pcrep.encoders.unet import SparseUNet, UNetConfig
 from pcrep.procedural import CLASSES, procedural
-from pcrep.reports import runs as report
+from pcrep.reports.pretraining import _query_point
 from tests.pcrep.segmented import segmented
 from tspcrep.common.config import run_tool
 
@@ -122,7 +123,7 @@ def test_the_untrained_encoder_is_the_one_the_run_began_with():
     torch.manual_seed(3)
     expected = SparseUNet(UNetConfig(in_channels=4))
     state = torch.get_rng_state()
-    found = report.untrained(expected, 3)
+    found = untrained(expected, 3)
     assert torch.equal(torch.get_rng_state(), state)
     for a, b in zip(found.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -130,10 +131,10 @@ def test_the_untrained_encoder_is_the_one_the_run_began_with():
 
 def test_the_query_is_on_the_largest_object_of_both_views():
     cloud = segmented(0)
-    query = report.query_point(cloud, cloud)
+    query = _query_point(cloud, cloud)
     counts = np.bincount(cloud.segment[cloud.segment >= 4])
     assert cloud.segment[query] == counts.argmax()
     without = cloud.take(cloud.segment != counts.argmax())
-    assert cloud.segment[report.query_point(cloud, without)] not in (-1, counts.argmax())
+    assert cloud.segment[_query_point(cloud, without)] not in (-1, counts.argmax())
     flat = replace(cloud, objectness=np.zeros_like(cloud.objectness))
-    assert report.query_point(cloud, flat) is None
+    assert _query_point(cloud, flat) is None

@@ -1,0 +1,129 @@
+"""``report.html`` of a pretraining run on point clouds."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pcrep.augment import AugmentConfig, augmented
+from pcrep.cloud import Cloud
+from pcrep.embedding import principal_colours
+from pcrep.encoders.encoding import encode, untrained
+from pcrep.encoders.unet import SparseUNet
+from pcrep.encoders.voxelize import thin
+from pcrep.preparation import prepare
+from pcrep.preparation.foreground import foreground
+from pcrep.reports import pictures
+from pcrep.reports.pictures import by_number, by_score, panel, still
+from pcrep.reports.render import choose_view
+from pcrep.reports.runs import results, to_turn, write_page
+from tspcrep.common import pages
+
+
+def write(
+    folder: Path,
+    result: dict[str, Any],
+    config: object,
+    title: str,
+    scene: Cloud,
+    encoder: SparseUNet,
+    augment: AugmentConfig,
+) -> Path:
+    """Write ``report.html`` into the folder of a finished run and return its path.
+
+    Where plotly is missing the page has the still pictures alone.
+
+    Parameters
+    ----------
+    result : ``result.json`` of the run.
+    config : the run's dataclass, printed on the page.
+    title : of the page.
+    scene : the cloud to draw, as it was read.
+    encoder : the trained one, drawn beside itself before training.
+    augment : how the two views of the activation maps are drawn.
+    """
+    before = untrained(encoder, result["seeds"][0])
+    cloud = thin(prepare(scene), encoder.voxel)
+    parts = [
+        *(results(result) if "miou" in result else []),
+        *_scene(encoder, cloud),
+        *_activation(encoder, before, cloud, augment),
+        *pages.losses(folder, result["seeds"]),
+    ]
+    return write_page(folder, title, parts, config)
+
+
+def _scene(encoder: SparseUNet, cloud: Cloud) -> list[str]:
+    features = _features(encoder, cloud)
+    numbers = pictures.many_colours(int(cloud.segment.max()) + 1)
+    score = np.append(cloud.objectness, np.nan)[cloud.segment]
+    colourings = {
+        **({} if cloud.colour is None else {"Colour": cloud.colour}),
+        "Segments": by_number(cloud.segment, numbers),
+        "Foreground score": by_score(score),
+        "Features": principal_colours(features) / 255,
+    }
+    view = choose_view(cloud.coords)
+    panels = [panel(name, cloud.coords, colours, view) for name, colours in colourings.items()]
+    told = (
+        f"{cloud.name}: {len(np.unique(cloud.segment))} segments; the foreground score, 0 to 1, "
+        "says how much a segment looks like an object; the encoder's features by their first three "
+        "principal components"
+    )
+    return [
+        "<h2>A scene</h2>",
+        pages.figure(still(panels, score=("foreground score", 0, 1)), told),
+        *to_turn([cloud.coords], {name: [c] for name, c in colourings.items()}, first=True),
+    ]
+
+
+def _activation(
+    encoder: SparseUNet, before: SparseUNet, cloud: Cloud, augment: AugmentConfig
+) -> list[str]:
+    """Maps of two views by both encoders; the query is a point of the foreground."""
+    a, b = (augmented(cloud, augment, seed) for seed in (0, 1))
+    query = _query_point(a, b)
+    if query is None:
+        return []
+    eyes = [choose_view(view.coords) for view in (a, b)]
+    panels, colourings = [], {}
+    for name, network in (("trained", encoder), ("untrained", before)):
+        of_a, of_b = (_features(network, view) for view in (a, b))
+        maps = [by_score(pictures.correlation(of_a[query], f)) for f in (of_a, of_b)]
+        panels += [
+            panel(f"First view, {name}", a.coords, maps[0], eyes[0], query),
+            panel(f"Second view, {name}", b.coords, maps[1], eyes[1]),
+        ]
+        colourings[name.capitalize()] = maps
+    told = (
+        "Cosine of the features of the circled point with those of every point of both views, by "
+        "the trained encoder and by the same before training; below 0 is drawn as 0"
+    )
+    if a.colour is not None:
+        colourings["Colour"] = [a.colour, b.colour]
+    return [
+        "<h2>Activation maps</h2>",
+        pages.figure(still(panels, score=("cosine", 0, 1)), told),
+        *to_turn([a.coords, b.coords], colourings),
+    ]
+
+
+def _query_point(a: Cloud, b: Cloud) -> int | None:
+    """The row of ``a`` to ask for: in the middle of the largest segment of its foreground.
+
+    Largest by the points that the less complete of two views shows. None where no segment of the
+    foreground is in both.
+    """
+    segments = len(a.objectness)
+    shown = [np.bincount(v.segment[foreground(v)], minlength=segments)[:segments] for v in (a, b)]
+    common = np.minimum(*shown)
+    if not common.any():
+        return None
+    rows = np.flatnonzero(a.segment == common.argmax())
+    own = a.coords[rows]
+    return int(rows[np.square(own - np.median(own, 0)).sum(1).argmin()])
+
+
+def _features(encoder: SparseUNet, cloud: Cloud) -> np.ndarray:
+    features, point_to_voxel = encode(encoder, cloud, encoder.voxel)
+    return features[point_to_voxel]

@@ -1,0 +1,76 @@
+"""``report.html`` of a segmentation run."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pcrep.cloud import Scenes
+from pcrep.encoders.voxelize import thin
+from pcrep.evaluation.scores import PROBES
+from pcrep.evaluation.segmentation import Segmenter
+from pcrep.reports import pictures
+from pcrep.reports.pictures import by_number, panel, still
+from pcrep.reports.render import choose_view
+from pcrep.reports.runs import results, to_turn, write_page
+from tspcrep.common import pages
+
+_GREY, _WRONG = (0.75, 0.75, 0.75), (0.85, 0.1, 0.15)
+
+
+def write(
+    folder: Path,
+    result: dict[str, Any],
+    config: object,
+    segmenter: Segmenter | None = None,
+    test: Scenes | None = None,
+) -> Path:
+    """Write ``report.html`` into the folder of a finished run and return its path.
+
+    Where plotly is missing the page has the still pictures alone.
+
+    Parameters
+    ----------
+    result : ``result.json`` of the run.
+    config : the run's dataclass, printed on the page.
+    segmenter, test : the trained network and labelled scenes, upright; its prediction for the first
+        is drawn beside the truth. Left out after a probe.
+    """
+    title, mode = f"Segmentation of {result['data']}, {result['mode']}", result["mode"]
+    parts = results(result)
+    if segmenter is not None:
+        parts += _prediction(segmenter, test, result["seeds"][0])
+    if mode not in PROBES:  # a probe has no losses
+        parts += pages.losses(folder, result["seeds"], mode)
+    return write_page(folder, title, parts, config)
+
+
+def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> list[str]:
+    cloud, classes = test[0], test.classes
+    predicted = segmenter.predict(cloud)
+    colours = pictures.class_colours(len(classes))
+    wrong = (predicted != cloud.label) & (cloud.label >= 0)
+    colourings = {
+        **({} if cloud.colour is None else {"Colour": cloud.colour}),
+        "Truth": by_number(cloud.label, colours),
+        "Prediction": by_number(predicted, colours),
+        "Mistakes": np.where(wrong[:, None], _WRONG, _GREY),
+    }
+    kept = thin(replace(cloud, segment=np.arange(len(cloud))), segmenter.voxel).segment
+    coords = cloud.coords[kept]
+    colourings = {name: values[kept] for name, values in colourings.items()}
+    view = choose_view(coords)
+    panels = [panel(name, coords, values, view) for name, values in colourings.items()]
+    known = max(int((cloud.label >= 0).sum()), 1)
+    there = np.union1d(predicted, cloud.label)
+    legend = {classes[i]: colours[i] for i in there if i >= 0}
+    told = (
+        f"{cloud.name}, the first test scene, by the network of seed {seed}: "
+        f"{100 * wrong.sum() / known:.1f} % of its labelled points are wrong, drawn red"
+    )
+    return [
+        "<h2>Prediction against truth</h2>",
+        pages.figure(still(panels, legend), told),
+        *to_turn([coords], {name: [c] for name, c in colourings.items()}, first=True),
+    ]
