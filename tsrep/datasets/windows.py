@@ -3,8 +3,9 @@
     dataset = WindowDataset(series.values, 512, rows=series.split.train, calendar=series.calendar)
     loader = DataLoader(dataset, batch_size=64, shuffle=True, collate_fn=as_batch)
 
-    ends = origins(series.split.test, look_back=201, horizon=24)   # last step of each look-back
-    labels = targets(series.values[0], ends, horizon=24)           # (len(ends), 24, C), a view
+    test = series.split.test
+    ends = slice(test.start, test.stop - 24)              # rows of the last values seen
+    labels = targets(series.values[0], ends, horizon=24)  # (len(ends), 24, C), a view
 
 No window that is learned from, and no label, leaves its own part of the split. The look-back of the
 first forecasts of validation and test may reach into earlier rows: at that moment they are history,
@@ -48,30 +49,11 @@ def windows(values: np.ndarray, length: int, stride: int = 1) -> np.ndarray:
     return view.transpose(0, 2, 1)
 
 
-def origins(rows: slice, look_back: int, horizon: int) -> range:
-    """Where forecasts of one part of a split start: the last step of each look-back.
-
-    Look-backs end inside ``rows`` and labels stay inside, as in the literature: from
-    ``rows.start`` to ``rows.stop - horizon - 1``. Only the first look-backs of the whole series are
-    dropped, for want of history. rows: a slice with start and stop. look_back, horizon: steps.
-    Raises UserError where not one forecast fits.
-    """
-    _check_at_least_one(look_back=look_back, horizon=horizon)
-    ends = range(max(rows.start, look_back - 1), rows.stop - horizon)
-    if len(ends) == 0:
-        raise UserError(
-            f"rows {rows.start} to {rows.stop} hold no forecast of {horizon} steps from a "
-            f"look-back of {look_back}: expected more than {horizon} rows, with "
-            f"{look_back + horizon} from the start of the series to their end; shorten one"
-        )
-    return ends
-
-
 def targets(values: np.ndarray, ends: range | slice, horizon: int) -> np.ndarray:
     """What follows each look-back, as a read-only view.
 
     values: (T, C). ends: position of the last step of each look-back, evenly spaced and rising (a
-    view has no other shape), a slice with start and stop or what ``origins`` gives. horizon: steps.
+    view has no other shape), a slice with start and stop, or a range. horizon: steps.
     Returns (len(ends), horizon, C), ``result[i] = values[ends[i] + 1 : ends[i] + 1 + horizon]``.
     Raises ValueError where a label would leave the series.
     """

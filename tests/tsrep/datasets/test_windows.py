@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.samplers import as_batch
-from tsrep.datasets.windows import WindowDataset, Windows, origins, targets, windows
+from tsrep.datasets.windows import WindowDataset, Windows, targets, windows
 
 
 def ramp(*shape):
@@ -71,28 +71,6 @@ def test_targets_refuse_positions_that_no_view_can_hold():
         targets(ramp(20, 1), np.array([3, 9, 4]), 2)
     with pytest.raises(ValueError, match="expected a rising range or slice"):
         targets(ramp(20, 1), range(9, 3, -1), 2)
-
-
-def test_origins_keep_labels_inside_the_split_and_use_history():
-    # Train has no history: its first look-back of 4 steps ends at row 3.
-    assert origins(slice(0, 10), look_back=4, horizon=2) == range(3, 8)
-    # Validation has: its first look-back ends at its first row.
-    assert origins(slice(10, 20), look_back=4, horizon=2) == range(10, 18)
-    labels = targets(np.arange(30)[:, None], origins(slice(10, 20), 4, 2), 2)
-    assert labels.min() == 11
-    assert labels.max() == 19
-
-
-def test_origins_match_the_sample_counts_of_the_literature():
-    # ETTh1: 201-step look-backs (200 rows dropped), one label less than rows a horizon step.
-    assert len(origins(slice(0, 8640), 201, 24)) == 8640 - 24 - 200
-    assert len(origins(slice(11520, 14400), 201, 720)) == 2880 - 720
-
-
-@pytest.mark.parametrize("rows, look_back, horizon", [((0, 10), 8, 3), ((10, 20), 4, 10)])
-def test_origins_say_both_lengths_when_nothing_fits(rows, look_back, horizon):
-    with pytest.raises(UserError, match=rf"{horizon} steps from a look-back of {look_back}"):
-        origins(slice(*rows), look_back, horizon)
 
 
 @given(
