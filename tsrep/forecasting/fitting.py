@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from tsrep.datasets.series import filled
-from tsrep.forecasting import probe as readout
 from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.network import Forecaster
+from tsrep.forecasting.probe import Inputs
 from tsrep.forecasting.protocol import Forecast, origins
 from tsrep.forecasting.ridge import OFF, Product, fit_beside, fit_product, linear_look_back, product
 from tsrep.forecasting.task import ForecastData, Task, window_vectors
@@ -115,14 +115,14 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
     return model
 
 
-def _helps_throughout(found: Product, plain: Product, inputs: readout.Inputs, horizon: int) -> bool:
+def _helps_throughout(found: Product, plain: Product, inputs: Inputs, horizon: int) -> bool:
     """Whether a product has less error than another in each part of the validation rows."""
     errors = (_squared_errors(one, inputs, horizon).mean(axis=(1, 2)) for one in (found, plain))
     parts = zip(*(np.array_split(error, PARTS) for error in errors), strict=True)
     return all(new.mean() < old.mean() for new, old in parts)
 
 
-def _squared_errors(found: Product, inputs: readout.Inputs, horizon: int) -> np.ndarray:
+def _squared_errors(found: Product, inputs: Inputs, horizon: int) -> np.ndarray:
     """Of forecasts from validation rows, (n, H, C)."""
     starts = _weighed(inputs.split.valid, horizon)
     return np.square(found.forecast(inputs)(starts) - _future(inputs.values, starts, horizon))
@@ -130,8 +130,8 @@ def _squared_errors(found: Product, inputs: readout.Inputs, horizon: int) -> np.
 
 def _product_inputs(
     values: np.ndarray, vectors: np.ndarray, calendar: np.ndarray, task: Task
-) -> readout.Inputs:
-    return readout.Inputs(values.astype(np.float32), vectors, calendar, task.split, drop=0)
+) -> Inputs:
+    return Inputs(values.astype(np.float32), vectors, calendar, task.split, drop=0)
 
 
 def _keep_spread(model: SeriesForecaster, data: ForecastData) -> None:

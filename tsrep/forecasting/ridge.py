@@ -16,15 +16,19 @@ from tsrep.datasets.series import Series, filled
 from tsrep.forecasting.probe import FREE, Columns, Inputs, moments_ahead
 from tsrep.forecasting.protocol import Forecast
 
-PENALTIES = tuple(10.0 ** np.arange(-1, 5.5, 0.5))
-CLEARLY = 0.98
-"""The level helps where it brings the validation error below this share."""
+T = TypeVar("T")
+PRODUCT_PENALTIES = tuple(10.0 ** np.arange(-1, 5.5, 0.5))
 OFF = 1e-3
 """Scale of a block of columns that a setting leaves out: its penalty is a million times larger."""
 SHARPNESS = 0.05
 """A setting whose validation error is 5 % above the best has 1/e of its weight."""
+# Greatest ratios of validation errors, with and without, at which something is used:
+CLEARLY = 0.98
+"""for the level."""
 SEASONAL = 0.95
-"""The calendar explains a series where it brings the validation error below this share."""
+"""for the calendar, to explain a series."""
+HELPS = 0.99
+"""for the effect of known inputs."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ def product(
     """
     fitted = fit_product(inputs, horizons, look_back, representation)
     return {horizon: found.forecast(inputs) for horizon, found in fitted.items()}
+
+
+def linear_look_back(series: Series) -> int:
+    """Lags of the linear path: 336, two weeks of hours, where the train rows allow for them."""
+    return min(336, max(2, (series.split.train.stop - series.split.train.start) // 8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +125,35 @@ def fit_product(
     found = _maps(design, horizons, representation, refit)
     standard = design.vectors.mean, design.vectors.deviation
     return {horizon: Product(look_back, *standard, maps) for horizon, maps in found.items()}
+
+
+def effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Slopes (F, C) of ``values (T, C)`` on ``known (T, F)``, both standardised.
+
+    A ridge of penalty 1 on the changes from row to row, because levels that drift together would
+    look like an effect. Missing values are the last seen.
+    """
+    x, y = np.diff(known, axis=0), np.diff(filled(values), axis=0)
+    return np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ y)
+
+
+def fit_beside(
+    fit: Callable[[np.ndarray], tuple[T, float]],
+    values: np.ndarray,
+    known: np.ndarray,
+    train: slice,
+) -> tuple[T, np.ndarray]:
+    """A model of ``values (T, C)``, or of what ``known (T, F)`` leaves of them if that errs less.
+
+    fit : values -> model and its validation error. Returns the model and the effect (F, C), zero
+    where it does not help.
+    """
+    effect = effect_of(known[train], values[train])
+    plain, error = fit(values)
+    beside, least = fit((values - known @ effect).astype(np.float32))
+    if least < HELPS * error:
+        return beside, effect
+    return plain, np.zeros_like(effect)
 
 
 def _maps(
@@ -236,9 +274,9 @@ def _fit(
     def candidates() -> Iterator[_Fit]:
         for scale in representation:
             path = RidgePath(train, design.scales(setting, scale))
-            errors = path.mse(valid, PENALTIES)
+            errors = path.mse(valid, PRODUCT_PENALTIES)
             k = int(errors.argmin())
-            yield _Fit(float(errors[k]), path.model(PENALTIES[k]))
+            yield _Fit(float(errors[k]), path.model(PRODUCT_PENALTIES[k]))
 
     best = min(candidates(), key=lambda fit: fit.error)
     if whole is None:
@@ -282,44 +320,3 @@ def _sum(first: list[list[Moments]], second: list[list[Moments]]) -> list[list[M
         [a + b for a, b in zip(old, new, strict=True)]
         for old, new in zip(first, second, strict=True)
     ]
-
-
-T = TypeVar("T")
-
-
-HELPS = 0.99
-"""Inputs enter where they bring the validation error below this share."""
-
-
-def effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Slopes (F, C) of ``values (T, C)`` on ``known (T, F)``, both standardised.
-
-    A ridge of penalty 1 on the changes from row to row, because levels that drift together would
-    look like an effect. Missing values are the last seen.
-    """
-    x, y = np.diff(known, axis=0), np.diff(filled(values), axis=0)
-    return np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ y)
-
-
-def fit_beside(
-    fit: Callable[[np.ndarray], tuple[T, float]],
-    values: np.ndarray,
-    known: np.ndarray,
-    train: slice,
-) -> tuple[T, np.ndarray]:
-    """A model of ``values (T, C)``, or of what ``known (T, F)`` leaves of them if that errs less.
-
-    fit : values -> model and its validation error. Returns the model and the effect (F, C), zero
-    where it does not help.
-    """
-    effect = effect_of(known[train], values[train])
-    plain, error = fit(values)
-    beside, least = fit((values - known @ effect).astype(np.float32))
-    if least < HELPS * error:
-        return beside, effect
-    return plain, np.zeros_like(effect)
-
-
-def linear_look_back(series: Series) -> int:
-    """Lags of the linear path: 336, two weeks of hours, where the train rows allow for them."""
-    return min(336, max(2, (series.split.train.stop - series.split.train.start) // 8))

@@ -11,10 +11,9 @@ from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.probes import PENALTIES
 from tsrep.encoders import Centred, DilatedConv
 from tsrep.evaluation.forecasts import readout_inputs
-from tsrep.forecasting import probe as readout
-from tsrep.forecasting import ridge as closed_form
-from tsrep.forecasting.probe import FAINT, FREE
-from tsrep.forecasting.ridge import OFF
+from tsrep.forecasting import ridge
+from tsrep.forecasting.probe import FAINT, FREE, probe
+from tsrep.forecasting.ridge import OFF, PRODUCT_PENALTIES, fit_product, product
 
 HORIZON = 6
 
@@ -70,7 +69,7 @@ def test_probe_is_a_ridge_of_scikit_learn():
         PENALTIES,
         lambda e: np.sqrt(np.mean(e**2)) + np.mean(np.abs(e)),
     )
-    found = readout.probe(inputs, (HORIZON,))[HORIZON](rows[2])
+    found = probe(inputs, (HORIZON,))[HORIZON](rows[2])
     np.testing.assert_allclose(found[..., 0], expected, atol=2e-4)
 
 
@@ -87,10 +86,10 @@ def test_product_without_representation_is_a_ridge_on_lags():
         [design],
         lambda at: ahead(values, at) - values[at, None],
         rows,
-        closed_form.PENALTIES,
+        PRODUCT_PENALTIES,
         lambda e: np.mean(e**2),
     )
-    forecast = closed_form.product(inputs, (HORIZON,), look_back, (OFF,))[HORIZON]
+    forecast = product(inputs, (HORIZON,), look_back, (OFF,))[HORIZON]
     expected += values[rows[2], None]
     np.testing.assert_allclose(forecast(rows[2])[..., 0], expected, atol=1e-3)
 
@@ -100,9 +99,7 @@ def test_product_forecasts_shift_with_a_series_that_has_no_season():
     inputs = inputs_of(made_series(dated=False))
     moved = replace(inputs, values=inputs.values + 3)
     rows = rows_of(inputs)[2]
-    before, after = (
-        closed_form.product(found, (HORIZON,), 48)[HORIZON](rows) for found in (inputs, moved)
-    )
+    before, after = (product(found, (HORIZON,), 48)[HORIZON](rows) for found in (inputs, moved))
     np.testing.assert_allclose(after, before + 3, atol=1e-2)
 
 
@@ -115,7 +112,7 @@ def test_changing_test_rows_changes_no_choice(channels, encoder_channels):
     first, second = inputs_of(series, width), inputs_of(other, width)
     # Origins before the test rows: all that a forecast reads there is the same in both.
     starts = np.arange(series.split.valid.start, series.split.valid.stop - 1)
-    for fit in (readout.probe, lambda i, h: closed_form.product(i, h, 48)):
+    for fit in (probe, lambda i, h: product(i, h, 48)):
         forecasts = [fit(inputs, (HORIZON, 12)) for inputs in (first, second)]
         for horizon in (HORIZON, 12):
             a, b = (found[horizon](starts) for found in forecasts)
@@ -133,14 +130,14 @@ def test_the_representation_is_taken_where_it_foretells():
     rows = rows_of(inputs)[2]
     truth = ahead(values, rows)
     with_it, without = (
-        closed_form.product(inputs, (HORIZON,), 48, scales)[HORIZON](rows)[..., 0]
+        product(inputs, (HORIZON,), 48, scales)[HORIZON](rows)[..., 0]
         for scales in ((OFF, 1.0), (OFF,))
     )
     assert np.mean((with_it - truth) ** 2) < 0.05 * np.mean((without - truth) ** 2)
 
 
 def test_refit_is_the_same_ridge_on_train_and_validation_rows(monkeypatch):
-    monkeypatch.setattr(closed_form, "PENALTIES", (3.0,))
+    monkeypatch.setattr(ridge, "PRODUCT_PENALTIES", (3.0,))
     series = made_series(dated=False)
     inputs = inputs_of(series)
     look_back, valid = 24, inputs.split.valid
@@ -148,17 +145,17 @@ def test_refit_is_the_same_ridge_on_train_and_validation_rows(monkeypatch):
     lags = np.stack([values[t - look_back + 1 : t] for t in range(look_back - 1, len(values))])
     lags = np.concatenate([np.zeros((look_back - 1, look_back - 1)), lags]) - values[:, None]
     rows = np.arange(look_back - 1, valid.stop - HORIZON)
-    ridge = Ridge(alpha=3.0).fit(lags[rows], ahead(values, rows) - values[rows, None])
+    theirs = Ridge(alpha=3.0).fit(lags[rows], ahead(values, rows) - values[rows, None])
     test = rows_of(inputs)[2]
-    fitted = closed_form.fit_product(inputs, (HORIZON,), look_back, (OFF,), refit=True)[HORIZON]
-    expected = ridge.predict(lags[test]) + values[test, None]
+    fitted = fit_product(inputs, (HORIZON,), look_back, (OFF,), refit=True)[HORIZON]
+    expected = theirs.predict(lags[test]) + values[test, None]
     np.testing.assert_allclose(fitted.forecast(inputs)(test)[..., 0], expected, atol=1e-3)
 
 
 def test_a_fitted_product_forecasts_from_the_tail_of_a_series():
     """Kept apart from its rows, it needs the look-back alone."""
     inputs = inputs_of(made_series(2))
-    fitted = closed_form.fit_product(inputs, (HORIZON,), 24)[HORIZON]
+    fitted = fit_product(inputs, (HORIZON,), 24)[HORIZON]
     start = inputs.split.test.start
     tail = slice(start - 23, start + 1)
     cut = replace(
@@ -177,5 +174,5 @@ def test_a_series_that_follows_a_line_is_foretold():
     values = np.arange(len(series.values[0]), dtype=np.float32)[:, None] / 100
     inputs = replace(inputs_of(series), values=values)
     rows = rows_of(inputs)[2]
-    found = closed_form.product(inputs, (HORIZON,), 24)[HORIZON](rows)
+    found = product(inputs, (HORIZON,), 24)[HORIZON](rows)
     np.testing.assert_allclose(found[..., 0], ahead(values[:, 0], rows), atol=1e-3)
