@@ -27,10 +27,9 @@ from tspcrep.common.runs import write_atomically, write_json
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.datasets.series import Series, check_length
 from tsrep.encoders.files import load_encoder, untrained
-from tsrep.evaluation import classification, tables
-from tsrep.evaluation import forecasts as evaluation
-from tsrep.forecasting import receptive_field as receptive
+from tsrep.evaluation import classification, forecasts, tables
 from tsrep.forecasting.forecaster import load_forecaster
+from tsrep.forecasting.receptive_field import measured, period_within, periodicity
 from tsrep.reports import plots
 
 
@@ -91,9 +90,9 @@ def classify(config: Config, encoder: nn.Module) -> dict[str, Any]:
 def forecast(config: Config, encoder: nn.Module) -> dict[str, Any]:
     series = read(config, encoder.columns)
     check_channels(encoder, series.channels, series.name)
-    horizons = evaluation.check_horizons(series, config.horizons or series.horizons)
-    found = evaluation.forecasting(encoder, untrained(encoder), series, horizons, config.window)
-    return tables.summary(series, [0], [found], evaluation.control_scores(series, horizons))
+    horizons = forecasts.check_horizons(series, config.horizons or series.horizons)
+    found = forecasts.forecasting(encoder, untrained(encoder), series, horizons, config.window)
+    return tables.summary(series, [0], [found], forecasts.control_scores(series, horizons))
 
 
 def measure_field(config: Config) -> None:
@@ -106,10 +105,10 @@ def measure_field(config: Config) -> None:
         )
     horizon = max(config.horizons or model.horizons)
     check_length(series, model.look_back, horizon)
-    field = receptive.measured(model, series, horizon)
-    period = receptive.period_within(field, series)
+    field = measured(model, series, horizon)
+    period = period_within(field, series)
     if period:
-        score = receptive.periodicity(field, (period,))
+        score = periodicity(field, (period,))
         print(
             f"periodicity {score:.4f}: 1 all at whole seasons of {period} steps, 0 as a flat field"
         )

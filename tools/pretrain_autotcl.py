@@ -17,8 +17,10 @@ from pathlib import Path
 
 import torch
 
+import tsrep.reports.autotcl
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
+from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tspcrep.common.weights import FILE
@@ -28,10 +30,8 @@ from tsrep.datasets import is_classification, load, load_classification
 from tsrep.datasets.series import Panel, Series
 from tsrep.encoders import Encoder
 from tsrep.encoders.config import EncoderConfig
-from tsrep.encoders.files import save_encoder
-from tsrep.evaluation import classification, tables
-from tsrep.evaluation import forecasts as evaluation
-from tsrep.reports import autotcl as report
+from tsrep.encoders.files import load_encoder, save_encoder
+from tsrep.evaluation import classification, forecasts, tables
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,24 @@ def main(config: Config) -> None:
     if isinstance(data, Panel):
         summary = classification.summary(data, config.seeds, results)
     else:
-        controls = evaluation.control_scores(data, config.horizons)
+        controls = forecasts.control_scores(data, config.horizons)
         summary = tables.summary(data, config.seeds, results, controls)
     run.finish(summary, tables.best_seed(config.seeds, results), FILE)
     print(tables.table(summary))
     print(run.output / "result.json")
-    print(report.write(run.output, data, config))
+    print(report(run.output, config))
+
+
+def report(folder: Path, config: Config) -> Path:
+    """Write ``report.html`` of a finished run."""
+    result, encoder = read_json(folder / "result.json"), load_encoder(folder / FILE)
+    data = load_data(config)
+    windows = training_windows(data.train, encoder, config.window)
+    window = windows.__getitems__([len(windows) // 2]).values  # (1, L, C)
+    checkpoint = folder / f"seed-{result['seeds'][0]}" / "checkpoint.pt"
+    view = tsrep.reports.autotcl.learned_view(checkpoint, window, config.method)
+    learned = None if view is None else (window, view)
+    return tsrep.reports.autotcl.write(folder, result, config, data, encoder, learned)
 
 
 def load_data(config: Config) -> Series | Panel:
@@ -98,7 +110,7 @@ def load_data(config: Config) -> Series | Panel:
             root=config.data_root,
         )
         horizons = config.horizons or data.horizons
-        evaluation.check_horizons(data, horizons, config.window.length)
+        forecasts.check_horizons(data, horizons, config.window.length)
     config.encoder.build(data)
     return data
 
@@ -118,7 +130,7 @@ def train_one(
 ) -> dict:
     """:func:`train_and_score` of a series."""
     trained, untrained, seconds = train(config, series, seed, folder)
-    result = evaluation.forecasting(trained, untrained, series, horizons)
+    result = forecasts.forecasting(trained, untrained, series, horizons)
     result["timing"]["train_s"] = seconds
     return result
 

@@ -3,8 +3,8 @@
     python tools/report.py --run runs/etth1
     python tools/report.py --run runs/fac
 
-Runs of tools/pretrain_autotcl.py, tools/pretrain_fac.py and tools/finetune_segmentation.py end with
-their report: this is for drawing it again.
+The training tools (pretrain_autotcl.py, train_forecaster.py, pretrain_fac.py and
+finetune_segmentation.py) write it at their end; this draws it again.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,21 @@ from pathlib import Path
 import finetune_segmentation
 import pretrain_autotcl
 import pretrain_fac
+import train_forecaster
 
-import tsrep.reports.autotcl
 from tspcrep.common import config as configuration
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.pages import read_json
+from tspcrep.common.runs import tool_of
+from tsrep.forecasting.forecaster import FORECASTER_FILE
 
-POINTS = {"pretraining": pretrain_fac, "segmentation": finetune_segmentation}
+TOOLS = {
+    "pretrain_autotcl": pretrain_autotcl,
+    "train_forecaster": train_forecaster,
+    "pretrain_fac": pretrain_fac,
+    "finetune_segmentation": finetune_segmentation,
+}
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,21 @@ def main(config: Config) -> None:
     path = config.run / "config.toml"
     if not path.is_file():
         raise UserError(f"{config.run}: holds no config.toml; expected the folder of a run")
-    task = read_json(config.run / "result.json").get("task")
-    if task in POINTS:
-        print(POINTS[task].report(config.run, configuration.load(POINTS[task].Config, path)))
-    else:
-        of_run = configuration.load(pretrain_autotcl.Config, path)
-        print(tsrep.reports.autotcl.write(config.run, pretrain_autotcl.load_data(of_run), of_run))
+    name = tool_of(config.run) or tool_by_files(config.run)
+    if name not in TOOLS:
+        raise UserError(f"{config.run}: a run of {name}, expected one of {', '.join(TOOLS)}")
+    tool = TOOLS[name]
+    print(tool.report(config.run, configuration.load(tool.Config, path)))
+
+
+def tool_by_files(run: Path) -> str:
+    """The tool of a run folder that does not name it, as those of version 0.1."""
+    task = read_json(run / "result.json").get("task")
+    if task == "pretraining":
+        return "pretrain_fac"
+    if task == "segmentation":
+        return "finetune_segmentation"
+    return "train_forecaster" if (run / FORECASTER_FILE).exists() else "pretrain_autotcl"
 
 
 if __name__ == "__main__":

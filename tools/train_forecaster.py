@@ -19,21 +19,22 @@ from typing import Any
 
 import torch
 
+import tsrep.reports.forecaster
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
+from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
-from tsrep.evaluation import forecasts as evaluation
 from tsrep.evaluation import tables
+from tsrep.evaluation.forecasts import check_horizons, control_scores, score
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
-from tsrep.forecasting.forecaster import FORECASTER_FILE, save_forecaster
+from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import ForecastData, inputs_of, network_forecasts
 from tsrep.forecasting.training import LearningConfig, Settings, set_ridge_head
-from tsrep.reports import forecaster as forecast_report
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,18 @@ def main(config: Config) -> None:
         run.add(seed, train_one(config, inputs, seed, run.seed_folder(seed)))
     results = run.results()
     summary = tables.forecaster_summary(
-        series, config.seeds, results, evaluation.control_scores(series, config.horizons)
+        series, config.seeds, results, control_scores(series, config.horizons)
     )
     run.finish(summary, tables.best_seed(config.seeds, results), FORECASTER_FILE)
     print(tables.table(summary))
     print(run.output / "result.json")
-    print(forecast_report.write(run.output, inputs, config))
+    print(report(run.output, config))
+
+
+def report(folder: Path, config: Config) -> Path:
+    """Write ``report.html`` of a finished run."""
+    result, model = read_json(folder / "result.json"), load_forecaster(folder)
+    return tsrep.reports.forecaster.write(folder, result, config, load_inputs(config), model)
 
 
 def load_inputs(config: Config) -> ForecastData:
@@ -108,7 +115,7 @@ def load_inputs(config: Config) -> ForecastData:
         series = load(config.data, **own, **options)
     inputs = inputs_of(series, config.known_columns, config.past_columns)
     horizons = config.horizons or series.horizons
-    evaluation.check_horizons(inputs.series, horizons, config.model.look_back)
+    check_horizons(inputs.series, horizons, config.model.look_back)
     inputs.task(horizons).build(settings.model)
     return inputs
 
@@ -130,14 +137,14 @@ def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> 
     save_forecaster(folder / FORECASTER_FILE, model)
     started = time.perf_counter()
     found = model.forecasts(inputs)
-    result: dict[str, Any] = {"forecast": evaluation.score(found, series)}
+    result: dict[str, Any] = {"forecast": score(found, series)}
     result["coverage"] = coverage(model, inputs, found, series.split.test)
     valid = series.split.valid
-    on_validation = evaluation.score(model.forecasts(inputs, valid), series, valid)
+    on_validation = score(model.forecasts(inputs, valid), series, valid)
     result["validation"] = on_validation["average"]["mse"]
     if config.linear:
-        result["linear_path"] = evaluation.score(linear_path(inputs, config.horizons), series)
-    result["random_encoder"] = evaluation.score(_untrained(config, inputs, seed), series)
+        result["linear_path"] = score(linear_path(inputs, config.horizons), series)
+    result["random_encoder"] = score(_untrained(config, inputs, seed), series)
     result["timing"] = {"train_s": train_s, "test_s": time.perf_counter() - started}
     return result
 

@@ -11,8 +11,7 @@ import torch
 from tests.tools.conftest import TOOLS, contents, run
 from tspcrep.common.config import load
 from tsrep import datasets
-from tsrep.evaluation import forecasts as evaluation
-from tsrep.evaluation import tables
+from tsrep.evaluation import forecasts, tables
 from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster
 from tsrep.forecasting.task import inputs_of
 
@@ -61,7 +60,7 @@ def test_the_result_holds_every_control_and_what_the_forecaster_scores(trained, 
     seeds = [json.loads((folder / f"seed-{s}" / "result.json").read_text()) for s in (0, 1)]
     best = int(np.argmin([seed["validation"] for seed in seeds]))
     data = inputs_of(datasets.load(csv))
-    again = evaluation.score(load_forecaster(folder).forecasts(data), data.series)
+    again = forecasts.score(load_forecaster(folder).forecasts(data), data.series)
     expected = seeds[best]["forecast"]["average"]["mse"]
     assert again["average"]["mse"] == pytest.approx(expected, rel=1e-5)
 

@@ -21,8 +21,7 @@ from suites.table import Row
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
-from tsrep.evaluation import forecasts as evaluation
-from tsrep.evaluation import tables
+from tsrep.evaluation import forecasts, tables
 from tsrep.forecasting.fitting import fit_forecaster, linear_path
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import Task, inputs_of, network_forecasts
@@ -106,7 +105,7 @@ def _strategies(case: str, systems: tuple[str, ...], seeds: tuple[int, ...]) -> 
                 started = time.process_time()
                 model, _ = learn(task, settings(system), seed, own, resume=True)
                 seconds[system].append(time.process_time() - started)
-                scores[system].append(evaluation.score(network_forecasts(model, task), series))
+                scores[system].append(forecasts.score(network_forecasts(model, task), series))
     for system in systems:
         yield from _rows(case, system, scores[system])
         spent = seconds[system]
@@ -134,14 +133,14 @@ def _product(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as folder:
             model = fit_forecaster(data, PRODUCT_SETTINGS, seed, folder)
         seconds.append(time.process_time() - started)
-        found.append(evaluation.score(model.forecasts(data), data.series))
+        found.append(forecasts.score(model.forecasts(data), data.series))
     yield from _rows(case, "product", found)
-    yield from _rows(case, "linear_path", [evaluation.score(linear_path(data), data.series)])
+    yield from _rows(case, "linear_path", [forecasts.score(linear_path(data), data.series)])
     yield Row(f"{case}/time", "product", "cpu_s", fmean(seconds), "s", pstdev(seconds), len(seeds))
 
 
 def _controls(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
-    for system, scores in evaluation.control_scores(_series(case)).items():
+    for system, scores in forecasts.control_scores(_series(case)).items():
         yield from _rows(case, system, [scores])
 
 

@@ -24,8 +24,7 @@ from tqdm import tqdm
 
 from tsrep.datasets import load, load_classification
 from tsrep.datasets.series import Panel, Series
-from tsrep.evaluation import forecasts as evaluation
-from tsrep.evaluation import tables
+from tsrep.evaluation import forecasts, tables
 from tsrep.forecasting.network import (
     ForecasterConfig,
     as_forecast,
@@ -147,7 +146,7 @@ def scores(model: nn.Module, series: Series) -> tables.Scores:
     values = series.values[0, : series.split.test.stop]
     data = evaluation_windows(values, series.split.test, LOOK_BACK, series.horizons)
     ahead = predictions(model, data)
-    return evaluation.score({h: as_forecast(ahead, data, h) for h in series.horizons}, series)
+    return forecasts.score({h: as_forecast(ahead, data, h) for h in series.horizons}, series)
 
 
 def _rows(case: str, system: str, found: list[tables.Scores]) -> Iterator[Row]:

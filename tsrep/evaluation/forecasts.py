@@ -1,33 +1,33 @@
-"""What a representation is worth: forecasts and classification, always beside the controls.
+"""How well a representation forecasts, beside the same encoder untrained and the controls.
 
-Nothing is chosen on test rows: penalties, look-backs, blends and scales see validation alone.
+Penalties, look-backs, blends and scales are chosen on validation rows, never on test rows.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
+from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import Series, check_length, filled
 from tsrep.encoders.encoding import encode
 from tsrep.evaluation.tables import Scores, scores
-from tsrep.forecasting import probe as readout
-from tsrep.forecasting import ridge as closed_form
 from tsrep.forecasting.baselines import DROP, LOOK_BACKS, controls
+from tsrep.forecasting.probe import Inputs, probe
 from tsrep.forecasting.protocol import Forecast, evaluate
-from tsrep.forecasting.ridge import linear_look_back
+from tsrep.forecasting.ridge import OFF, linear_look_back, product
 
 HISTORY = DROP + min(LOOK_BACKS)
-"""Train rows that the readouts need beside the horizon."""
+"""Train rows that the readouts need in addition to the horizon."""
 
 
 def readout_inputs(
     encoder: nn.Module, series: Series, window: int | None = None
-) -> tuple[readout.Inputs, float]:
+) -> tuple[Inputs, float]:
     """Vectors of every step of a series, and the seconds that encoding took.
 
     An encoder of one channel encodes each channel by itself; an encoder of C channels gives vectors
@@ -45,27 +45,25 @@ def readout_inputs(
     train = series.split.train
     whole = window or encoder.receptive_field  # rows before have a context that is padded
     drop = min(max(DROP, whole), (train.stop - train.start) // 4)
-    inputs = readout.Inputs(
-        filled(values).astype(np.float32), vectors, calendar, series.split, level, drop
-    )
+    inputs = Inputs(filled(values).astype(np.float32), vectors, calendar, series.split, level, drop)
     return inputs, seconds
 
 
-def forecasts(
-    inputs: readout.Inputs, series: Series, horizons: Sequence[int]
+def fit_readouts(
+    inputs: Inputs, series: Series, horizons: Sequence[int]
 ) -> dict[str, dict[int, Forecast]]:
-    """The fitted forecasts of both readouts."""
+    """Forecasts of both readouts, ``product`` and ``probe``, by horizon."""
     return {
-        "product": closed_form.product(inputs, horizons, linear_look_back(series)),
-        "probe": readout.probe(inputs, horizons),
+        "product": product(inputs, horizons, linear_look_back(series)),
+        "probe": probe(inputs, horizons),
     }
 
 
-def linear_path(
-    inputs: readout.Inputs, series: Series, horizons: Sequence[int]
+def without_representation(
+    inputs: Inputs, series: Series, horizons: Sequence[int]
 ) -> dict[int, Forecast]:
-    """The fitted product without its representation."""
-    return closed_form.product(inputs, horizons, linear_look_back(series), (closed_form.OFF,))
+    """Forecasts of the product with its representation scaled to nothing."""
+    return product(inputs, horizons, linear_look_back(series), (OFF,))
 
 
 def check_horizons(series: Series, horizons: Sequence[int], look_back: int = 0) -> tuple[int, ...]:
@@ -95,11 +93,12 @@ def forecasting(
     for encoder, into in ((trained, found), (untrained, found["untrained"])):
         inputs, encode_s = readout_inputs(encoder, series, window)
         started = time.perf_counter()
-        fitted = forecasts(inputs, series, horizons)
+        fitted = fit_readouts(inputs, series, horizons)
         for name, by_horizon in fitted.items():
             into[name] = score(by_horizon, series)
         if encoder is trained:
-            into["no_representation"] = score(linear_path(inputs, series, horizons), series)
+            linear = without_representation(inputs, series, horizons)
+            into["no_representation"] = score(linear, series)
             on_validation = score(fitted["product"], series, series.split.valid)
             found["validation"] = on_validation["average"]["mse"]
             timing = {"encode_s": encode_s, "probe_s": time.perf_counter() - started}
@@ -113,14 +112,15 @@ def score(by_horizon: dict[int, Forecast], series: Series, rows: slice | None = 
     return scores({h: evaluate(f, values, rows, h) for h, f in by_horizon.items()})
 
 
+def series_controls(series: Series) -> dict[str, Callable[[int], Forecast]]:
+    """The controls of a series, see :func:`tsrep.forecasting.baselines.controls`."""
+    stop = series.split.test.stop
+    calendar = series.calendar[:stop]
+    return controls(series.values[0, :stop], series.split, period=series.period, calendar=calendar)
+
+
 def control_scores(series: Series, horizons: Sequence[int] | None = None) -> dict[str, Scores]:
-    """Errors of the controls that need no encoder, see
-    :func:`tsrep.forecasting.baselines.controls`."""
-    found = controls(
-        series.values[0, : series.split.test.stop],
-        series.split,
-        tuple(horizons or series.horizons),
-        period=series.period,
-        calendar=series.calendar[: series.split.test.stop],
-    )
-    return {name: scores(by_horizon) for name, by_horizon in found.items()}
+    """Test errors of the controls, which need no encoder."""
+    horizons = tuple(horizons or series.horizons)
+    bar = tqdm(series_controls(series).items(), desc="controls", delay=2, leave=False)
+    return {name: score({h: fit(h) for h in horizons}, series) for name, fit in bar}

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import correlate
-from tqdm import tqdm
 
 from tspcrep.common.probes import PENALTIES, Moments, RidgeModel, RidgePath
 from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import Split, filled
-from tsrep.forecasting.protocol import Forecast, Score, evaluate, origins
+from tsrep.forecasting.protocol import Forecast, origins
 
 LOOK_BACKS = (48, 96, 201, 336, 720)
 """Lags that a ridge chooses from; 201 is what the references' encoders see."""
@@ -128,65 +127,48 @@ def fit_lag_ridge(
 def controls(
     values: np.ndarray,
     split: Split,
-    horizons: Sequence[int],
     *,
     period: int | None = None,
     calendar: np.ndarray | None = None,
     look_backs: Sequence[int] = LOOK_BACKS,
     drop: int = DROP,
-) -> dict[str, dict[int, Score]]:
-    """Test errors of all controls, by name and horizon.
+) -> dict[str, Callable[[int], Forecast]]:
+    """The controls by name, each a function that fits it for a horizon and returns the forecast.
 
     ``persistence``; ``seasonal_naive`` (where there is a period); ``lag_ridge`` and ``nridge``, one
-    ridge for all channels without and with the last value taken away; ``lag_ridge_calendar`` (where
-    there is a calendar), a ridge for each channel on its lags and on the two harmonics of the
-    origin's calendar, whose effect differs by channel.
+    ridge for all channels without and with the last value subtracted; ``lag_ridge_calendar`` (where
+    there is a calendar), a ridge per channel on its lags and on the two harmonics of the origin's
+    calendar, whose effect differs by channel.
 
     values: (T, C). period: season in steps. calendar: (T, K), sine and cosine in turn, see
     ``tsrep.datasets.calendar``. The rest as in :func:`fit_lag_ridge`.
     """
     options = {"look_backs": look_backs, "drop": drop}
-    systems: dict[str, Callable[[int], Score]] = {
-        "persistence": lambda h: evaluate(persistence(values, h), values, split.test, h),
-        "seasonal_naive": lambda h: evaluate(
-            seasonal_naive(values, h, period), values, split.test, h
-        ),
-        "lag_ridge": lambda h: _score_shared(values, split, h, normalise=False, **options),
-        "nridge": lambda h: _score_shared(values, split, h, normalise=True, **options),
-        "lag_ridge_calendar": lambda h: _score_by_channel(values, split, h, calendar, **options),
+    nothing = np.zeros((len(values), 0))
+
+    def ridge(horizon: int, normalise: bool) -> Forecast:
+        fitted = fit_lag_ridge(values, split, horizon, normalise=normalise, **options)
+        return fitted.forecast(values, nothing)
+
+    def ridge_by_channel(horizon: int) -> Forecast:
+        harmonics, forecasts = second_harmonics(calendar), []
+        for own in np.split(values, values.shape[1], axis=1):
+            fitted = fit_lag_ridge(own, split, horizon, calendar=harmonics, **options)
+            forecasts.append(fitted.forecast(own, harmonics))
+        return lambda starts: np.concatenate([one(starts) for one in forecasts], axis=2)
+
+    found: dict[str, Callable[[int], Forecast]] = {
+        "persistence": lambda h: persistence(values, h),
+        "seasonal_naive": lambda h: seasonal_naive(values, h, period),
+        "lag_ridge": lambda h: ridge(h, normalise=False),
+        "nridge": lambda h: ridge(h, normalise=True),
+        "lag_ridge_calendar": ridge_by_channel,
     }
     if period is None:
-        del systems["seasonal_naive"]
+        del found["seasonal_naive"]
     if calendar is None or calendar.shape[1] == 0:
-        del systems["lag_ridge_calendar"]
-    found: dict[str, dict[int, Score]] = {name: {} for name in systems}
-    jobs = [(name, horizon) for name in systems for horizon in horizons]
-    for name, horizon in tqdm(jobs, desc="controls", leave=False, disable=None):
-        found[name][horizon] = systems[name](horizon)
+        del found["lag_ridge_calendar"]
     return found
-
-
-def _score_shared(values, split: Split, horizon: int, **options) -> Score:
-    ridge = fit_lag_ridge(values, split, horizon, **options)
-    forecast = ridge.forecast(values, np.zeros((len(values), 0)))
-    score = evaluate(forecast, values, split.test, horizon)
-    return Score(score.mse, score.mae, ((ridge.look_back, ridge.model.alpha),))
-
-
-def _score_by_channel(values, split: Split, horizon: int, calendar, **options) -> Score:
-    calendar = second_harmonics(calendar)
-    forecasts, choices = [], []
-    for channel in range(values.shape[1]):
-        own = values[:, channel : channel + 1]
-        ridge = fit_lag_ridge(own, split, horizon, calendar=calendar, **options)
-        forecasts.append(ridge.forecast(own, calendar))
-        choices.append((ridge.look_back, ridge.model.alpha))
-
-    def forecast(starts: np.ndarray) -> np.ndarray:
-        return np.concatenate([one(starts) for one in forecasts], axis=2)
-
-    score = evaluate(forecast, values, split.test, horizon)
-    return Score(score.mse, score.mae, tuple(choices))
 
 
 def _window_moments(

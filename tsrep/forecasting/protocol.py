@@ -6,29 +6,22 @@ origins, steps and channels in standardised units.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-BLOCK_BYTES = 32 << 20
-
+_BLOCK_BYTES = 32 << 20
 
 Forecast = Callable[[np.ndarray], np.ndarray]
 """Origins (N,), rows of the last value seen -> the next H values (N, H, C)."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """Test errors of one control at one horizon.
-
-    choices: (look-back, penalty) of each ridge chosen on validation: one for all channels, one a
-    channel, or none.
-    """
+class Score(NamedTuple):
+    """Errors of a forecast at one horizon."""
 
     mse: float
     mae: float
-    choices: tuple[tuple[int, float], ...] = ()
 
 
 def origins(rows: slice, horizon: int) -> np.ndarray:
@@ -45,7 +38,7 @@ def evaluate(forecast: Forecast, values: np.ndarray, rows: slice, horizon: int) 
     windows = sliding_window_view(np.asarray(values, dtype=np.float64), horizon, axis=0)
     squared = absolute = 0.0
     count = 0
-    for part in blocks(starts, horizon * values.shape[1]):
+    for part in _blocks(starts, horizon * values.shape[1]):
         error = forecast(part) - windows[part + 1].transpose(0, 2, 1)  # (n, H, C)
         seen = error[~np.isnan(error)]
         squared += float(seen @ seen)
@@ -54,6 +47,6 @@ def evaluate(forecast: Forecast, values: np.ndarray, rows: slice, horizon: int) 
     return Score(squared / count, absolute / count) if count else Score(np.nan, np.nan)
 
 
-def blocks(starts: np.ndarray, numbers: int) -> Iterator[np.ndarray]:
-    size = max(1, BLOCK_BYTES // (8 * numbers))
+def _blocks(starts: np.ndarray, numbers: int) -> Iterator[np.ndarray]:
+    size = max(1, _BLOCK_BYTES // (8 * numbers))
     return (starts[i : i + size] for i in range(0, len(starts), size))

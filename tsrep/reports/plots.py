@@ -24,7 +24,7 @@ class ForecastExample:
     forecasts: dict[str, np.ndarray]
 
 
-def forecasts(examples: Sequence[ForecastExample], unit: str) -> tuple[bytes, bytes]:
+def forecast_examples(examples: Sequence[ForecastExample], unit: str) -> tuple[bytes, bytes]:
     """Forecasts at a few origins, one below the other, between what came before and after."""
 
     def draw(theme: dict) -> Figure:

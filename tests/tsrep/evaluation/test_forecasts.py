@@ -10,8 +10,7 @@ from tsrep.datasets.series import Panel, Scaler
 from tsrep.encoders import DilatedConv
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import untrained
-from tsrep.evaluation import classification, tables
-from tsrep.evaluation import forecasts as evaluation
+from tsrep.evaluation import classification, forecasts, tables
 
 
 def encoder_of(channels=1, seed=0):
@@ -22,10 +21,10 @@ def encoder_of(channels=1, seed=0):
 def test_errors_by_a_loop_over_origins():
     series = made_series(2)
     encoder = encoder_of()
-    found = evaluation.forecasting(encoder, encoder_of(seed=1), series, (4,))
-    inputs, _ = evaluation.readout_inputs(encoder, series)
-    fitted = evaluation.forecasts(inputs, series, (4,))
-    fitted["no_representation"] = evaluation.linear_path(inputs, series, (4,))
+    found = forecasts.forecasting(encoder, encoder_of(seed=1), series, (4,))
+    inputs, _ = forecasts.readout_inputs(encoder, series)
+    fitted = forecasts.fit_readouts(inputs, series, (4,))
+    fitted["no_representation"] = forecasts.without_representation(inputs, series, (4,))
     values = series.values[0].astype(np.float64)
 
     def mse(forecast, rows):
@@ -46,7 +45,7 @@ def test_validation_does_not_see_test_rows():
     series = made_series()
     encoders = encoder_of(), encoder_of(seed=1)
     first, second = (
-        evaluation.forecasting(*encoders, data, (4, 12))
+        forecasts.forecasting(*encoders, data, (4, 12))
         for data in (series, with_other_test_rows(series))
     )
     assert first["validation"] == second["validation"]
@@ -54,8 +53,8 @@ def test_validation_does_not_see_test_rows():
 
 
 def test_best_seed_by_validation_alone():
-    forecasts = [{"validation": v, "product": p} for v, p in ((0.5, 0.1), (0.3, 0.9), (0.4, 0.2))]
-    assert tables.best_seed((7, 8, 9), forecasts) == 8
+    pretrained = [{"validation": v, "product": p} for v, p in ((0.5, 0.1), (0.3, 0.9), (0.4, 0.2))]
+    assert tables.best_seed((7, 8, 9), pretrained) == 8
     classes = [{"validation": v, "accuracy": {}} for v in (0.5, 0.9, 0.7)]
     assert tables.best_seed((7, 8, 9), classes) == 8
 
@@ -108,18 +107,18 @@ def test_table_marks_the_least_error_and_hides_the_other_readout():
 @pytest.mark.parametrize("horizons, word", [((0, 4), "at least 1"), ((200,), "horizon 200")])
 def test_horizons_that_do_not_fit(horizons, word):
     with pytest.raises(UserError, match=word):
-        evaluation.check_horizons(made_series(), horizons)
+        forecasts.check_horizons(made_series(), horizons)
 
 
 def test_the_least_series_that_is_admitted_is_evaluated():
     """What check_horizons lets pass must not fail later."""
-    rows = next(n for n in range(300, 600) if int(n * 0.6) >= evaluation.HISTORY + 4)
+    rows = next(n for n in range(300, 600) if int(n * 0.6) >= forecasts.HISTORY + 4)
     series = made_series(rows=rows)
-    assert evaluation.check_horizons(series, (4,)) == (4,)
-    evaluation.forecasting(encoder_of(), encoder_of(seed=1), series, (4,))
-    evaluation.control_scores(series, (4,))
+    assert forecasts.check_horizons(series, (4,)) == (4,)
+    forecasts.forecasting(encoder_of(), encoder_of(seed=1), series, (4,))
+    forecasts.control_scores(series, (4,))
     with pytest.raises(UserError):
-        evaluation.check_horizons(made_series(rows=rows - 2), (4,))
+        forecasts.check_horizons(made_series(rows=rows - 2), (4,))
 
 
 def panel_of(channels=2, short=False):

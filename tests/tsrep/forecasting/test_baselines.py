@@ -15,7 +15,7 @@ from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import filled
 from tsrep.forecasting import protocol
 from tsrep.forecasting.baselines import controls, fit_lag_ridge, persistence, seasonal_naive
-from tsrep.forecasting.protocol import evaluate
+from tsrep.forecasting.protocol import evaluate, origins
 
 SPLIT = Split(slice(0, 180), slice(180, 260), slice(260, 330))
 GRID = (5, 9, 24)
@@ -107,9 +107,14 @@ def test_naive_forecasts_equal_a_loop(horizon):
             np.testing.assert_array_equal(seasonal(np.array([t]))[0, step], values[source])
 
 
+def test_origins_are_followed_by_the_horizon_and_counted_as_in_the_literature():
+    assert origins(slice(10, 20), 2).tolist() == list(range(10, 18))
+    assert len(origins(slice(11520, 14400), 720)) == 2880 - 720  # ETTh1's test rows
+
+
 @pytest.mark.parametrize("block", [1, 1 << 20])
 def test_errors_average_all_origins_whose_horizon_fits_and_skip_missing_values(monkeypatch, block):
-    monkeypatch.setattr(protocol, "BLOCK_BYTES", block)
+    monkeypatch.setattr(protocol, "_BLOCK_BYTES", block)
     values, _ = walk()
     values[290, 0] = values[300:303, 1] = np.nan
     found = evaluate(lambda starts: np.zeros((len(starts), 7, 2)), values, SPLIT.test, 7)
@@ -133,20 +138,22 @@ def test_second_harmonics_turn_twice_as_fast():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_changed_test_rows_change_no_choice(seed):
+def test_changed_test_rows_change_no_forecast_from_earlier_rows(seed):
     values, calendar = walk()
     rng = np.random.default_rng(seed)
     changed, moved = values.copy(), calendar.copy()
     changed[260:] = 100 * rng.normal(size=changed[260:].shape)
     moved[260:] = rng.normal(size=moved[260:].shape)
     options = {"period": 12, "look_backs": GRID, "drop": 10}
-    before = controls(values, SPLIT, (3, 20), calendar=calendar, **options)
-    after = controls(changed, SPLIT, (3, 20), calendar=moved, **options)
+    before = controls(values, SPLIT, calendar=calendar, **options)
+    after = controls(changed, SPLIT, calendar=moved, **options)
     assert list(before) == list(after)
-    for name, scores in before.items():
-        for horizon, score in scores.items():
-            assert score.choices == after[name][horizon].choices
-            assert score.mse != after[name][horizon].mse
+    for name in before:
+        for horizon in (3, 20):
+            one, two = (found[name](horizon) for found in (before, after))
+            starts = np.arange(180, 260)
+            np.testing.assert_array_equal(one(starts), two(starts))
+            assert not np.array_equal(one(np.array([300])), two(np.array([300])))
     one = fit_lag_ridge(values, SPLIT, 3, look_backs=GRID, drop=10).model
     two = fit_lag_ridge(changed, SPLIT, 3, look_backs=GRID, drop=10).model
     np.testing.assert_array_equal(one.weight, two.weight)
@@ -157,11 +164,31 @@ def test_controls_have_what_the_series_allows():
     values, calendar = walk()
     options = {"look_backs": GRID, "drop": 10}
     always = {"persistence", "lag_ridge", "nridge"}
-    assert set(controls(values, SPLIT, (3,), calendar=calendar[:, :0], **options)) == always
-    found = controls(values, SPLIT, (3,), calendar=calendar, period=12, **options)
+    assert set(controls(values, SPLIT, calendar=calendar[:, :0], **options)) == always
+    found = controls(values, SPLIT, calendar=calendar, period=12, **options)
     assert set(found) == always | {"seasonal_naive", "lag_ridge_calendar"}
-    assert len(found["nridge"][3].choices) == 1
-    assert len(found["lag_ridge_calendar"][3].choices) == 2  # one a channel
+
+
+def test_controls_are_what_they_are_called():
+    values, calendar = walk()
+    found = controls(values, SPLIT, calendar=calendar, period=12, look_backs=GRID, drop=10)
+    options, starts = {"look_backs": GRID, "drop": 10}, np.arange(260, 300)
+    nothing, twice = np.zeros((330, 0)), second_harmonics(calendar)
+    expected = {
+        "persistence": persistence(values, 4),
+        "seasonal_naive": seasonal_naive(values, 4, 12),
+        "lag_ridge": fit_lag_ridge(values, SPLIT, 4, **options).forecast(values, nothing),
+        "nridge": fit_lag_ridge(values, SPLIT, 4, normalise=True, **options).forecast(
+            values, nothing
+        ),
+    }
+    for name, forecast in expected.items():
+        np.testing.assert_array_equal(found[name](4)(starts), forecast(starts))
+    for channel in (0, 1):
+        own = values[:, [channel]]
+        ridge = fit_lag_ridge(own, SPLIT, 4, calendar=twice, **options).forecast(own, twice)
+        found_here = found["lag_ridge_calendar"](4)(starts)[..., [channel]]
+        np.testing.assert_array_equal(found_here, ridge(starts))
 
 
 def test_look_backs_that_do_not_fit_are_left_out_or_named():
@@ -196,15 +223,14 @@ PUBLISHED = {  # mean over 24, 48, 168, 336, 720 of (MSE, MAE), 201 lags
 @pytest.mark.parametrize("univariate", [True, False])
 def test_etth1_reproduces_known_numbers(univariate):
     series = datasets.load("ETTh1", univariate=univariate)
-    found = controls(
-        series.values[0], series.split, series.horizons, period=series.period, look_backs=(201,)
-    )
+    values, split = series.values[0], series.split
+    found = controls(values, split, period=series.period, look_backs=(201,))
     for name, wanted in PUBLISHED[univariate].items():
-        mean = np.mean([(score.mse, score.mae) for score in found[name].values()], axis=0)
-        np.testing.assert_allclose(mean, wanted, atol=0.001, err_msg=name)
-    if not univariate:
-        by_horizon = [score.mse for score in found["nridge"].values()]
-        np.testing.assert_allclose(by_horizon, [0.314, 0.343, 0.411, 0.447, 0.442], atol=0.001)
+        scores = [evaluate(found[name](h), values, split.test, h) for h in series.horizons]
+        np.testing.assert_allclose(np.mean(scores, axis=0), wanted, atol=0.001, err_msg=name)
+        if name == "nridge" and not univariate:
+            by_horizon = [score.mse for score in scores]
+            np.testing.assert_allclose(by_horizon, [0.314, 0.343, 0.411, 0.447, 0.442], atol=0.001)
 
 
 def test_split_is_not_read_beyond_validation_when_fitting():

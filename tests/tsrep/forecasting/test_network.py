@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.tsrep.made_series import made_series
 from tspcrep.common.errors import UserError
 from tsrep.datasets.series import filled
-from tsrep.evaluation import forecasts as evaluation
+from tsrep.evaluation.forecasts import score
 from tsrep.forecasting.network import (
     ForecasterConfig,
     as_forecast,
@@ -206,8 +206,8 @@ def test_every_origin_is_forecast_whatever_the_batch():
     ahead = predictions(model, data, batch_size=14)  # 7 origins at a time do not divide 136
     assert len(ahead) == len(data.starts) and len(ahead) % 7
     torch.testing.assert_close(torch.from_numpy(predictions(model, data)), torch.from_numpy(ahead))
-    forecasts = {h: as_forecast(ahead, data, h) for h in (4, 12)}
-    scores = evaluation.score(forecasts, series)
+    found = {h: as_forecast(ahead, data, h) for h in (4, 12)}
+    scores = score(found, series)
     starts = origins(rows, 12)
     with torch.no_grad():
         past = np.stack([values[t - 23 : t + 1] for t in starts])
