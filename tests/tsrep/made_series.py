@@ -1,10 +1,10 @@
-"""A small standardised series with its split, for tests of readouts and evaluation."""
+"""A small standardised series with its split, and a small panel of two classes."""
 
 import numpy as np
 import pandas as pd
 
 from tsrep.datasets.calendar import calendar_features
-from tsrep.datasets.series import Scaler, Series, Split
+from tsrep.datasets.series import Panel, Scaler, Series, Split
 
 
 def made_series(channels=1, rows=700, dated=True, seed=0):
@@ -36,3 +36,16 @@ def with_other_test_rows(series):
         3, 5, values[:, series.split.test].shape
     )
     return Series(**{**vars(series), "values": values})
+
+
+def panel_of(channels=2, short=False):
+    """Two classes that differ in frequency; 20 train and 20 test instances of 30 steps."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    t = np.arange(30)[None, :, None]
+    values = np.sin(t * (0.3 + 0.6 * labels[:, None, None]) + rng.uniform(0, 6, (40, 1, channels)))
+    values = values.astype(np.float32)
+    if short:
+        values[::3, 20:] = np.nan
+    scaler = Scaler(np.zeros(channels), np.ones(channels))
+    return Panel("made", values[:20], labels[:20], values[20:], labels[20:], ("a", "b"), scaler)

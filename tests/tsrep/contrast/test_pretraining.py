@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import tsrep
-from tests.tsrep.evaluation.test_forecasts import panel_of
-from tests.tsrep.made_series import made_series, with_other_test_rows
+from tests.tsrep.made_series import made_series, panel_of, with_other_test_rows
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig

@@ -13,9 +13,8 @@ from tsrep import datasets
 from tsrep.datasets import Split
 from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import filled
-from tsrep.forecasting import protocol
 from tsrep.forecasting.baselines import controls, fit_lag_ridge, persistence, seasonal_naive
-from tsrep.forecasting.protocol import evaluate, origins
+from tsrep.forecasting.protocol import evaluate
 
 SPLIT = Split(slice(0, 180), slice(180, 260), slice(260, 330))
 GRID = (5, 9, 24)
@@ -105,23 +104,6 @@ def test_naive_forecasts_equal_a_loop(horizon):
             while source > t:
                 source -= 12
             np.testing.assert_array_equal(seasonal(np.array([t]))[0, step], values[source])
-
-
-def test_origins_are_followed_by_the_horizon_and_counted_as_in_the_literature():
-    assert origins(slice(10, 20), 2).tolist() == list(range(10, 18))
-    assert len(origins(slice(11520, 14400), 720)) == 2880 - 720  # ETTh1's test rows
-
-
-@pytest.mark.parametrize("block", [1, 1 << 20])
-def test_errors_average_all_origins_whose_horizon_fits_and_skip_missing_values(monkeypatch, block):
-    monkeypatch.setattr(protocol, "_BLOCK_BYTES", block)
-    values, _ = walk()
-    values[290, 0] = values[300:303, 1] = np.nan
-    found = evaluate(lambda starts: np.zeros((len(starts), 7, 2)), values, SPLIT.test, 7)
-    errors = np.concatenate([values[t + 1 : t + 8].ravel() for t in range(260, 330 - 7)])
-    errors = errors[~np.isnan(errors)]
-    assert found.mse == pytest.approx((errors**2).mean())
-    assert found.mae == pytest.approx(np.abs(errors).mean())
 
 
 def test_filled_repeats_the_last_value_seen():

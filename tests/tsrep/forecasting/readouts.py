@@ -1,0 +1,41 @@
+"""Inputs of readouts, and the ridges of scikit-learn that they are compared with."""
+
+import numpy as np
+import torch
+from sklearn.linear_model import Ridge
+
+from tsrep.encoders import Centred, DilatedConv
+from tsrep.evaluation.forecasts import readout_inputs
+
+HORIZON = 6
+
+
+def encoder_of(channels=1):
+    torch.manual_seed(0)
+    return Centred(DilatedConv(channels, 5, 4, 2), window=24).eval()
+
+
+def inputs_of(series, channels=1):
+    return readout_inputs(encoder_of(channels), series)[0]
+
+
+def ahead(values, rows):
+    return np.stack([values[rows + 1 + h] for h in range(HORIZON)], axis=1)
+
+
+def rows_of(inputs):
+    """Origins of train and validation rows, and those of test."""
+    train, valid, test = inputs.train, inputs.split.valid, inputs.split.test
+    return [np.arange(part.start, part.stop - HORIZON) for part in (train, valid, test)]
+
+
+def chosen_ridge(designs, values, rows, alphas, error):
+    """Predictions on test rows of the scikit-learn ridge of least validation error."""
+    train, valid, test = rows
+    found = []
+    for design in designs:
+        for alpha in alphas:
+            ridge = Ridge(alpha=alpha, solver="svd").fit(design[train], values(train))
+            off = error(ridge.predict(design[valid]) - values(valid))
+            found.append((off, len(found), ridge.predict(design[test])))
+    return min(found)[2]
