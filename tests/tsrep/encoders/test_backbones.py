@@ -1,4 +1,4 @@
-"""Every backbone keeps one contract; Transformer, TCN and LSTM equal loops in float64."""
+"""Backbones are built by one rule; Transformer, TCN and LSTM equal loops in float64."""
 
 import copy
 
@@ -10,162 +10,56 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.tsrep.encoders.encoder_oracle import convolve, gelu, weights
-from tests.tsrep.encoders.test_encoders import series
+from tests.tsrep.encoders.made_encoders import encoder_of, series
 from tests.tsrep.made_series import made_series
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
 from tsrep.contrast.autotcl import AutoTCL
 from tsrep.contrast.pretraining import WindowConfig, training_windows
 from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer
-from tsrep.encoders.config import EncoderConfig
-from tsrep.encoders.encoding import Stream, encode, encode_in_chunks
-from tsrep.encoders.files import load_encoder, save_encoder, untrained
-
-BACKBONES = {
-    "dilated": lambda c: DilatedConv(c, 8, 4, 2),
-    "dilated, both sides": lambda c: DilatedConv(c, 8, 4, 2, causal=False),
-    "transformer": lambda c: Transformer(c, 8, 2, 2),
-    "transformer, long taps": lambda c: Transformer(c, 8, 2, 2, patch=5),
-    "transformer, both sides": lambda c: Transformer(c, 8, 2, 2, causal=False),
-    "transformer, patches": lambda c: Transformer(c, 8, 2, 2, patch=6, causal=False),
-    "transformer, overlapping": lambda c: Transformer(c, 8, 2, 2, 6, 4, causal=False),
-    "tcn": lambda c: TCN(c, 8, 3),
-    "lstm": lambda c: LSTM(c, 8, 2),
-    "centred transformer": lambda c: Centred(Transformer(c, 8, 2, 2), 7),
-    "centred lstm": lambda c: Centred(LSTM(c, 8, 2), 7),
-}
-BOTH_SIDES = [n for n in BACKBONES if n.endswith(("both sides", "patches", "overlapping"))]
-CAUSAL = [n for n in BACKBONES if n not in BOTH_SIDES]
+from tsrep.encoders.config import BACKBONES, EncoderConfig, build_backbone
+from tsrep.forecasting.network import ForecasterConfig
+from tsrep.sklearn import build_encoder
 
 
-def backbone(name, channels=3, seed=0, dtype=torch.float32):
-    torch.manual_seed(seed)
-    return BACKBONES[name](channels).to(dtype).eval()
-
-
-# --- the contract -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_contract(name, tmp_path):
-    encoder = backbone(name)
-    x = series(2, 29, 3, missing=0.1)
-    with torch.no_grad():
-        z, again = encoder(x), encoder(x)
-    assert z.shape == (2, 29, encoder.dim) and z.dtype == torch.float32 and z.isfinite().all()
-    assert torch.equal(z, again), "an encoder at evaluation draws nothing"
-    assert encoder.in_channels == 3 and encoder.causal == (name in CAUSAL)
-    torch.testing.assert_close(encoder.last(x), z[:, -1], atol=1e-6, rtol=0)
-    np.testing.assert_allclose(encode(encoder, x.numpy()), z, atol=1e-6)
-    window = encode(encoder, x.numpy(), window=9)[:, -1]
-    np.testing.assert_allclose(window, encoder(x[:, -9:])[:, -1].detach(), atol=1e-5)
-
-    save_encoder(tmp_path / "e.safetensors", encoder)
-    loaded = load_encoder(tmp_path / "e.safetensors")
-    assert type(loaded) is type(encoder) and loaded.config == encoder.config
-    with torch.no_grad():
-        assert torch.equal(loaded(x), z) and not loaded.training
-        assert not torch.allclose(untrained(encoder, 1)(x), z)
-        assert torch.equal(copy.deepcopy(encoder)(x), z)
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_instances_do_not_meet_and_gradients_are_finite(name):
-    encoder = backbone(name)
-    x = series(3, 20, 3, missing=0.2)
-    with torch.no_grad():
-        alone = torch.cat([encoder(one[None]) for one in x])
-    together = encoder(x)
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
-    together.square().sum().backward()
-    assert all(p.grad.isfinite().all() for p in encoder.parameters())
-    assert all(p.grad.any() for n, p in encoder.named_parameters() if n.endswith("weight"))
-
-
-@pytest.mark.parametrize("name", CAUSAL)
-def test_nothing_leaks_from_the_future(name):
-    encoder = backbone(name, dtype=torch.float64)
-    x = series(2, 30, 3, dtype=torch.float64)
-    future = x.clone()
-    future[:, 11:] = 1e3
-    with torch.no_grad():
-        z, other, prefix = encoder(x), encoder(future), encoder(x[:, :11])
-    torch.testing.assert_close(other[:, :11], z[:, :11], atol=1e-12, rtol=0)
-    torch.testing.assert_close(prefix, z[:, :11], atol=1e-12, rtol=0)
-    assert (other[:, 11:] - z[:, 11:]).abs().amax((0, 2)).min() > 1e-3
-
-
-@pytest.mark.parametrize("name", BOTH_SIDES)
-def test_what_is_not_causal_sees_both_sides_and_refuses_a_stream(name):
-    encoder = backbone(name, dtype=torch.float64)
-    x = series(1, 30, 3, dtype=torch.float64)
-    future = x.clone()
-    future[:, 14:] += 1
-    with torch.no_grad():
-        assert (encoder(future) - encoder(x))[:, 13].abs().max() > 1e-6
-    with pytest.raises(ValueError, match="not causal"):
-        encoder(x, {})
-    with pytest.raises(UserError, match="not causal"):
-        Stream(encoder)
-
-
-@pytest.mark.parametrize("name", CAUSAL)
-def test_memory_continues_a_series(name):
-    encoder = backbone(name, dtype=torch.float64)
-    x = series(2, 40, 3, dtype=torch.float64, missing=0.1)
-    with torch.no_grad():
-        whole, memory = encoder(x), {}
-        pieces = [encoder(piece, memory) for piece in x.split([1, 2, 16, 1, 20], 1)]
-    torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-12, rtol=0)
-    chunks = encode_in_chunks(backbone(name), x[0].float().numpy(), chunk=7)
-    found = np.concatenate([z for _, z in chunks])
-    np.testing.assert_allclose(found, whole[0].float(), atol=1e-5)
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_the_order_of_steps_counts(name):
-    """A set of steps would have the same vectors, in another order; ours depends on the order."""
-    encoder = backbone(name, dtype=torch.float64)
-    x = series(1, 24, 3, dtype=torch.float64)
-    swapped = x[:, [*range(10), 11, 10, *range(12, 24)]]
-    with torch.no_grad():
-        assert (encoder(swapped) - encoder(x))[:, -1].abs().max() > 1e-6
-
-
-def test_without_positions_a_transformer_reads_a_set():
-    torch.manual_seed(0)
-    encoder = Transformer(3, 8, 2, 2, causal=False, positions=False).double().eval()
-    x = series(2, 24, 3, dtype=torch.float64)
-    order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        torch.testing.assert_close(encoder(x[:, order]), encoder(x)[:, order])
-
-
-@pytest.mark.parametrize("name", ["dilated", "transformer", "transformer, patches", "tcn", "lstm"])
-def test_autotcl_trains_it(name, tmp_path):
-    values = made_series(3, rows=400)
-    encoder = backbone(name)
-    before = copy.deepcopy(encoder.state_dict())
-    method = AutoTCL(encoder)
-    windows = training_windows(values.train, encoder, WindowConfig(48))
-    training = Training(epochs=2, max_steps=4, batch_size=4, device="cpu")
-    fit(method, windows, training, 0, tmp_path)
-    moved = [n for n, t in encoder.state_dict().items() if not torch.equal(t, before[n])]
-    assert set(moved) == {n for n, _ in encoder.named_parameters()}
-    assert all(t.isfinite().all() for t in encoder.state_dict().values())
-
-
-@pytest.mark.parametrize("kind", ["dilated", "transformer", "tcn", "lstm"])
+@pytest.mark.parametrize("kind", BACKBONES)
 @pytest.mark.parametrize("channels, expected", [("independent", 1), ("joint", 3)])
 def test_the_configuration_builds_it(kind, channels, expected):
     config = EncoderConfig(kind, dim=16, channels=channels)
     encoder = config.build(made_series(3))
-    classes = {"dilated": DilatedConv, "transformer": Transformer, "tcn": TCN, "lstm": LSTM}
-    assert isinstance(encoder, Centred) and type(encoder.encoder) is classes[kind]
+    assert isinstance(encoder, Centred) and type(encoder.encoder) is BACKBONES[kind]
     assert encoder.in_channels == expected and encoder.encoder.dim == 16
     assert encoder(torch.zeros(1, 30, expected)).shape == (1, 30, 16 + 2 * expected)
     deep = EncoderConfig(kind, dim=16, depth=3).network(5)
     assert deep.in_channels == 5 and deep.depth == 3
+
+
+@pytest.mark.parametrize("reach", [1, 4, 5, 96, 252, 253, 336, 508, 509, 512])
+@pytest.mark.parametrize("name", ["dilated", "tcn"])
+def test_convolutions_are_the_fewest_that_look_back_so_far(name, reach):
+    built = build_backbone(name, 1, 4, reach=reach, hidden=4)
+    blocks = len(built.blocks)
+    assert built.receptive_field - 1 == 4 * (2**blocks - 1) >= reach
+    assert blocks == 1 or 4 * (2 ** (blocks - 1) - 1) < reach
+
+
+def test_one_name_is_one_network_from_every_door():
+    """Same reach and width, same network, whoever asks; sizes counted by hand."""
+    by_tool = EncoderConfig("tcn", dim=64).network(1)
+    by_sklearn = build_encoder("tcn", 1, 64, None, 508, causal=True, level_window=0, seed=0)
+    by_forecaster = ForecasterConfig("tcn", look_back=508, dim=64).encoder(1)
+    size = (1 * 64 + 64) + 7 * 2 * (3 * 64 * 64 + 64)
+    for network in (by_tool, by_sklearn, by_forecaster):
+        assert network.config == by_tool.config and network.receptive_field == 509
+        assert sum(p.numel() for p in network.parameters()) == size
+    deep = ForecasterConfig("lstm").encoder(1), EncoderConfig("lstm", dim=64).network(1)
+    assert deep[0].config == deep[1].config
+
+
+def test_an_unknown_network_is_named():
+    for build in (EncoderConfig, lambda n: build_backbone(n, 1, 8, reach=9)):
+        with pytest.raises(UserError, match="found 'rnn', expected one of dilated, transformer"):
+            build("rnn")
 
 
 @pytest.mark.parametrize(
@@ -326,6 +220,29 @@ def test_transformer_layer_equals_torch():
         torch.testing.assert_close(encoder(x), reference(encoder.input(encoder.embed(x))))
 
 
+def test_without_positions_a_transformer_reads_a_set():
+    torch.manual_seed(0)
+    encoder = Transformer(3, 8, 2, 2, causal=False, positions=False).double().eval()
+    x = series(2, 24, 3, dtype=torch.float64)
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(x[:, order]), encoder(x)[:, order])
+
+
+@pytest.mark.parametrize("name", ["dilated", "transformer", "transformer, patches", "tcn", "lstm"])
+def test_autotcl_trains_it(name, tmp_path):
+    values = made_series(3, rows=400)
+    encoder = encoder_of(name)
+    before = copy.deepcopy(encoder.state_dict())
+    method = AutoTCL(encoder)
+    windows = training_windows(values.train, encoder, WindowConfig(48))
+    training = Training(epochs=2, max_steps=4, batch_size=4, device="cpu")
+    fit(method, windows, training, 0, tmp_path)
+    moved = [n for n, t in encoder.state_dict().items() if not torch.equal(t, before[n])]
+    assert set(moved) == {n for n, _ in encoder.named_parameters()}
+    assert all(t.isfinite().all() for t in encoder.state_dict().values())
+
+
 def test_a_transformer_over_one_layer_sees_distances_not_positions():
     """Rotary positions: with the past cut off, the same steps have the same vectors."""
     torch.manual_seed(0)
@@ -338,7 +255,7 @@ def test_a_transformer_over_one_layer_sees_distances_not_positions():
 
 @pytest.mark.parametrize("name", ["transformer, both sides", "transformer, patches"])
 def test_missing_steps_behind_the_end_change_nothing(name):
-    encoder = backbone(name, dtype=torch.float64)
+    encoder = encoder_of(name, dtype=torch.float64)
     x = series(2, 24, 3, dtype=torch.float64)
     longer = torch.cat([x, torch.full((2, 12, 3), torch.nan)], 1)  # 12: whole patches
     with torch.no_grad():
@@ -348,7 +265,7 @@ def test_missing_steps_behind_the_end_change_nothing(name):
 @pytest.mark.parametrize("steps", [3, 23, 24])
 @pytest.mark.parametrize("name", ["transformer, patches", "transformer, overlapping"])
 def test_patches_are_the_vectors_of_their_last_steps(name, steps):
-    encoder = backbone(name)
+    encoder = encoder_of(name)
     x = series(2, steps, 3)
     with torch.no_grad():
         z, patches = encoder(x), encoder.every(x, encoder.stride)

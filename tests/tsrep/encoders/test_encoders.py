@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import tsrep.encoders
 from tests.tsrep.encoders import encoder_oracle as oracle
+from tests.tsrep.encoders.made_encoders import series
 from tspcrep.common.errors import UserError
 from tspcrep.common.weights import save_encoder as save_weights
 from tsrep.encoders import Centred, DilatedConv, Encoder
@@ -26,12 +27,6 @@ TREND = (1, 2, 4)
 def encoder_of(channels=2, dim=5, hidden=4, depth=2, seed=0, dtype=torch.float32, **options):
     torch.manual_seed(seed)
     return DilatedConv(channels, dim, hidden, depth, **options).to(dtype).eval()
-
-
-def series(*shape, seed=0, dtype=torch.float32, missing=0.0):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(*shape, generator=generator, dtype=dtype)
-    return x.masked_fill(torch.rand(*shape, generator=generator) < missing, torch.nan)
 
 
 # --- DilatedConv --------------------------------------------------------------------------------
