@@ -23,13 +23,13 @@ from pcrep.cloud import Cloud
 from tspcrep.common.errors import UserError
 from tspcrep.common.threads import torchs_threads
 
-NORMALS = ndtri((np.arange(4096) + 0.5) / 4096).astype(np.float32)
+_NORMALS = ndtri((np.arange(4096) + 0.5) / 4096).astype(np.float32)
 """A standard normal as 4,096 equally likely values: a draw is a look-up, and none is beyond 3.7."""
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """What changes and how much; ``AugmentConfig.off()`` changes nothing.
+    """Strength of each random change of a view.
 
     Rotation, tilt, flip, jitter and the sphere that keeps 60 % are those of the published
     configuration of Masked Scene Contrast (Wu et al., CVPR 2023); the other defaults are ours, mild
@@ -85,15 +85,6 @@ class AugmentConfig:
                     f"{name}: found {low} {high}, expected two numbers in order, above 0"
                     + (f", at most {most}" if most < np.inf else "")
                 )
-
-    @classmethod
-    def off(cls, **changes) -> "AugmentConfig":
-        """The configuration that changes nothing, but for ``changes``."""
-        nothing = dict.fromkeys(
-            ("rotation", "tilt", "flip", "translation", "jitter", "colour_jitter"), 0.0
-        )
-        nothing |= {"colour_noise": 0.0, "colour_drop": 0.0, "crop": "none", "scale": (1.0, 1.0)}
-        return cls(**(nothing | changes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +208,7 @@ def _hash(key, counter):
 @njit(inline="always")
 def _normal(bits, axis):
     """The standard normal of an axis, from its 12 bits of a hash."""
-    return NORMALS[(bits >> uint64(12 * axis)) & uint64(4095)]
+    return _NORMALS[(bits >> uint64(12 * axis)) & uint64(4095)]
 
 
 @njit(cache=True)

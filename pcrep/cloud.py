@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-PER_POINT = ("coords", "colour", "intensity", "normal", "label", "instance", "segment")
+_PER_POINT = ("coords", "colour", "intensity", "normal", "label", "instance", "segment")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Cloud:
     def __post_init__(self) -> None:
         if self.coords.ndim != 2 or self.coords.shape[1] != 3 or not len(self.coords):
             raise ValueError(f"coords have shape {self.coords.shape}, expected (N, 3), N > 0")
-        for name in PER_POINT[1:]:
+        for name in _PER_POINT[1:]:
             values = getattr(self, name)
             if values is not None and len(values) != len(self.coords):
                 raise ValueError(
@@ -48,7 +48,7 @@ class Cloud:
 
     def take(self, rows: np.ndarray) -> "Cloud":
         """The points ``rows``, indices or a mask, with all that is known of them."""
-        known = {name: getattr(self, name) for name in PER_POINT}
+        known = {name: getattr(self, name) for name in _PER_POINT}
         return replace(self, **{n: v[rows] for n, v in known.items() if v is not None})
 
     def inputs(self) -> np.ndarray:
@@ -111,7 +111,7 @@ class Scenes:
         return replace(self, read=lambda index: change(self.read(index)))
 
 
-KEPT = 20_000_000  # points that stay in memory, about 1 GB
+_KEPT = 20_000_000  # points that stay in memory, about 1 GB
 
 
 class Batch:
@@ -121,7 +121,7 @@ class Batch:
         self.clouds = tuple(clouds)
 
 
-def keep(scenes: Scenes, most: int = KEPT) -> Scenes:
+def keep(scenes: Scenes, most: int = _KEPT) -> Scenes:
     """The same scenes; those read first stay in memory, ``most`` points in all."""
     kept: dict[int, Cloud] = {}
 

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from torch import nn
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud
 from pcrep.datasets import load_scenes
 from pcrep.encoders.encoding import check_encoder, encode, voxel_size
-from pcrep.encoders.unet import load_encoder
+from pcrep.encoders.unet import SparseUNet, load_encoder
 from pcrep.preparation.planes import upright
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
@@ -47,10 +46,10 @@ def embed(
     for index in tqdm(range(len(scenes)), desc="embed", unit="scene", delay=2):
         path = output if one else output / f"{scenes.names[index]}.npz"
         cloud = scenes[index]
-        _write(path, cloud, point_features(network, cloud, size))
+        _write(path, cloud, _point_features(network, cloud, size))
 
 
-def point_features(encoder: nn.Module, cloud: Cloud, voxel: float) -> np.ndarray:
+def _point_features(encoder: SparseUNet, cloud: Cloud, voxel: float) -> np.ndarray:
     """Features (N, D) float32 of each point; the frame of a depth camera is set upright before."""
     features, point_to_voxel = encode(encoder, upright(cloud), voxel)
     return features[point_to_voxel]

@@ -104,16 +104,13 @@ class FAC(Objective):
             self.correspondence = CorrespondenceNetwork(self.config.dim)
         self.key = MomentumEncoder(self.query, fac.momentum)
 
-    def trained(self) -> list[nn.Parameter]:
-        return [*self.query.parameters(), *self.correspondence.parameters()]
-
     def after_step(self) -> None:
         self.key.update(self.query)
 
     def contrast(self, views: Views) -> dict[str, Tensor]:
         fac = self.fac
         d_a, d_b = self.query(views.a.input), self.key(views.b.input)  # (M, dim), (M', dim)
-        sample = draw(views, fac)
+        sample = _draw(views, fac)
         if not len(sample.anchors):
             return {"loss": 0 * d_a.sum()}  # the crops left no segment in both views
         losses = {}
@@ -124,11 +121,11 @@ class FAC(Objective):
         weighted = [getattr(fac, f"{name}_weight") * loss for name, loss in losses.items()]
         return {"loss": sum(weighted)} | losses
 
-    def regional(self, d_a: Tensor, d_b: Tensor, sample: "Sample") -> Tensor:
+    def regional(self, d_a: Tensor, d_b: Tensor, sample: "_Sample") -> Tensor:
         """L_Geo on the features D of both views."""
         anchors = normalize(d_a[sample.anchors], dim=-1)
         rows = torch.cat([sample.keys, sample.background_b])
-        return regional_contrast(
+        return _regional_contrast(
             anchors,
             normalize(d_b[rows], dim=-1),
             sample.segment,
@@ -136,7 +133,7 @@ class FAC(Objective):
             self.fac.temperature,
         )
 
-    def feature(self, d_a: Tensor, d_b: Tensor, sample: "Sample") -> Tensor:
+    def feature(self, d_a: Tensor, d_b: Tensor, sample: "_Sample") -> Tensor:
         """L_Fea on F, what the correspondence network makes of D."""
         rows_a = torch.cat([sample.anchors, sample.background_a])
         rows_b = torch.cat([sample.keys, sample.background_b])
@@ -149,7 +146,7 @@ class FAC(Objective):
         background = torch.cat([f_a[count:], f_b[count:]])
         if not len(anchors) or not len(background):
             return 0 * f_a.sum()
-        return feature_contrast(
+        return _feature_contrast(
             anchors,
             torch.cat([anchors, keys]),
             (row, torch.cat([row, torch.full_like(row, -1)])),
@@ -161,7 +158,7 @@ class FAC(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class _Sample:
     """Voxels that a step contrasts: A anchors and keys, B background voxels of either view.
 
     anchors, keys : (A,) int64 rows of view a's and b's voxels; segment : (A,) of each.
@@ -178,7 +175,7 @@ class Sample:
     background_segment: Tensor
 
 
-def draw(views: Views, fac: FACConfig) -> Sample:
+def _draw(views: Views, fac: FACConfig) -> _Sample:
     """Anchors and keys of segments drawn by ``fac.sampler``, and as many background voxels."""
     weights = torch.from_numpy(
         np.concatenate([segment_weights(cloud, fac.sampler) for cloud in views.clouds])
@@ -193,7 +190,7 @@ def draw(views: Views, fac: FACConfig) -> Sample:
         voxels = behind[view.first].nonzero()[:, 0]
         background.append(draw_background(voxels, views.scene[view.first[voxels]], numbers))
     anchors = drawn.a.flatten()
-    return Sample(
+    return _Sample(
         anchors,
         drawn.b.flatten(),
         drawn.segment.repeat_interleave(fac.anchor_points),
@@ -203,7 +200,7 @@ def draw(views: Views, fac: FACConfig) -> Sample:
     )
 
 
-def regional_contrast(
+def _regional_contrast(
     anchors: Tensor, keys: Tensor, segment: Tensor, key_segment: Tensor, temperature: float
 ) -> Tensor:
     """L_Geo: every key of the anchor's segment is a positive, every other key a negative.
@@ -226,7 +223,7 @@ def regional_contrast(
     return info_nce(anchors[~alone], keys, pairs, temperature, denominator="own")
 
 
-def feature_contrast(
+def _feature_contrast(
     anchors: Tensor,
     pool: Tensor,
     rows: tuple[Tensor, Tensor],
@@ -249,7 +246,7 @@ def feature_contrast(
         background: ``(B, D)`` of length 1.
         neighbours: k; where fewer are left, all of them.
         temperature: divides the cosines.
-        softness: above 0, the k are chosen by :func:`soft_top_k`, with gradient.
+        softness: above 0, the k are chosen by :func:`_soft_top_k`, with gradient.
     """
     unlike = [torch.full((len(x),), -1, device=x.device) for x in (anchors, background)]
     push = info_nce(
@@ -266,14 +263,14 @@ def feature_contrast(
     if not k:
         return 0 * anchors.sum()
     if softness:
-        weight = soft_top_k(cosine.masked_fill(own, -2.0), k, softness).masked_fill(own, 0.0)
+        weight = _soft_top_k(cosine.masked_fill(own, -2.0), k, softness).masked_fill(own, 0.0)
         loss = softplus(push[:, None] - cosine / temperature)
         return ((weight * loss).sum(1) / weight.sum(1)).mean()
     closest = cosine.masked_fill(own, -torch.inf).topk(k).values  # (A, k)
     return softplus(push[:, None] - closest / temperature).mean()
 
 
-def soft_top_k(scores: Tensor, k: int, softness: float, iterations: int = 40) -> Tensor:
+def _soft_top_k(scores: Tensor, k: int, softness: float, iterations: int = 40) -> Tensor:
     """Weights in 0 .. 1 that sum to k, near 1 on the k largest scores: (..., P) -> (..., P).
 
         w_i = sigmoid((s_i - t) / softness),  t such that sum_i w_i = k

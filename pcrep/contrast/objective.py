@@ -130,13 +130,10 @@ class Objective(nn.Module, ABC):
     def encoder(self) -> SparseUNet:
         return self.query.encoder
 
-    def trained(self) -> list[nn.Parameter]:
-        """What the optimiser updates."""
-        return list(self.query.parameters())
-
     def phases(self) -> list[Phase]:
         config = self.config
-        return [Phase("encoder", self.trained(), config.lr, weight_decay=config.weight_decay)]
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [Phase("encoder", trained, config.lr, weight_decay=config.weight_decay)]
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         seed = int(torch.randint(1 << 31, ()))

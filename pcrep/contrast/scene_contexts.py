@@ -54,10 +54,10 @@ class ContrastiveSceneContexts(Objective):
             if not len(rows_a):
                 continue
             coords = views.coords[views.a.first[rows_a]] / self.config.views.voxel
-            losses = partitioned_info_nce(
+            losses = _partitioned_info_nce(
                 normalize(a[rows_a], dim=-1),
                 normalize(b[rows_b], dim=-1),
-                partition(coords, self.radii),
+                _partition(coords, self.radii),
                 2 * len(self.radii),
                 self.temperature,
             )
@@ -65,7 +65,7 @@ class ContrastiveSceneContexts(Objective):
         return {"loss": total / max(anchors, 1)}
 
 
-def partition(coords: Tensor, radii: tuple[float, ...]) -> Tensor:
+def _partition(coords: Tensor, radii: tuple[float, ...]) -> Tensor:
     """The part (P, P) of space around point i that point j lies in; -1 beyond the last radius.
 
     Part ``2 s + h``: s the first shell whose radius reaches j, h 1 where j is at least as high as
@@ -78,7 +78,7 @@ def partition(coords: Tensor, radii: tuple[float, ...]) -> Tensor:
     return part.masked_fill(outside, -1)
 
 
-def partitioned_info_nce(
+def _partitioned_info_nce(
     anchors: Tensor, keys: Tensor, parts: Tensor, count: int, temperature: float
 ) -> Tensor:
     """One loss for every anchor and part (P, P) that holds a negative of it; key i is positive."""

@@ -60,9 +60,9 @@ class SegContrast(Objective):
     def contrast(self, views: Views) -> dict[str, Tensor]:
         sides = [views.segment[view.first] for view in (views.a, views.b)]
         kept = self.kept(views, sides)
-        queries = pool(self.query, views.a, sides[0], kept)  # (S', dim)
+        queries = _pool(self.query, views.a, sides[0], kept)  # (S', dim)
         with torch.no_grad():
-            keys = pool(self.key.encoder, views.b, sides[1], kept)
+            keys = _pool(self.key.encoder, views.b, sides[1], kept)
         earlier = self.queue.features
         loss = 0 * queries.sum()
         if len(queries) and len(earlier):
@@ -80,7 +80,7 @@ class SegContrast(Objective):
         return kept.nonzero()[:, 0]
 
 
-def pool(projector: Projector, view: View, segment: Tensor, kept: Tensor) -> Tensor:
+def _pool(projector: Projector, view: View, segment: Tensor, kept: Tensor) -> Tensor:
     """Projections (S', dim) of the largest features of the voxels of each of ``kept`` (S',)."""
     features = projector.encoder(view.input).features
     if not len(kept):

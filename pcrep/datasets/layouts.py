@@ -12,7 +12,7 @@ from tspcrep.common.errors import UserError
 
 LEARN, TEST, UNLABELLED = "learn", "test", "unlabelled"
 # Folders of a user's set, and the part that the files in them belong to.
-PART_OF = {"learn": LEARN, "train": LEARN, "test": TEST, "val": TEST, "unlabelled": UNLABELLED}
+_PART_OF = {"learn": LEARN, "train": LEARN, "test": TEST, "val": TEST, "unlabelled": UNLABELLED}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def natural(paths: Iterable[Path]) -> list[Path]:
 
 def _part(path: Path, folder: Path) -> str | None:
     inside = path.relative_to(folder).parts[:-1]
-    return next((PART_OF[name] for name in inside if name in PART_OF), None)
+    return next((_PART_OF[name] for name in inside if name in _PART_OF), None)
 
 
 def _classes(folder: Path, files: list[Path]) -> tuple[str, ...]:

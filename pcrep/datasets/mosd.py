@@ -20,7 +20,7 @@ from tspcrep.common.errors import UserError
 CLASSES = ("table", "box", "cylinder")
 THINGS = CLASSES[1:]
 # First and last number of the scenes all of whose objects are of one class.
-OF_ONE_CLASS = {
+_OF_ONE_CLASS = {
     ("learn", "box"): (0, 20),
     ("learn", "cylinder"): (33, 44),
     ("test", "box"): (0, 5),
@@ -56,7 +56,7 @@ def _scene(path: Path) -> Cloud:
 def _object_class(path: Path) -> int:
     """Class of all objects of a scene, an index of ``CLASSES``; -1 where they are of several."""
     part, number = _NAME.match(path.name).groups()
-    for (of_part, name), (first, last) in OF_ONE_CLASS.items():
+    for (of_part, name), (first, last) in _OF_ONE_CLASS.items():
         if part == of_part and first <= int(number) <= last:
             return CLASSES.index(name)
     return -1

@@ -15,19 +15,8 @@ from pcrep.datasets.layouts import LEARN, TEST, Layout, natural
 from tspcrep.common.errors import UserError
 
 CLASSES = (
-    "ceiling",
-    "floor",
-    "wall",
-    "beam",
-    "column",
-    "window",
-    "door",
-    "table",
-    "chair",
-    "sofa",
-    "bookcase",
-    "board",
-    "clutter",
+    *("ceiling", "floor", "wall", "beam", "column", "window", "door"),
+    *("table", "chair", "sofa", "bookcase", "board", "clutter"),
 )
 THINGS = ("table", "chair", "sofa", "bookcase", "board")
 """The classes that are foreground."""

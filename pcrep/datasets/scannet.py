@@ -21,7 +21,7 @@ from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
 from tspcrep.common.errors import UserError
 
 # The 20 classes of the benchmark, and the number of each among the 40 of NYU.
-NYU40 = {
+_NYU40 = {
     "wall": 1,
     "floor": 2,
     "cabinet": 3,
@@ -43,7 +43,7 @@ NYU40 = {
     "bathtub": 36,
     "other furniture": 39,
 }
-CLASSES = tuple(NYU40)
+CLASSES = tuple(_NYU40)
 THINGS = CLASSES[2:]
 """All but wall and floor: the 18 classes of the benchmark of instances."""
 _MESH = "_vh_clean_2.ply"
@@ -86,7 +86,7 @@ def _labels(path: Path, count: int) -> np.ndarray:
         found = "no label" if numbers is None else f"{len(numbers)} points"
         raise UserError(f"{path}: has {found}, expected a label for each of {count} vertices")
     table = np.full(max(41, numbers.max() + 1), -1)
-    table[list(NYU40.values())] = np.arange(len(NYU40))
+    table[list(_NYU40.values())] = np.arange(len(_NYU40))
     return table[numbers]
 
 

@@ -18,7 +18,7 @@ from tspcrep.common.errors import UserError
 
 # The 19 classes of the single-scan task, in the benchmark's order, and the annotation's numbers
 # that count as each; moving things count as what they are.
-ANNOTATED = {
+_ANNOTATED = {
     "car": (10, 252),
     "bicycle": (11,),
     "motorcycle": (15,),
@@ -39,7 +39,7 @@ ANNOTATED = {
     "pole": (80,),
     "traffic-sign": (81,),
 }
-CLASSES = tuple(ANNOTATED)
+CLASSES = tuple(_ANNOTATED)
 THINGS = CLASSES[:8]
 """The classes whose objects are told apart: what is foreground."""
 
@@ -51,7 +51,7 @@ _UNKNOWN = -2
 def _table() -> np.ndarray:
     table = np.full(1 << 16, _UNKNOWN)
     table[list(_IGNORED)] = -1
-    for index, numbers in enumerate(ANNOTATED.values()):
+    for index, numbers in enumerate(_ANNOTATED.values()):
         table[list(numbers)] = index
     return table
 

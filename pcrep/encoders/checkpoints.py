@@ -25,7 +25,7 @@ from tspcrep.common.errors import UserError
 Library = Literal["minkowski-0.5", "minkowski-0.4", "spconv"]
 Axes = Literal["xyz", "zyx"]
 
-HYBRID = (
+_HYBRID = (
     *(19, 15, 23, 11, 9, 13, 21, 17, 25, 5, 3, 7, 1, 0, 2, 6, 4, 8, 20, 16, 24, 12, 10, 14),
     *(22, 18, 26),
 )
@@ -151,7 +151,7 @@ def _from(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: b
         return value.permute(order).reshape(k**3, c, d)
     if k == 1 and value.shape == (c, d):
         return value[None]
-    return value[list(HYBRID)] if hybrid and value.shape == (27, c, d) else value
+    return value[list(_HYBRID)] if hybrid and value.shape == (27, c, d) else value
 
 
 def _to(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: bool, axes: Axes):
@@ -165,6 +165,6 @@ def _to(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: boo
         return value[0]
     if hybrid:
         taps = value.new_empty(27, c, d)
-        taps[list(HYBRID)] = value
+        taps[list(_HYBRID)] = value
         return taps
     return value

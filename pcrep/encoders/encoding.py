@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pcrep.cloud import Cloud
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
@@ -55,15 +55,15 @@ def untrained(encoder: SparseUNet, seed: int) -> SparseUNet:
     return network
 
 
-def voxel_size(encoder: nn.Module, wanted: float | None = None) -> float:
+def voxel_size(encoder: SparseUNet, wanted: float | None = None) -> float:
     """Edge of a voxel, metres: what is wanted, or the encoder was trained on, or else 2 cm."""
-    size = wanted if wanted is not None else getattr(encoder, "voxel", None) or 0.02
+    size = wanted if wanted is not None else encoder.voxel or 0.02
     if not 0 < size < float("inf"):
         raise UserError(f"voxel: found {size}, expected metres above 0")
     return size
 
 
-def check_encoder(encoder: nn.Module, where: str = "the encoder") -> None:
+def check_encoder(encoder: SparseUNet, where: str = "the encoder") -> None:
     """Raise a UserError where an encoder does not read :meth:`pcrep.cloud.Cloud.inputs`."""
     if encoder.in_channels != 4:
         raise UserError(
@@ -72,7 +72,7 @@ def check_encoder(encoder: nn.Module, where: str = "the encoder") -> None:
         )
 
 
-def encode(encoder: nn.Module, cloud: Cloud, voxel: float) -> tuple[np.ndarray, np.ndarray]:
+def encode(encoder: SparseUNet, cloud: Cloud, voxel: float) -> tuple[np.ndarray, np.ndarray]:
     """Features (M, D) float32 of the voxels of a cloud, and the voxel (N,) int64 of each point.
 
     ``features[point_to_voxel]`` is one row a point. ``voxel``: metres. The encoder is in evaluation

@@ -100,17 +100,17 @@ class SparseUNet(nn.Module):
         super().__init__()
         self.config = config = config or UNetConfig()
         self.in_channels, self.dim = config.in_channels, config.decoder[-1]
-        self.stem = ConvNorm(Conv(config.in_channels, config.stem, config.stem_kernel))
+        self.stem = _ConvNorm(Conv(config.in_channels, config.stem, config.stem_kernel))
         self.down, self.encoder = nn.ModuleList(), nn.ModuleList()
         skips, width = [], config.stem
         for channels, blocks in zip(config.encoder, config.encoder_blocks, strict=True):
             skips.append(width)
-            self.down.append(ConvNorm(Conv(width, width, 2, 2)))
+            self.down.append(_ConvNorm(Conv(width, width, 2, 2)))
             self.encoder.append(_blocks(width, channels, blocks))
             width = channels
         self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
         for channels, blocks in zip(config.decoder, config.decoder_blocks, strict=True):
-            self.up.append(ConvNorm(ConvTranspose(width, channels, 2, 2)))
+            self.up.append(_ConvNorm(ConvTranspose(width, channels, 2, 2)))
             self.decoder.append(_blocks(channels + skips.pop(), channels, blocks))
             width = channels
 
@@ -125,7 +125,7 @@ class SparseUNet(nn.Module):
         return x
 
 
-class ConvNorm(nn.Module):
+class _ConvNorm(nn.Module):
     """Convolution, batch normalisation, ReLU."""
 
     def __init__(self, conv: Conv | ConvTranspose):
@@ -133,7 +133,7 @@ class ConvNorm(nn.Module):
         self.conv, self.norm = conv, BatchNorm(conv.out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        return self.norm(self.conv(x)).map(relu)
+        return self.norm(self.conv(x)).map(_relu)
 
 
 class BasicBlock(nn.Module):
@@ -150,12 +150,12 @@ class BasicBlock(nn.Module):
         )
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        y = self.norm1(self.conv1(x)).map(relu)
+        y = self.norm1(self.conv1(x)).map(_relu)
         y = self.norm2(self.conv2(y))
-        return (y + self.downsample(x)).map(relu)
+        return (y + self.downsample(x)).map(_relu)
 
 
-def relu(x: Tensor) -> Tensor:
+def _relu(x: Tensor) -> Tensor:
     """In place: what comes in is the fresh output of a normalisation or a sum, kept by no one."""
     return x.relu_()
 

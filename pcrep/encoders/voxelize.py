@@ -147,7 +147,7 @@ def _out_of_range(point: Tensor, size: float) -> ValueError:
     )
 
 
-LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
+_LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
 
 
 def thin(cloud: Cloud, voxel: float) -> Cloud:
@@ -164,10 +164,10 @@ def thin(cloud: Cloud, voxel: float) -> Cloud:
 def check_extent(cloud: Cloud, voxel: float) -> None:
     """Raise a UserError for a cloud that is so large that its unit can hardly be the metre."""
     extent = cloud.coords.max(0) - cloud.coords.min(0)
-    if not extent.max() / voxel <= LONGEST:
+    if not extent.max() / voxel <= _LONGEST:
         size = " x ".join(f"{length:.4g}" for length in extent)
         raise UserError(
             f"{cloud.name or 'a cloud'}: found an extent of {size} m with voxels of {voxel:g} m, "
-            f"{extent.max() / voxel:,.0f} along an axis, expected at most {LONGEST:,}; bring the "
+            f"{extent.max() / voxel:,.0f} along an axis, expected at most {_LONGEST:,}; bring the "
             "coordinates to metres, crop, or take larger voxels"
         )

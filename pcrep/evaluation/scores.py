@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from torch import nn
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud, Scenes
 from pcrep.encoders.encoding import encode, voxel_size
+from pcrep.encoders.unet import SparseUNet
 from tspcrep.common.classifiers import Classifier, knn_probe, linear_probe
 from tspcrep.common.errors import UserError
 
@@ -99,7 +99,7 @@ class ProbeConfig:
 
 
 def probe(
-    encoder: nn.Module,
+    encoder: SparseUNet,
     learn: Scenes,
     test: Scenes,
     voxel: float | None = None,
@@ -125,7 +125,7 @@ def probe(
 
 
 def fit_probe(
-    encoder: nn.Module,
+    encoder: SparseUNet,
     learn: Scenes,
     voxel: float | None = None,
     name: ProbeName = "linear",
@@ -150,7 +150,7 @@ def fit_probe(
 
 
 def _labelled_features(
-    encoder: nn.Module, scenes: Scenes, voxel: float, config: ProbeConfig, seed: int
+    encoder: SparseUNet, scenes: Scenes, voxel: float, config: ProbeConfig, seed: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     features, labels = [], []
     for index, cloud in enumerate(tqdm(scenes, desc="encode", unit="scene", delay=2, leave=False)):

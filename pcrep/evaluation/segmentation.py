@@ -7,7 +7,7 @@ which ones are labelled is drawn anew for each seed, see :func:`choose_scenes`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,6 @@ SEGMENTER = "segmenter.safetensors"
 """Name of the file of a segmenter in a run folder."""
 
 
-def light() -> AugmentConfig:
-    """Augmentation of labelled scenes: what it shows could have been seen."""
-    return AugmentConfig(crop="none", colour_drop=0.0, translation=0.0)
-
-
 @dataclass(frozen=True)
 class SegmentationConfig:
     """How a segmenter is trained."""
@@ -47,7 +42,7 @@ class SegmentationConfig:
     """The same for a pretrained encoder, whose head starts from a linear probe."""
     weight_decay: float = 1e-2
     """Of AdamW."""
-    augment: AugmentConfig = field(default_factory=light)
+    augment: AugmentConfig = AugmentConfig(crop="none", colour_drop=0.0, translation=0.0)
 
     def __post_init__(self) -> None:
         if self.points < 1 or not min(self.lr, self.tuning_lr) > 0 or self.weight_decay < 0:

@@ -10,11 +10,11 @@ from numba import njit
 from pcrep.preparation.neighbours import Cells
 from pcrep.preparation.planes import Plane, dominant_planes
 
-ALIGNED = 0.8
+_ALIGNED = 0.8
 """Cosine of the angle, 37 degrees, within which a surface runs along a plane."""
-SLOPE = 0.3
+_SLOPE = 0.3
 """Rise of the steepest ground."""
-FULL = 0.75
+_FULL = 0.75
 """Share of a room's height that is occupied where a wall or a column stands."""
 
 
@@ -31,28 +31,28 @@ def is_background(cells: Cells, normal: np.ndarray, variance: np.ndarray) -> np.
     normal (M, 3), variance (M,) : of :class:`pcrep.preparation.neighbours.Surface`, sharpened.
     """
     size, centre = cells.size, cells.centre
-    level = np.abs(normal[:, 2]) > ALIGNED
-    height = centre[:, 2] - ground(centre, 8 * size, level & (variance < (size / 4) ** 2))
+    level = np.abs(normal[:, 2]) > _ALIGNED
+    height = centre[:, 2] - _ground(centre, 8 * size, level & (variance < (size / 4) ** 2))
     low = level & (height < size)
     rough = 4 * np.median(height[low]) if low.any() else 0.0
     found = level & (height < np.clip(rough, size / 4, size))
     floor = ceiling = None
-    for plane in bounding_planes(centre, normal, size):
+    for plane in _bounding_planes(centre, normal, size):
         distance = plane.distance(centre)
         noise = 1.4826 * float(np.median(np.abs(distance[plane.rows])))
         tolerance = np.float32(np.clip(4 * noise, size / 2, 2 * size))
-        along = np.abs(np.einsum("ni,i->n", normal, plane.normal)) > ALIGNED
+        along = np.abs(np.einsum("ni,i->n", normal, plane.normal)) > _ALIGNED
         found |= (np.abs(distance) <= tolerance) & along | (distance < -tolerance)
         if plane.normal[2] > 0.9:
             floor = float(np.median(centre[plane.rows, 2]))
         elif plane.normal[2] < -0.9:
             ceiling = float(np.median(centre[plane.rows, 2]))
     if floor is not None and ceiling is not None:
-        found |= fullness(centre, 2 * size, floor, ceiling) > FULL
+        found |= _fullness(centre, 2 * size, floor, ceiling) > _FULL
     return found
 
 
-def bounding_planes(centre: np.ndarray, normal: np.ndarray, size: float) -> list[Plane]:
+def _bounding_planes(centre: np.ndarray, normal: np.ndarray, size: float) -> list[Plane]:
     """The planes that the scene ends at, each with the normal pointing into the scene.
 
     Of the dominant planes with 2 % of the cells or more those that have at most 3 % of them
@@ -97,7 +97,7 @@ def _overhang(plane: Plane, centre: np.ndarray, tile: float) -> float:
     return float(lower[tuple(key[plane.rows].T)].mean())
 
 
-def fullness(centre: np.ndarray, tile: float, floor: float, ceiling: float) -> np.ndarray:
+def _fullness(centre: np.ndarray, tile: float, floor: float, ceiling: float) -> np.ndarray:
     """How much of the height between floor and ceiling is occupied where a cell stands, (M,)."""
     key = _tiles(centre, tile)
     levels = max(1, int((ceiling - floor) / (1.5 * tile)))
@@ -108,7 +108,7 @@ def fullness(centre: np.ndarray, tile: float, floor: float, ceiling: float) -> n
     return seen.mean(2)[tuple(key.T)]
 
 
-def ground(centre: np.ndarray, tile: float, level: np.ndarray) -> np.ndarray:
+def _ground(centre: np.ndarray, tile: float, level: np.ndarray) -> np.ndarray:
     """Height of the ground under each of (M, 3) points, (M,) float64.
 
     The lowest level point of each tile of the plan, and no higher anywhere than a slope of 30 %
@@ -123,8 +123,8 @@ def ground(centre: np.ndarray, tile: float, level: np.ndarray) -> np.ndarray:
         return np.full(len(centre), centre[:, 2].min(), np.float64)
     low = np.full(key.max(0) + 1, np.inf)
     np.minimum.at(low, tuple(key[level].T), centre[level, 2])
-    _raise_echoes(low, 1.5 * SLOPE * tile)
-    _envelope(low, SLOPE * tile)
+    _raise_echoes(low, 1.5 * _SLOPE * tile)
+    _envelope(low, _SLOPE * tile)
     return low[tuple(key.T)]
 
 

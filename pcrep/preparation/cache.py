@@ -23,14 +23,14 @@ from tspcrep.common.datafiles import cache_folder
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
 
-Prepare = Callable[[Cloud, Any], Cloud]
+_Prepare = Callable[[Cloud, Any], Cloud]
 
-VERSION = 1  # of the files
+_VERSION = 1  # of the files
 
 
 def preprocessed(
     scenes: Scenes,
-    prepare: Prepare,
+    prepare: _Prepare,
     settings: Any,
     folder: str | Path | None = None,
     workers: int | None = None,
@@ -75,7 +75,7 @@ def _cores() -> int:
 
 
 def _fill(
-    scenes: Scenes, prepare: Prepare, settings: Any, folder: Path, recipe: bytes, workers: int
+    scenes: Scenes, prepare: _Prepare, settings: Any, folder: Path, recipe: bytes, workers: int
 ) -> tuple[list[Path], list[str]]:
     """The file of each scene, all of which are there afterwards, and the clouds' names."""
     paths: list[Path] = []
@@ -126,7 +126,7 @@ def _on_one_thread() -> None:
     torch.set_num_threads(1)  # numba's loops follow: ``tspcrep.common.threads``
 
 
-def _prepare_and_store(cloud: Cloud, path: Path, prepare: Prepare, settings: Any) -> None:
+def _prepare_and_store(cloud: Cloud, path: Path, prepare: _Prepare, settings: Any) -> None:
     _store(prepare(cloud, settings), path)
 
 
@@ -157,9 +157,9 @@ def _digest(cloud: Cloud, recipe: bytes) -> str:
     return digest.hexdigest()
 
 
-def _recipe(prepare: Prepare, settings: Any) -> bytes:
+def _recipe(prepare: _Prepare, settings: Any) -> bytes:
     """What a result follows from, beside the cloud."""
-    digest = hashlib.blake2b(f"{VERSION}\n{prepare.__qualname__}\n{settings!r}\n".encode())
+    digest = hashlib.blake2b(f"{_VERSION}\n{prepare.__qualname__}\n{settings!r}\n".encode())
     for module in sorted(_modules(prepare.__module__), key=lambda module: module.__name__):
         if module.__file__ is not None:
             digest.update(Path(module.__file__).read_bytes())
@@ -172,12 +172,8 @@ def _modules(name: str, found: set[ModuleType] | None = None) -> set[ModuleType]
     if module not in found:
         found.add(module)
         for value in vars(module).values():
-            of = value.__name__ if isinstance(value, ModuleType) else _home(value)
+            home = getattr(value, "__module__", "")  # which need not be a string
+            of = value.__name__ if isinstance(value, ModuleType) else str(home)
             if of in sys.modules and of.partition(".")[0] == name.partition(".")[0]:
                 _modules(of, found)
     return found
-
-
-def _home(value: Any) -> str:
-    of = getattr(value, "__module__", None)
-    return of if isinstance(of, str) else ""

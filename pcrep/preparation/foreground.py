@@ -6,12 +6,12 @@ import numpy as np
 
 from pcrep.cloud import Cloud
 from pcrep.preparation.background import is_background
-from pcrep.preparation.neighbours import nearest, sharpen, surface, thin
+from pcrep.preparation.neighbours import nearest, sharpen, surface, to_cells
 
 Sampling = Literal["random", "size-balanced", "plane-removed", "objectness"]
-FOREGROUND = 0.5
+_FOREGROUND = 0.5
 """A segment is foreground where its objectness is above this."""
-CELLS = 40_000
+_CELLS = 40_000
 """Cells that a scene is judged by."""
 
 
@@ -31,7 +31,7 @@ def objectness(cloud: Cloud) -> np.ndarray:
     (:func:`pcrep.preparation.planes.upright`).
     """
     segment = _segments(cloud)
-    cells = thin(cloud.coords, budget=CELLS)
+    cells = to_cells(cloud.coords, budget=_CELLS)
     index, _ = nearest(cells.centre, 12)
     shape = surface(cells.centre, index)
     behind = is_background(cells, sharpen(cells.centre, index, shape), shape.variance)
@@ -46,7 +46,7 @@ def objectness(cloud: Cloud) -> np.ndarray:
 def foreground(cloud: Cloud) -> np.ndarray:
     """Whether a point is part of a segment that looks like an object, (N,) bool."""
     segment = _segments(cloud)
-    return (segment >= 0) & (_score(cloud)[segment] > FOREGROUND)
+    return (segment >= 0) & (_score(cloud)[segment] > _FOREGROUND)
 
 
 def segment_weights(cloud: Cloud, how: Sampling = "objectness", smallest: int = 20) -> np.ndarray:
@@ -64,7 +64,7 @@ def segment_weights(cloud: Cloud, how: Sampling = "objectness", smallest: int = 
     elif how == "size-balanced":
         weight = large.astype(np.float64)
     elif how == "plane-removed":
-        weight = (large & (_score(cloud) > FOREGROUND)).astype(np.float64)
+        weight = (large & (_score(cloud) > _FOREGROUND)).astype(np.float64)
     elif how == "objectness":
         weight = large * _score(cloud).astype(np.float64)
     else:

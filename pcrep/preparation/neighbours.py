@@ -48,7 +48,7 @@ class Surface(NamedTuple):
     variance: np.ndarray
 
 
-def thin(coords: np.ndarray, size: float | None = None, budget: int = 100_000) -> Cells:
+def to_cells(coords: np.ndarray, size: float | None = None, budget: int = 100_000) -> Cells:
     """Thin points (N, 3), metres, to cells of an edge of ``size`` metres.
 
     Without a size it is chosen so that about ``budget`` cells are occupied, or about 0.6 as

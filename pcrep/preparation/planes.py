@@ -7,9 +7,9 @@ import numpy as np
 from numba import njit
 
 from pcrep.cloud import Cloud
-from pcrep.preparation.neighbours import nearest, surface, thin
+from pcrep.preparation.neighbours import nearest, surface, to_cells
 
-ALIGNED = np.float32(0.9)
+_ALIGNED = np.float32(0.9)
 """Cosine of the angle, 26 degrees, within which a normal agrees with a plane's."""
 
 
@@ -81,13 +81,13 @@ def _support(points, normals, tried, tolerance):
             for a in range(3):
                 far += n[a] * (points[i, a] - p[a])
                 dot += n[a] * normals[i, a]
-            found[t] += (abs(far) <= tolerance) & (abs(dot) >= ALIGNED)
+            found[t] += (abs(far) <= tolerance) & (abs(dot) >= _ALIGNED)
     return found
 
 
 def _on_plane(points, normals, axis, offset, tolerance):
     return (np.abs(_along(points, axis) - np.float32(offset)) <= tolerance) & (
-        np.abs(_along(normals, axis)) >= ALIGNED
+        np.abs(_along(normals, axis)) >= _ALIGNED
     )
 
 
@@ -130,7 +130,7 @@ def _turn(vectors: np.ndarray, rotation: np.ndarray) -> np.ndarray:
 def _rotation_upright(coords: np.ndarray) -> np.ndarray | None:
     if not _from_camera(coords):
         return None
-    cells = thin(coords, budget=20_000)
+    cells = to_cells(coords, budget=20_000)
     normal = surface(cells.centre, nearest(cells.centre, 16)[0]).normal
     planes = dominant_planes(cells.centre, normal, 2 * cells.size)
     if not planes:
@@ -142,7 +142,7 @@ def _rotation_upright(coords: np.ndarray) -> np.ndarray | None:
 
     plane = next(filter(is_support, planes), planes[0])
     towards_camera = -np.sign(plane.offset + plane.normal @ cells.origin)
-    return rotation_between(plane.normal * (towards_camera or 1.0), np.array([0, 0, 1.0]))
+    return _rotation_between(plane.normal * (towards_camera or 1.0), np.array([0, 0, 1.0]))
 
 
 def _from_camera(coords: np.ndarray) -> bool:
@@ -154,7 +154,7 @@ def _from_camera(coords: np.ndarray) -> bool:
     return bool((tangent**2).sum(1).max() <= 3.0 and wide.max() >= np.radians(20))
 
 
-def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+def _rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """(3, 3) float32, the smallest rotation that takes one unit vector to another (Rodrigues)."""
     axis, cosine = np.cross(start, end), float(start @ end)
     if cosine < -1 + 1e-9:  # half a turn about any axis across

@@ -8,7 +8,7 @@ from numba import njit
 from scipy.spatial import cKDTree
 
 from pcrep.cloud import Cloud
-from pcrep.preparation.neighbours import Cells, nearest, sharpen, surface, thin
+from pcrep.preparation.neighbours import Cells, nearest, sharpen, surface, to_cells
 from pcrep.preparation.planes import dominant_planes
 from tspcrep.common.errors import UserError
 
@@ -85,7 +85,7 @@ def over_segment_with_normals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`over_segment`, and the normals (N, 3) float32 that it found: a cell's points share."""
     config = config or SegmentConfig()
-    cells = thin(cloud.coords, config.cell, config.budget)
+    cells = to_cells(cloud.coords, config.cell, config.budget)
     index, distance = nearest(cells.centre, config.neighbours)
     shape = surface(cells.centre, index)
     normal = sharpen(cells.centre, index, shape)
@@ -100,7 +100,7 @@ def over_segment_with_normals(
     return segment[cells.member], normal[cells.member]
 
 
-class Edges(NamedTuple):
+class _Edges(NamedTuple):
     """Of a graph of ``count`` nodes: start, end (E,) int32 and weight (E,) float32, ascending."""
 
     start: np.ndarray
@@ -116,7 +116,7 @@ def _edges(
     normal: np.ndarray,
     colour: np.ndarray | None,
     config: SegmentConfig,
-) -> Edges:
+) -> _Edges:
     points = cells.count + cells.count[index].sum(1)
     density = np.log(points / np.maximum(distance[:, -1], 1e-9) ** 2)
     eye = cells.centre.mean(0)
@@ -132,7 +132,7 @@ def _edges(
         np.float32([config.convex, config.offset, config.colour, config.density]),
     )
     order = np.argsort(weight, kind="stable")
-    return Edges(start[order], end[order], weight[order], len(index))
+    return _Edges(start[order], end[order], weight[order], len(index))
 
 
 @njit(cache=True)
@@ -183,7 +183,7 @@ def _holds(row, value):
     return held
 
 
-def _graph(edges: Edges, config: SegmentConfig) -> np.ndarray:
+def _graph(edges: _Edges, config: SegmentConfig) -> np.ndarray:
     """Component (M,) of every node, at most ``config.segments`` of them where the graph allows."""
     parent, size = np.arange(edges.count), np.ones(edges.count, np.int64)
     _felzenszwalb(*edges[:3], parent, size, config.threshold)

@@ -8,8 +8,8 @@ from numpy.random import Generator
 from pcrep.procedural.rooms import Room
 from pcrep.procedural.shapes import FRUSTUM, Solids, cast
 
-CLEAR = 0.15
-TRIES = 20
+_CLEAR = 0.15
+_TRIES = 20
 """Metres from a camera to the nearest solid at least, and how often a place is looked for."""
 
 
@@ -30,7 +30,7 @@ class Camera:
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class _Shot:
     """The N pixels of an image that have depth: coords (N, 3) in the room, depth (N,), colour
     (N, 3) in 0 .. 1, solid (N,) the one that is seen."""
 
@@ -62,11 +62,11 @@ def _free_place(rng: Generator, room: Room, angle: float) -> np.ndarray:
     radius = solids.size[:, :2].max(1)
     round_box = np.stack([radius, radius, solids.size[:, 2]], 1)
     half = np.where(solids.kind[:, None] == FRUSTUM, round_box, solids.size)
-    for out in rng.uniform(0.2, 0.9, TRIES):
+    for out in rng.uniform(0.2, 0.9, _TRIES):
         place = out * room.size[:2] / 2 * (np.cos(angle), np.sin(angle))
         origin = np.array([*place, rng.uniform(1.1, 1.9)])
         own = np.einsum("pji,pj->pi", solids.axes, origin - solids.centre)
-        if (np.linalg.norm(np.maximum(np.abs(own) - half, 0), axis=1) > CLEAR).all():
+        if (np.linalg.norm(np.maximum(np.abs(own) - half, 0), axis=1) > _CLEAR).all():
             return origin
     return np.array([0, 0, room.size[2] - 0.15])  # higher than any furniture
 
@@ -88,7 +88,7 @@ def shoot(
     light: np.ndarray,
     origin: np.ndarray,
     view: np.ndarray,
-) -> Shot:
+) -> _Shot:
     """One image: exact depths, then what a sensor makes of them. light (3,): where it hangs."""
     width, height = camera.width, camera.height
     focal = 0.5 * width / np.tan(np.radians(camera.field_of_view) / 2)
@@ -113,4 +113,4 @@ def shoot(
     ripple = 1 + 0.12 * np.sin((solids.wave[which] * coords).sum(1))
     shade = rng.uniform(0.7, 1.15) * (0.55 + 0.45 * np.maximum(lit, 0)) * ripple
     colour = solids.colour[which] * shade[:, None] + rng.normal(0, 0.03, (len(which), 3))
-    return Shot(coords, measured, colour.clip(0, 1), which)
+    return _Shot(coords, measured, colour.clip(0, 1), which)

@@ -14,7 +14,7 @@ from pcrep.procedural.shapes import BOX, ELLIPSOID, FRUSTUM
 
 
 @dataclass(frozen=True)
-class Part:
+class _Part:
     """A solid of a piece. tone: which of the piece's colours it has. lean: about x, radians."""
 
     kind: int
@@ -31,41 +31,41 @@ class Piece:
     that size on which things can stand, None for none."""
 
     label: str
-    parts: tuple[Part, ...]
+    parts: tuple[_Part, ...]
     width: float
     depth: float
     top: float | None = None
 
 
-def slab(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, **more) -> Part:
+def slab(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, **more) -> _Part:
     """A box by its faces, in either order."""
     size = (abs(x1 - x0) / 2, abs(y1 - y0) / 2, abs(z1 - z0) / 2)
-    return Part(BOX, size, ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), **more)
+    return _Part(BOX, size, ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), **more)
 
 
-def post(x: float, y: float, z0: float, z1: float, r0: float, r1: float | None = None, **more):
+def _post(x: float, y: float, z0: float, z1: float, r0: float, r1: float | None = None, **more):
     """An upright frustum by its ends."""
     r1 = r0 if r1 is None else r1
-    return Part(FRUSTUM, (r0, r1, (z1 - z0) / 2), (x, y, (z0 + z1) / 2), **more)
+    return _Part(FRUSTUM, (r0, r1, (z1 - z0) / 2), (x, y, (z0 + z1) / 2), **more)
 
 
-def legs(rng: Generator, width: float, depth: float, height: float, thick: float) -> list[Part]:
+def _legs(rng: Generator, width: float, depth: float, height: float, thick: float) -> list[_Part]:
     """Four legs below a rectangle, round or square."""
     x, y = width / 2 - thick, depth / 2 - thick
     corners = [(x, y), (x, -y), (-x, y), (-x, -y)]
     if rng.random() < 0.5:
-        return [post(a, b, 0, height, thick * 0.6, thick, tone=1) for a, b in corners]
+        return [_post(a, b, 0, height, thick * 0.6, thick, tone=1) for a, b in corners]
     return [slab(a - thick, a + thick, b - thick, b + thick, 0, height, tone=1) for a, b in corners]
 
 
-def table(rng: Generator) -> Piece:
+def _table(rng: Generator) -> Piece:
     low = rng.random() < 0.3
     height = rng.uniform(0.38, 0.5) if low else rng.uniform(0.65, 0.8)
     thick = rng.uniform(0.02, 0.05)
     if rng.random() < 0.3:
         r = rng.uniform(0.35, 0.65)
-        parts = [post(0, 0, height - thick, height, r), post(0, 0, 0.03, height - thick, 0.05)]
-        parts += [post(0, 0, 0, 0.03, 0.6 * r, tone=1)]
+        parts = [_post(0, 0, height - thick, height, r), _post(0, 0, 0.03, height - thick, 0.05)]
+        parts += [_post(0, 0, 0, 0.03, 0.6 * r, tone=1)]
         return Piece("table", tuple(parts), 2 * r, 2 * r, height)
     width, depth = rng.uniform(0.8, 1.9), rng.uniform(0.55, 1.0)
     x, y = width / 2, depth / 2
@@ -75,7 +75,7 @@ def table(rng: Generator) -> Piece:
         parts += [slab(s * (x - side), s * x, -y, y, 0, height - thick, tone=1) for s in (-1, 1)]
         parts += [slab(x - 0.45, x - side, -y + 0.03, y - 0.03, 0.05, height - thick, tone=1)]
     else:
-        parts += legs(rng, width, depth, height - thick, rng.uniform(0.02, 0.045))
+        parts += _legs(rng, width, depth, height - thick, rng.uniform(0.02, 0.045))
     return Piece("table", tuple(parts), width, depth, height)
 
 
@@ -86,22 +86,23 @@ def chair(rng: Generator) -> Piece:
     x, y, lean = width / 2, depth / 2, rng.uniform(0, 0.2)
     parts = [slab(-x, x, -y, y, seat - thick, seat)]
     if rng.random() < 0.35:  # an office chair: a column on a star
-        parts += [post(0, 0, 0.06, seat - thick, 0.03, tone=1)]
+        parts += [_post(0, 0, 0.06, seat - thick, 0.03, tone=1)]
         arm = rng.uniform(0.24, 0.32)
         for k in range(5):
             a = 2 * np.pi * k / 5
             middle = (arm / 2 * np.cos(a), arm / 2 * np.sin(a), 0.05)
-            parts += [Part(BOX, (arm / 2, 0.02, 0.025), middle, tone=1, turn=a)]
+            parts += [_Part(BOX, (arm / 2, 0.02, 0.025), middle, tone=1, turn=a)]
     else:
-        parts += legs(rng, width, depth, seat - thick, rng.uniform(0.014, 0.026))
+        parts += _legs(rng, width, depth, seat - thick, rng.uniform(0.014, 0.026))
     high, middle = back - seat, (back + seat) / 2
     shift = -y + 0.02 - np.sin(lean) * high / 2
     if rng.random() < 0.35:  # slats
         for a in np.linspace(-x + 0.03, x - 0.03, int(rng.integers(3, 6))):
-            parts += [Part(BOX, (0.02, 0.012, high / 2), (a, shift, middle), lean=lean)]
+            parts += [_Part(BOX, (0.02, 0.012, high / 2), (a, shift, middle), lean=lean)]
         parts += [slab(-x, x, 2 * shift + y - 0.04, 2 * shift + y, back - 0.06, back)]
     else:
-        parts += [Part(BOX, (x, rng.uniform(0.012, 0.04), high / 2), (0, shift, middle), lean=lean)]
+        size = (x, rng.uniform(0.012, 0.04), high / 2)
+        parts += [_Part(BOX, size, (0, shift, middle), lean=lean)]
     if rng.random() < 0.3:
         arm = seat + rng.uniform(0.17, 0.25)
         for s in (-1, 1):
@@ -110,7 +111,7 @@ def chair(rng: Generator) -> Piece:
     return Piece("chair", tuple(parts), width + 0.05, depth + 0.15)
 
 
-def sofa(rng: Generator) -> Piece:
+def _sofa(rng: Generator) -> Piece:
     seats = int(rng.integers(1, 4))
     arm, depth = rng.uniform(0.1, 0.25), rng.uniform(0.75, 1.0)
     width = seats * rng.uniform(0.55, 0.7) + 2 * arm
@@ -127,11 +128,11 @@ def sofa(rng: Generator) -> Piece:
         parts += [slab(a + 0.01, a + each - 0.01, -y + thick, y, seat - cushion, seat, tone=1)]
         if rng.random() < 0.4:  # a pillow against the back
             middle = (a + each / 2, -y + thick + 0.12, seat + 0.19)
-            parts += [Part(ELLIPSOID, (0.22, 0.09, 0.2), middle, tone=2, lean=0.3)]
+            parts += [_Part(ELLIPSOID, (0.22, 0.09, 0.2), middle, tone=2, lean=0.3)]
     return Piece("sofa", tuple(parts), width, depth)
 
 
-def bookcase(rng: Generator) -> Piece:
+def _bookcase(rng: Generator) -> Piece:
     width, depth, height = rng.uniform(0.6, 1.6), rng.uniform(0.25, 0.4), rng.uniform(0.8, 2.1)
     x, y, board = width / 2, depth / 2, rng.uniform(0.015, 0.03)
     parts = [slab(-x, x, -y, -y + 0.015, 0, height)]
@@ -166,56 +167,56 @@ def board(rng: Generator) -> Piece:
     return Piece("board", tuple(parts), width, height)
 
 
-def lamp(rng: Generator) -> Piece:
+def _floor_lamp(rng: Generator) -> Piece:
     return _lamp(rng, rng.uniform(1.2, 1.8), rng.uniform(0.13, 0.2), rng.uniform(0.15, 0.26))
 
 
-def table_lamp(rng: Generator) -> Piece:
+def _table_lamp(rng: Generator) -> Piece:
     return _lamp(rng, rng.uniform(0.3, 0.55), rng.uniform(0.06, 0.1), rng.uniform(0.09, 0.16))
 
 
 def _lamp(rng: Generator, height: float, foot: float, shade: float) -> Piece:
-    parts = [post(0, 0, 0, 0.025, foot, tone=1), post(0, 0, 0.025, height - shade, 0.012, tone=1)]
+    parts = [_post(0, 0, 0, 0.025, foot, tone=1), _post(0, 0, 0.025, height - shade, 0.012, tone=1)]
     if rng.random() < 0.3:
-        parts += [Part(ELLIPSOID, (shade, shade, shade * 0.9), (0, 0, height - shade))]
+        parts += [_Part(ELLIPSOID, (shade, shade, shade * 0.9), (0, 0, height - shade))]
     else:
         tall = shade * rng.uniform(1.1, 1.7)
-        parts += [post(0, 0, height - tall, height, shade, shade * rng.uniform(0.45, 0.9))]
+        parts += [_post(0, 0, height - tall, height, shade, shade * rng.uniform(0.45, 0.9))]
     wide = 2 * max(foot, shade)
     return Piece("lamp", tuple(parts), wide, wide)
 
 
-def box(rng: Generator) -> Piece:
+def _box(rng: Generator) -> Piece:
     width, depth, height = rng.uniform(0.25, 0.6, 3)
     return Piece("box", (slab(-width / 2, width / 2, -depth / 2, depth / 2, 0, height),),
                  width, depth, height)  # fmt: skip
 
 
-def small_box(rng: Generator) -> Piece:
+def _small_box(rng: Generator) -> Piece:
     """From a book that lies to a cereal packet that stands."""
     width, depth, height = rng.uniform(0.07, 0.26), rng.uniform(0.05, 0.2), rng.uniform(0.04, 0.3)
     parts = (slab(-width / 2, width / 2, -depth / 2, depth / 2, 0, height),)
     return Piece("box", parts, width, depth)
 
 
-def bin_(rng: Generator) -> Piece:
+def _bin(rng: Generator) -> Piece:
     """A waste bin, a drum or a plant's pot."""
     r, height = rng.uniform(0.12, 0.22), rng.uniform(0.25, 0.55)
-    parts = (post(0, 0, 0, height, r * rng.uniform(0.75, 1), r),)
+    parts = (_post(0, 0, 0, height, r * rng.uniform(0.75, 1), r),)
     return Piece("cylinder", parts, 2 * r, 2 * r)
 
 
-def small_cylinder(rng: Generator) -> Piece:
+def _small_cylinder(rng: Generator) -> Piece:
     """A can, a cup, a bowl or a bottle."""
     r, height = rng.uniform(0.03, 0.09), rng.uniform(0.07, 0.26)
-    parts = [post(0, 0, 0, height, r * rng.uniform(0.65, 1), r)]
+    parts = [_post(0, 0, 0, height, r * rng.uniform(0.65, 1), r)]
     if rng.random() < 0.3:  # a neck
-        parts += [post(0, 0, height, height + 0.05, r, 0.4 * r)]
-        parts += [post(0, 0, height + 0.05, height + 0.12, 0.4 * r, tone=1)]
+        parts += [_post(0, 0, height, height + 0.05, r, 0.4 * r)]
+        parts += [_post(0, 0, height + 0.05, height + 0.12, 0.4 * r, tone=1)]
     return Piece("cylinder", tuple(parts), 2 * r, 2 * r)
 
 
 ON_THE_FLOOR: tuple[Callable[[Generator], Piece], ...] = (
-    *(table, bookcase, sofa, chair, lamp, box, bin_),
+    *(_table, _bookcase, _sofa, chair, _floor_lamp, _box, _bin),
 )
-ON_A_TOP: tuple[Callable[[Generator], Piece], ...] = (small_box, small_cylinder, table_lamp)
+ON_A_TOP: tuple[Callable[[Generator], Piece], ...] = (_small_box, _small_cylinder, _table_lamp)

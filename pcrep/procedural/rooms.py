@@ -9,11 +9,11 @@ from pcrep.procedural import furniture
 from pcrep.procedural.furniture import ON_A_TOP, ON_THE_FLOOR, Piece
 from pcrep.procedural.shapes import CLASSES, Solids
 
-THICK = 0.1
-CELL = 0.05
+_THICK = 0.1
+_CELL = 0.05
 """Of walls, and of the map of the floor that says where there is room; metres."""
-TONES = 6
-WALL_BOUND = ("bookcase", "sofa", "lamp")
+_TONES = 6
+_WALL_BOUND = ("bookcase", "sofa", "lamp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Room:
     things: np.ndarray
 
 
-class Builder:
+class _Builder:
     """The solids of a room, as they are put down."""
 
     def __init__(self, rng: Generator, width: float, depth: float):
@@ -35,16 +35,16 @@ class Builder:
         self.rows: list[tuple] = []
         self.instances = 0
         self.things: list[np.ndarray] = []
-        cells = [np.arange(CELL / 2 - h, h, CELL) for h in self.half]
+        cells = [np.arange(_CELL / 2 - h, h, _CELL) for h in self.half]
         self.cells = np.stack(np.meshgrid(*cells, indexing="ij"), -1)  # (X, Y, 2)
         self.taken = np.zeros(self.cells.shape[:2], bool)
 
     def put(self, piece: Piece, at: np.ndarray, yaw: float) -> None:
         """Add a piece with its origin ``at (3,)``, turned about z. Its colours are drawn here."""
-        tones = tone_colours(self.rng)
+        tones = _tone_colours(self.rng)
         turn = about_z(yaw)
         for part in piece.parts:
-            axes = turn @ about_z(part.turn) @ about_x(part.lean)
+            axes = turn @ about_z(part.turn) @ _about_x(part.lean)
             centre = at + turn @ np.array(part.centre)
             label = CLASSES.index(piece.label)
             row = (part.kind, part.size, centre, axes, label, self.instances, tones[part.tone])
@@ -66,8 +66,7 @@ class Builder:
 
     def solids(self) -> Solids:
         kind, size, centre, axes, label, instance, colour = zip(*self.rows, strict=True)
-        numbers = (np.array(v, np.int64) for v in (kind, label, instance))
-        kinds, labels, instances = numbers
+        kinds, labels, instances = (np.array(v, np.int64) for v in (kind, label, instance))
         places = (np.array(v, np.float64) for v in (size, centre, axes))
         wave = self.rng.normal(0, 15, (len(kinds), 3))
         return Solids(kinds, *places, labels, instances, np.array(colour, np.float64), wave)
@@ -78,7 +77,7 @@ def furnish(rng: Generator, width: tuple[float, float], height: tuple[float, flo
     and boards on the walls. width and height: bounds of the floor's edges and of the ceiling."""
     w, d = rng.uniform(*width, 2)
     h = rng.uniform(*height)
-    room = Builder(rng, w, d)
+    room = _Builder(rng, w, d)
     _shell(room, w, d, h)
     _boards(room, h)
     for build in ON_THE_FLOOR:  # the large ones first, of each one if it finds a place
@@ -88,8 +87,8 @@ def furnish(rng: Generator, width: tuple[float, float], height: tuple[float, flo
     return Room(room.solids(), np.array([w, d, h]), np.array(room.things).reshape(-1, 3))
 
 
-def _shell(room: Builder, w: float, d: float, h: float) -> None:
-    rng, e = room.rng, THICK
+def _shell(room: _Builder, w: float, d: float, h: float) -> None:
+    rng, e = room.rng, _THICK
     x, y = w / 2, d / 2
     origin = np.zeros(3)
     room.put(_flat("floor", (-x - e, x + e), (-y - e, y + e), (-e, 0)), origin, 0)
@@ -109,7 +108,7 @@ def _flat(label: str, *faces: tuple[float, float]) -> Piece:
     return Piece(label, (part,), 0, 0)
 
 
-def _boards(room: Builder, height: float) -> None:
+def _boards(room: _Builder, height: float) -> None:
     """At least one, on a wall, so high that most furniture stands below it."""
     rng = room.rng
     for _ in range(int(rng.integers(1, 4))):
@@ -120,17 +119,17 @@ def _boards(room: Builder, height: float) -> None:
         low = min(rng.uniform(0.8, 1.3), height - piece.depth - 0.1)
         at = back * (np.abs(back) @ room.half) + along * rng.uniform(-free, free)
         places = room.cells @ along - at @ along, room.cells @ back - at @ back
-        near = (np.abs(places[0]) < piece.width / 2) & (places[1] > -2 * CELL)
+        near = (np.abs(places[0]) < piece.width / 2) & (places[1] > -2 * _CELL)
         if not (near & room.taken).any():  # where no pillar stands
             room.put(piece, np.array([*at, low + piece.depth / 2]), yaw)
 
 
-def _place(room: Builder, piece: Piece) -> None:
+def _place(room: _Builder, piece: Piece) -> None:
     """Stand a piece against a wall or anywhere, at the first of some random places that is free."""
     rng = room.rng
     for _ in range(25):
         side = int(rng.integers(4)) * np.pi / 2
-        if piece.label in WALL_BOUND or rng.random() < 0.4:
+        if piece.label in _WALL_BOUND or rng.random() < 0.4:
             back = about_z(side)[:2, :2] @ (0, -1)
             along = np.array([-back[1], back[0]])
             space = np.abs(along) @ room.half
@@ -147,7 +146,7 @@ def _place(room: Builder, piece: Piece) -> None:
         return
 
 
-def _set_table(room: Builder, piece: Piece, at: np.ndarray, yaw: float) -> None:
+def _set_table(room: _Builder, piece: Piece, at: np.ndarray, yaw: float) -> None:
     """Things on a table, small ones upon boxes as it comes, and chairs around it."""
     rng, turn = room.rng, about_z(yaw)
     if piece.top > 0.6 and piece.label == "table":
@@ -173,11 +172,11 @@ def _set_table(room: Builder, piece: Piece, at: np.ndarray, yaw: float) -> None:
             room.put(thing, place, rng.uniform(0, 2 * np.pi))
 
 
-def tone_colours(rng: Generator) -> np.ndarray:
+def _tone_colours(rng: Generator) -> np.ndarray:
     """(TONES, 3) colours of one object, of any hue and of any brightness, whatever it is."""
     first = rng.uniform(0.1, 0.95, 3)
     grey = first.mean()
-    colours = np.vstack([first, rng.uniform(0.1, 0.95, (TONES - 1, 3))])
+    colours = np.vstack([first, rng.uniform(0.1, 0.95, (_TONES - 1, 3))])
     vivid = rng.uniform(0.1, 1.0)
     return vivid * colours + (1 - vivid) * (0.5 * grey + 0.5 * colours.mean(1, keepdims=True))
 
@@ -187,6 +186,6 @@ def about_z(angle: float) -> np.ndarray:
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-def about_x(angle: float) -> np.ndarray:
+def _about_x(angle: float) -> np.ndarray:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])

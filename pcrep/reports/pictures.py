@@ -10,16 +10,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pcrep.reports.render import View, render
+from pcrep.reports.render import Viewpoint, render
 from tspcrep.common.figures import WIDTH, themed
 
-PIXELS = 375
+_PIXELS = 375
 """Width of a panel: two of them side by side, as wide as a figure."""
-MOST = 10_000
+_MOST = 10_000
 """Points of a scene to turn."""
-UNKNOWN = (0.55, 0.55, 0.55)
+_UNKNOWN = (0.55, 0.55, 0.55)
 """Colour of what has no label or no segment."""
-SCALE = "viridis"
+_SCALE = "viridis"
 """Matplotlib's name of the colours of a score."""
 
 
@@ -33,14 +33,18 @@ class Panel:
 
 
 def panel(
-    title: str, coords: np.ndarray, colours: np.ndarray, view: View, query: int | None = None
+    title: str,
+    coords: np.ndarray,
+    colours: np.ndarray,
+    viewpoint: Viewpoint,
+    query: int | None = None,
 ) -> Panel:
     """A cloud (N, 3) in ``colours`` (N, 3) 0 .. 1, its point ``query`` marked."""
-    image = render(coords, colours, view, PIXELS)
+    image = render(coords, colours, viewpoint, _PIXELS)
     if query is None:
         return Panel(title, image)
-    (place,), _ = view.project(np.asarray(coords[query : query + 1], np.float64))
-    x, y = place * PIXELS + np.array([PIXELS, image.shape[0]]) / 2
+    (place,), _ = viewpoint.project(np.asarray(coords[query : query + 1], np.float64))
+    x, y = place * _PIXELS + np.array([_PIXELS, image.shape[0]]) / 2
     return Panel(title, image, (float(x), float(y)))
 
 
@@ -54,7 +58,7 @@ def still(
     legend : colours by name, below. score : name, least and greatest value of a bar, below.
     """
     rows = -(-len(panels) // 2)
-    height = WIDTH / 2 * max(p.image.shape[0] for p in panels) / PIXELS + 0.35
+    height = WIDTH / 2 * max(p.image.shape[0] for p in panels) / _PIXELS + 0.35
 
     def draw(theme: dict) -> Figure:
         lines = -(-len(legend or ()) // 4)
@@ -77,7 +81,7 @@ def still(
             )
         if score:
             name, low, high = score
-            bar = ScalarMappable(matplotlib.colors.Normalize(low, high), SCALE)
+            bar = ScalarMappable(matplotlib.colors.Normalize(low, high), _SCALE)
             figure.colorbar(bar, ax=axes, location="bottom", label=name, shrink=0.5, aspect=30)
         return figure
 
@@ -87,7 +91,7 @@ def still(
 def turnable(clouds: Sequence[np.ndarray], colourings: Mapping[str, Sequence[np.ndarray]]) -> str:
     """HTML of clouds side by side, to turn with the mouse; a menu picks how they are coloured.
 
-    clouds : of (N, 3) metres; :data:`MOST` points of all of them are kept, drawn at random.
+    clouds : of (N, 3) metres; :data:`_MOST` points of all of them are kept, drawn at random.
     colourings : by name, for each cloud colours (N, 3) in 0 .. 1.
 
     A page holds :func:`script` once before it. Raises ImportError where plotly is missing.
@@ -96,7 +100,7 @@ def turnable(clouds: Sequence[np.ndarray], colourings: Mapping[str, Sequence[np.
     import plotly.io
 
     random = np.random.default_rng(0)
-    most = MOST // len(clouds)
+    most = _MOST // len(clouds)
     kept = [np.sort(random.permutation(len(c))[:most]) for c in clouds]
     choices = {
         name: [_hex(colours[rows]) for colours, rows in zip(each, kept, strict=True)]
@@ -172,14 +176,14 @@ def many_colours(count: int) -> np.ndarray:
 
 def by_number(numbers: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Colours (N, 3) of labels or segments (N,), those below 0 grey."""
-    return np.vstack([colours, UNKNOWN])[np.where(numbers < 0, len(colours), numbers)]
+    return np.vstack([colours, _UNKNOWN])[np.where(numbers < 0, len(colours), numbers)]
 
 
 def by_score(scores: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Colours (N, 3) of scores (N,), dark at ``low``, bright at ``high``; NaN is grey."""
     shade = (np.nan_to_num(scores, nan=low) - low) / (high - low)
-    colours = matplotlib.colormaps[SCALE](shade.clip(0, 1))[:, :3]
-    return np.where(np.isnan(scores)[:, None], UNKNOWN, colours)
+    colours = matplotlib.colormaps[_SCALE](shade.clip(0, 1))[:, :3]
+    return np.where(np.isnan(scores)[:, None], _UNKNOWN, colours)
 
 
 def _hex(colours: np.ndarray) -> list[str]:

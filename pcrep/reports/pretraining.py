@@ -15,8 +15,8 @@ from pcrep.preparation import prepare
 from pcrep.preparation.foreground import foreground
 from pcrep.reports import pictures
 from pcrep.reports.pictures import by_number, by_score, panel, still
-from pcrep.reports.render import choose_view
-from pcrep.reports.runs import results, to_turn, write_page
+from pcrep.reports.render import choose_viewpoint
+from pcrep.reports.runs import results, scene, to_turn, write_page
 from tspcrep.common import pages
 
 
@@ -25,7 +25,7 @@ def write(
     result: dict[str, Any],
     config: object,
     title: str,
-    scene: Cloud,
+    cloud: Cloud,
     encoder: SparseUNet,
     augment: AugmentConfig,
 ) -> Path:
@@ -38,12 +38,12 @@ def write(
     result : ``result.json`` of the run.
     config : the run's dataclass, printed on the page.
     title : of the page.
-    scene : the cloud to draw, as it was read.
+    cloud : the scene to draw, as it was read.
     encoder : the trained one, drawn beside itself before training.
     augment : how the two views of the activation maps are drawn.
     """
     before = untrained(encoder, result["seeds"][0])
-    cloud = thin(prepare(scene), encoder.voxel)
+    cloud = thin(prepare(cloud), encoder.voxel)
     parts = [
         *(results(result) if "miou" in result else []),
         *_scene(encoder, cloud),
@@ -56,25 +56,20 @@ def write(
 def _scene(encoder: SparseUNet, cloud: Cloud) -> list[str]:
     features = _features(encoder, cloud)
     numbers = pictures.many_colours(int(cloud.segment.max()) + 1)
-    score = np.append(cloud.objectness, np.nan)[cloud.segment]
+    objectness = np.append(cloud.objectness, np.nan)[cloud.segment]
     colourings = {
         **({} if cloud.colour is None else {"Colour": cloud.colour}),
         "Segments": by_number(cloud.segment, numbers),
-        "Foreground score": by_score(score),
+        "Foreground score": by_score(objectness),
         "Features": principal_colours(features) / 255,
     }
-    view = choose_view(cloud.coords)
-    panels = [panel(name, cloud.coords, colours, view) for name, colours in colourings.items()]
     told = (
         f"{cloud.name}: {len(np.unique(cloud.segment))} segments; the foreground score, 0 to 1, "
         "says how much a segment looks like an object; the encoder's features by their first three "
         "principal components"
     )
-    return [
-        "<h2>A scene</h2>",
-        pages.figure(still(panels, score=("foreground score", 0, 1)), told),
-        *to_turn([cloud.coords], {name: [c] for name, c in colourings.items()}, first=True),
-    ]
+    score = ("foreground score", 0, 1)
+    return scene("A scene", cloud.coords, colourings, told, score=score)
 
 
 def _activation(
@@ -85,14 +80,14 @@ def _activation(
     query = _query_point(a, b)
     if query is None:
         return []
-    eyes = [choose_view(view.coords) for view in (a, b)]
+    viewpoints = [choose_viewpoint(view.coords) for view in (a, b)]
     panels, colourings = [], {}
     for name, network in (("trained", encoder), ("untrained", before)):
         of_a, of_b = (_features(network, view) for view in (a, b))
         maps = [by_score(pictures.correlation(of_a[query], f)) for f in (of_a, of_b)]
         panels += [
-            panel(f"First view, {name}", a.coords, maps[0], eyes[0], query),
-            panel(f"Second view, {name}", b.coords, maps[1], eyes[1]),
+            panel(f"First view, {name}", a.coords, maps[0], viewpoints[0], query),
+            panel(f"Second view, {name}", b.coords, maps[1], viewpoints[1]),
         ]
         colourings[name.capitalize()] = maps
     told = (

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
-FIELD = 35.0
+_FIELD = 35.0
 """Degrees that a picture spans from left to right."""
-SHARPER = 2
+_SHARPER = 2
 """Pixels drawn for each pixel kept, along each axis."""
-LARGEST = 9
+_LARGEST = 9
 """Pixels across the largest disc that stands for a point."""
-NEAREST = 0.1
+_NEAREST = 0.1
 """Metres between the eye and the nearest point, at least."""
-SKIN = 0.15
+_SKIN = 0.15
 """Metres: of a room, what lies so close to the hull's near side, or to the ceiling, is cut away."""
-ROOM = 1.5
+_ROOM = 1.5
 """Metres along each axis from which on a cloud may be a room, with walls and a ceiling to cut."""
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Viewpoint:
     """Where a picture is taken from. origin (3,), axes (3, 3): right, down and forward as rows.
     focal: in widths of the picture. shown: rows of the cloud that are not cut away. aspect: height
     over width that the cloud fills."""
@@ -37,22 +37,28 @@ class View:
         return self.focal * own[:, :2] / own[:, 2:], own[:, 2]
 
 
-def choose_view(coords: np.ndarray, elevation: float = 40.0) -> View:
-    """The view from above, of eight directions, that shows most of a cloud.
+def choose_viewpoint(coords: np.ndarray, elevation: float = 40.0) -> Viewpoint:
+    """The viewpoint above a cloud, of eight directions, that shows most of it.
 
     coords: (N, 3), metres, z up. What would hide a room's inside is cut away: a ceiling, and the
-    outermost ``SKIN`` metres on the side of the viewer. elevation: degrees.
+    outermost ``_SKIN`` metres on the side of the viewer. elevation: degrees.
     """
     coords = np.asarray(coords, np.float64)
     below = _without_ceiling(coords)
     thin = below[:: max(1, len(below) // 20_000)]
-    views = [_view_from(coords, below, a, elevation) for a in np.arange(8) * np.pi / 4 + 0.3]
-    counts = [_pixels_covered(view, coords, thin) for view in views]
-    return views[int(np.argmax(counts))]
+    viewpoints = [
+        _viewpoint_from(coords, below, a, elevation) for a in np.arange(8) * np.pi / 4 + 0.3
+    ]
+    counts = [_pixels_covered(viewpoint, coords, thin) for viewpoint in viewpoints]
+    return viewpoints[int(np.argmax(counts))]
 
 
 def render(
-    coords: np.ndarray, colours: np.ndarray, view: View, width: int = 640, shade: float = 1.0
+    coords: np.ndarray,
+    colours: np.ndarray,
+    viewpoint: Viewpoint,
+    width: int = 640,
+    shade: float = 1.0,
 ) -> np.ndarray:
     """The picture (H, W, 4) uint8 of a cloud, clear where there is nothing.
 
@@ -61,16 +67,16 @@ def render(
 
     Parameters
     ----------
-    coords : (N, 3), metres; the cloud that the view was chosen for.
+    coords : (N, 3), metres; the cloud that the viewpoint was chosen for.
     colours : (N, 3) in 0 .. 1.
-    width : of the picture, pixels; its height follows from the view.
+    width : of the picture, pixels; its height follows from the viewpoint.
     shade : of the edges; 0 for none.
     """
-    wide, high = width * SHARPER, round(width * view.aspect) * SHARPER
-    shown = view.shown
-    places, depth = view.project(np.asarray(coords[shown], np.float64))
+    wide, high = width * _SHARPER, round(width * viewpoint.aspect) * _SHARPER
+    shown = viewpoint.shown
+    places, depth = viewpoint.project(np.asarray(coords[shown], np.float64))
     gap = _spacing(coords[shown])
-    across = np.clip(np.ceil(gap * view.focal * wide / depth), 1, LARGEST).astype(np.int64)
+    across = np.clip(np.ceil(gap * viewpoint.focal * wide / depth), 1, _LARGEST).astype(np.int64)
     column = np.floor(places[:, 0] * wide + wide / 2).astype(np.int64)
     row = np.floor(places[:, 1] * wide + high / 2).astype(np.int64)
     image = np.zeros((high * wide, 3), np.float32)
@@ -84,7 +90,7 @@ def render(
     image *= _eye_dome(z, shade)[..., None]
     filled = np.isfinite(z)[..., None].astype(np.float32)
     together = np.concatenate([image * filled, filled], 2)
-    small = together.reshape(high // SHARPER, SHARPER, wide // SHARPER, SHARPER, 4).mean((1, 3))
+    small = together.reshape(high // _SHARPER, _SHARPER, wide // _SHARPER, _SHARPER, 4).mean((1, 3))
     small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
     return (255 * small.clip(0, 1) + 0.5).astype(np.uint8)
 
@@ -93,33 +99,35 @@ def _without_ceiling(coords: np.ndarray) -> np.ndarray:
     """The points below a ceiling, where the topmost layer covers a third of the ground or more."""
     if not _is_room(coords):
         return coords
-    top = np.quantile(coords[:, 2], 0.995) - SKIN
+    top = np.quantile(coords[:, 2], 0.995) - _SKIN
     above = coords[:, 2] > top
     covered = [len(np.unique(np.floor(c[:, :2] / 0.25), axis=0)) for c in (coords[above], coords)]
     return coords[~above] if covered[0] > covered[1] / 3 and (~above).any() else coords
 
 
-def _view_from(coords: np.ndarray, below: np.ndarray, azimuth: float, elevation: float) -> View:
+def _viewpoint_from(
+    coords: np.ndarray, below: np.ndarray, azimuth: float, elevation: float
+) -> Viewpoint:
     tilt = np.radians(elevation)
     flat = np.array([np.cos(azimuth), np.sin(azimuth)])
     forward = -np.array([*(flat * np.cos(tilt)), np.sin(tilt)])
     right = np.array([-flat[1], flat[0], 0.0])
     axes = np.stack([right, np.cross(forward, right), forward])
-    focal = 0.5 / np.tan(np.radians(FIELD) / 2)
+    focal = 0.5 / np.tan(np.radians(_FIELD) / 2)
     own = below @ axes.T
     low, high = own.min(0), own.max(0)
     middle = (low + high) / 2
     # So far away that every point's place lies within half a width, up and down too.
     reach = np.abs(own[:, :2] - middle[:2]).max(1) * focal / 0.49 - (own[:, 2] - middle[2])
-    origin = (middle - (0, 0, reach.max() + NEAREST)) @ axes
+    origin = (middle - (0, 0, reach.max() + _NEAREST)) @ axes
     shown = (coords[:, 2] <= below[:, 2].max()) & ~_near_side(coords, flat)
-    view = View(origin, axes, focal, np.flatnonzero(shown), 1.0)
-    places, _ = view.project(coords[view.shown])
+    viewpoint = Viewpoint(origin, axes, focal, np.flatnonzero(shown), 1.0)
+    places, _ = viewpoint.project(coords[viewpoint.shown])
     shift = (places[:, 1].max() + places[:, 1].min()) / 2
     aspect = float(places[:, 1].max() - places[:, 1].min()) + 0.02
     # Moves the middle of the picture to the middle of what is shown; parallax is left alone.
     origin = origin + axes[1] * shift * (own[:, 2].mean() - origin @ axes[2]) / focal
-    return View(origin, axes, focal, view.shown, max(aspect * 1.04, 0.1))
+    return Viewpoint(origin, axes, focal, viewpoint.shown, max(aspect * 1.04, 0.1))
 
 
 def _near_side(coords: np.ndarray, flat: np.ndarray) -> np.ndarray:
@@ -132,18 +140,20 @@ def _near_side(coords: np.ndarray, flat: np.ndarray) -> np.ndarray:
     except QhullError:
         return near
     for side in sides[sides[:, :2] @ flat > 0.1]:
-        near |= coords[:, :2] @ side[:2] + side[2] > -SKIN
+        near |= coords[:, :2] @ side[:2] + side[2] > -_SKIN
     return near if near.mean() < 0.5 else np.zeros(len(coords), bool)
 
 
 def _is_room(coords: np.ndarray) -> bool:
     """False for what lies on a table, where a few centimetres are whole objects."""
-    return bool((np.ptp(coords, axis=0) > ROOM).all())
+    return bool((np.ptp(coords, axis=0) > _ROOM).all())
 
 
-def _pixels_covered(view: View, coords: np.ndarray, thin: np.ndarray) -> int:
+def _pixels_covered(viewpoint: Viewpoint, coords: np.ndarray, thin: np.ndarray) -> int:
     """How many of 100 x 100 pixels hold a point that is shown."""
-    places, _ = view.project(coords[view.shown[:: max(1, len(view.shown) // 20_000)]])
+    places, _ = viewpoint.project(
+        coords[viewpoint.shown[:: max(1, len(viewpoint.shown) // 20_000)]]
+    )
     return len(np.unique(np.floor(places * 100), axis=0))
 
 
@@ -174,7 +184,7 @@ def _eye_dome(z: np.ndarray, strength: float) -> np.ndarray:
     """Brightness (H, W) in 0 .. 1 of each pixel: less, the more its neighbours lie before it."""
     log = np.log2(np.where(np.isfinite(z), z, 1e6))
     behind = np.zeros_like(log)
-    reach = 2 * SHARPER
+    reach = 2 * _SHARPER
     padded = np.pad(log, reach, mode="edge")
     high, wide = log.shape
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from pcrep.evaluation.scores import columns
-from pcrep.reports import pictures
+from pcrep.reports.pictures import panel, script, still, turnable
+from pcrep.reports.render import choose_viewpoint
 from tspcrep.common import pages
 from tspcrep.common.runs import write_text
 
@@ -32,10 +33,10 @@ def write_page(folder: Path, title: str, parts: list[str], config: object) -> Pa
 
 def results(result: dict[str, Any]) -> list[str]:
     """The table of a summary: a row a system, its columns and the spread of mIoU."""
-    systems = {result["mode"]: result, **result["controls"]}
-    systems[result["mode"]] = result  # from scratch it is its own control
+    mode = result["mode"]
+    systems = {mode: result} | result["controls"] | {mode: result}  # scratch is its own control
     values = {name: columns(found) for name, found in systems.items()}
-    names = list(values[result["mode"]])
+    names = list(values[mode])
     best = {c: max(row.get(c, 0.0) for row in values.values()) for c in names}
     lines = []
     for name, row in values.items():
@@ -57,7 +58,7 @@ def results(result: dict[str, Any]) -> list[str]:
         *lines,
         f"</table></div><p>On every point of the test scenes, means over seeds; precision and "
         f"recall are those of the foreground, of points of any thing. The greatest of each "
-        f"column is marked. {_TOLD[result['mode']]} {scratch}<em>random_encoder_probe</em> is a "
+        f"column is marked. {_TOLD[mode]} {scratch}<em>random_encoder_probe</em> is a "
         f"probe of the same network before training.{labels}</p>",
     ]
 
@@ -69,6 +70,23 @@ def _cell(value: float | None, best: float) -> str:
     return f"<td{marked}>{100 * value:.1f}</td>"
 
 
+def scene(
+    heading: str, coords: np.ndarray, colourings: dict[str, np.ndarray], told: str, **below: Any
+) -> list[str]:
+    """A cloud (N, 3) in several colourings (N, 3), by name: stills, and the same to turn.
+
+    It is the first of its page. told : the caption. below : ``legend`` or ``score`` of
+    :func:`pcrep.reports.pictures.still`.
+    """
+    viewpoint = choose_viewpoint(coords)
+    panels = [panel(name, coords, colours, viewpoint) for name, colours in colourings.items()]
+    return [
+        f"<h2>{heading}</h2>",
+        pages.figure(still(panels, **below), told),
+        *to_turn([coords], {name: [c] for name, c in colourings.items()}, first=True),
+    ]
+
+
 def to_turn(
     clouds: list[np.ndarray], colourings: dict[str, list[np.ndarray]], first: bool = False
 ) -> list[str]:
@@ -77,9 +95,9 @@ def to_turn(
     first : whether it is the first of its page, which then holds plotly's script.
     """
     try:
-        drawn = pictures.turnable(clouds, colourings)
+        drawn = turnable(clouds, colourings)
         told = "<p>Drag to turn, scroll to come nearer; the menu picks the colours.</p>"
-        return [*([pictures.script()] if first else []), drawn, told]
+        return [*([script()] if first else []), drawn, told]
     except ImportError:
         told = "To turn scenes with the mouse: pip install 'tspcrep[points]', then tools/report.py."
         return [f"<p>{told}</p>"] if first else []

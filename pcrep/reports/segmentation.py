@@ -11,9 +11,8 @@ from pcrep.encoders.voxelize import thin
 from pcrep.evaluation.scores import PROBES
 from pcrep.evaluation.segmentation import Segmenter
 from pcrep.reports import pictures
-from pcrep.reports.pictures import by_number, panel, still
-from pcrep.reports.render import choose_view
-from pcrep.reports.runs import results, to_turn, write_page
+from pcrep.reports.pictures import by_number
+from pcrep.reports.runs import results, scene, write_page
 from tspcrep.common import pages
 
 _GREY, _WRONG = (0.75, 0.75, 0.75), (0.85, 0.1, 0.15)
@@ -60,8 +59,6 @@ def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> list[str]:
     kept = thin(replace(cloud, segment=np.arange(len(cloud))), segmenter.voxel).segment
     coords = cloud.coords[kept]
     colourings = {name: values[kept] for name, values in colourings.items()}
-    view = choose_view(coords)
-    panels = [panel(name, coords, values, view) for name, values in colourings.items()]
     known = max(int((cloud.label >= 0).sum()), 1)
     there = np.union1d(predicted, cloud.label)
     legend = {classes[i]: colours[i] for i in there if i >= 0}
@@ -69,8 +66,4 @@ def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> list[str]:
         f"{cloud.name}, the first test scene, by the network of seed {seed}: "
         f"{100 * wrong.sum() / known:.1f} % of its labelled points are wrong, drawn red"
     )
-    return [
-        "<h2>Prediction against truth</h2>",
-        pages.figure(still(panels, legend), told),
-        *to_turn([coords], {name: [c] for name, c in colourings.items()}, first=True),
-    ]
+    return scene("Prediction against truth", coords, colourings, told, legend=legend)

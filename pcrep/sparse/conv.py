@@ -35,17 +35,11 @@ class _Convolution(nn.Module):
         bias: bool = False,
     ):
         super().__init__()
-        for name, value in (
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-            ("kernel_size", kernel_size),
-            ("stride", stride),
-            ("dilation", dilation),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} is {value}, expected at least 1")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
+        for name in ("in_channels", "out_channels", "kernel_size", "stride", "dilation"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         self.weight = nn.Parameter(torch.empty(kernel_size**3, in_channels, out_channels))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
@@ -163,9 +157,8 @@ class Pool(nn.Module):
         stride = x.maps.downsample(x.stride, self.stride)
         cell = self.stride == self.kernel_size
         kernel_map = x.maps.kernel_map(Geometry(self.kernel_size, x.stride, stride, cell=cell))
-        return SparseTensor.on(
-            x.maps, stride, x.maps.engine.pool(x.features, kernel_map, self.reduce)
-        )
+        pooled = x.maps.engine.pool(x.features, kernel_map, self.reduce)
+        return SparseTensor.on(x.maps, stride, pooled)
 
 
 class Unpool(nn.Module):

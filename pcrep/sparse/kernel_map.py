@@ -87,9 +87,7 @@ class Maps:
     def _check_reach(self, geometry: Geometry) -> None:
         """Keys of neighbours must not run over into the next axis."""
         reach = geometry.offsets().abs().max().item()
-        low = min(self._low) - (
-            geometry.outputs - 1
-        )  # where the cell of the lowest voxel may start
+        low = min(self._low) - (geometry.outputs - 1)  # where the lowest voxel's cell may start
         if low - reach < -LIMIT or max(self._high) + reach >= LIMIT:
             raise ValueError(
                 f"coordinates span {self._low} to {self._high} and the kernel reaches {reach} "

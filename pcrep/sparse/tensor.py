@@ -9,7 +9,7 @@ from torch import Tensor
 from pcrep.sparse.engines import Engine, EngineName, create
 from pcrep.sparse.kernel_map import Maps, check_coordinates
 
-Duplicates = Literal["error", "average", "sum", "first"]
+_Duplicates = Literal["error", "average", "sum", "first"]
 
 
 class SparseTensor:
@@ -43,13 +43,13 @@ class SparseTensor:
         coordinates: Tensor,
         features: Tensor,
         stride: int = 1,
-        duplicates: Duplicates = "error",
+        duplicates: _Duplicates = "error",
         engine: EngineName = "auto",
     ):
         if stride < 1:
             raise ValueError(f"stride is {stride}, expected at least 1")
         check_coordinates(coordinates, stride)
-        check_features(features, coordinates)
+        _check_features(features, coordinates)
         if duplicates not in ("error", "average", "sum", "first"):
             raise ValueError(
                 f"duplicates is {duplicates!r}, expected 'error', 'average', 'sum' or 'first'"
@@ -124,7 +124,7 @@ class Field:
         # Clamped to just beyond the range, so that a far point is reported and not wrapped round.
         voxels = coordinates.floor().clamp(-(2**30), 2**30).to(torch.int32)
         check_coordinates(voxels, 1)
-        check_features(features, coordinates)
+        _check_features(features, coordinates)
         self._voxels, self.features = voxels, features
         self._number: Tensor | None = None
         self._maps: Maps | None = None
@@ -167,7 +167,7 @@ def reduce_rows(features: Tensor, number: Tensor, count: int, reduce: str) -> Te
     return torch.segment_reduce(features[order], name, lengths=lengths, unsafe=True)
 
 
-def check_features(features: Tensor, coordinates: Tensor) -> None:
+def _check_features(features: Tensor, coordinates: Tensor) -> None:
     """Raise a ValueError unless features are finite (N, C) beside coordinates (N, 4)."""
     if features.ndim != 2 or features.shape[1] == 0:
         raise ValueError(f"features have shape {tuple(features.shape)}, expected (N, C), C > 0")
@@ -192,7 +192,7 @@ def check_features(features: Tensor, coordinates: Tensor) -> None:
 
 
 def _merge(
-    engine: Engine, coordinates: Tensor, features: Tensor, stride: int, duplicates: Duplicates
+    engine: Engine, coordinates: Tensor, features: Tensor, stride: int, duplicates: _Duplicates
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Distinct coordinates, their features, and the number (N,) of the voxel of each row."""
     coordinates = coordinates.contiguous()

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import kstest, norm
 
 from pcrep.augment import AugmentConfig, Augmented, augment
+from tests.pcrep.augmentation import only
 from tspcrep.common.errors import UserError
 
 ALL = AugmentConfig(elastic=0.05, drop=0.2, crop="cuboid", colour_drop=0.0, shuffle=True)
@@ -63,7 +64,7 @@ def by_definition(coords, colour, view: Augmented):
 
 
 @pytest.mark.parametrize(
-    "config", [AugmentConfig(), ALL, AugmentConfig.off(elastic=0.1)], ids=["default", "all", "one"]
+    "config", [AugmentConfig(), ALL, only(elastic=0.1)], ids=["default", "all", "one"]
 )
 def test_views_are_what_the_definition_says(config):
     coords, colour = cloud(60)
@@ -76,7 +77,7 @@ def test_views_are_what_the_definition_says(config):
 
 def test_off_changes_no_bit():
     coords, colour = cloud()
-    view = augment(coords + 400, colour, AugmentConfig.off(), 0)
+    view = augment(coords + 400, colour, only(), 0)
     assert np.array_equal(view.coords, coords + 400) and np.array_equal(view.colour, colour)
     assert np.array_equal(view.rows, np.arange(len(coords)))
     assert augment(coords, None, ALL, 0).colour is None
@@ -93,7 +94,7 @@ def test_off_changes_no_bit():
 @settings(max_examples=60, deadline=None)
 def test_rows_say_which_points_stay(points, seed, crop, low, drop, shuffle):
     coords, colour = cloud(points, seed % 1000)
-    config = AugmentConfig.off(crop=crop, crop_keep=(low, 1.0), drop=drop, shuffle=shuffle)
+    config = only(crop=crop, crop_keep=(low, 1.0), drop=drop, shuffle=shuffle)
     view = augment(coords, colour, config, seed)
     assert 1 <= len(view.rows) <= points and len(np.unique(view.rows)) == len(view.rows)
     assert np.array_equal(view.coords, coords[view.rows])
@@ -106,7 +107,7 @@ def test_rows_say_which_points_stay(points, seed, crop, low, drop, shuffle):
 @pytest.mark.parametrize("crop", ["sphere", "cuboid"])
 def test_a_crop_keeps_the_nearest(crop):
     coords, _ = cloud(2000)
-    config = AugmentConfig.off(crop=crop, crop_keep=(0.3, 0.3))
+    config = only(crop=crop, crop_keep=(0.3, 0.3))
     kept = augment(coords, None, config, 5).rows
     assert len(kept) == 600
     gone = np.setdiff1d(np.arange(2000), kept)
@@ -121,7 +122,7 @@ def test_a_crop_keeps_the_nearest(crop):
 
 def test_the_matrix_is_a_rotation_a_scale_and_flips():
     coords, _ = cloud(5)
-    config = AugmentConfig.off(rotation=180.0, flip=0.5, scale=(0.5, 2.0))
+    config = only(rotation=180.0, flip=0.5, scale=(0.5, 2.0))
     drawn = [augment(coords, None, config, seed).parameters.matrix for seed in range(600)]
     scales = np.array([m[2, 2] for m in drawn])
     assert kstest(scales, "uniform", (0.5, 1.5)).pvalue > 1e-3
@@ -137,7 +138,7 @@ def test_a_tilt_leans_z_and_the_mean_stays():
     coords, _ = cloud(50, extent=0.5)
     leans = []
     for seed in range(200):
-        view = augment(coords, None, AugmentConfig.off(tilt=10.0, rotation=180.0), seed)
+        view = augment(coords, None, only(tilt=10.0, rotation=180.0), seed)
         matrix = view.parameters.matrix
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
         np.testing.assert_allclose(view.coords.mean(0), coords.mean(0), atol=1e-5)
@@ -148,7 +149,7 @@ def test_a_tilt_leans_z_and_the_mean_stays():
 def test_noise_is_normal_and_independent():
     coords, colour = cloud(20_000)
     grey = np.full_like(colour, 0.5)
-    view = augment(coords, grey, AugmentConfig.off(jitter=0.01, colour_noise=0.05), 7)
+    view = augment(coords, grey, only(jitter=0.01, colour_noise=0.05), 7)
     noise = np.hstack([(view.coords - coords) / 0.01, (view.colour - grey) / 0.05])
     for column in noise.T:
         assert abs(column.mean()) < 0.03 and abs(column.std() - 1) < 0.02
@@ -161,7 +162,7 @@ def test_noise_is_normal_and_independent():
 def test_the_elastic_field_is_smooth_and_as_strong_as_asked():
     rng = np.random.default_rng(0)
     coords = rng.uniform(-50, 50, (20_000, 3)).astype(np.float32)
-    config = AugmentConfig.off(elastic=0.1, elastic_cell=0.5)
+    config = only(elastic=0.1, elastic_cell=0.5)
     field = augment(coords, None, config, 1).coords - coords
     # Between nodes an average is weaker: E[w^2] = 2/3 for the two weights of each axis.
     assert field.std() == pytest.approx(0.1 * math.sqrt((2 / 3) ** 3), rel=0.02)
@@ -174,7 +175,7 @@ def test_the_elastic_field_is_smooth_and_as_strong_as_asked():
 
 def test_drops_and_grey_views_are_as_frequent_as_asked():
     coords, colour = cloud(20_000)
-    kept = augment(coords, None, AugmentConfig.off(drop=0.3), 0).rows
+    kept = augment(coords, None, only(drop=0.3), 0).rows
     assert len(kept) == pytest.approx(14_000, abs=300)
     few = coords[:3], colour[:3]
     views = [augment(*few, AugmentConfig(colour_drop=0.2), seed).colour for seed in range(500)]
@@ -200,8 +201,8 @@ def test_a_seed_gives_one_view_whatever_the_threads():
 
 def test_a_points_noise_does_not_depend_on_its_company():
     coords, _ = cloud(1000)
-    whole = augment(coords, None, AugmentConfig.off(jitter=0.01), 9)
-    part = augment(coords, None, AugmentConfig.off(jitter=0.01, drop=0.5), 9)
+    whole = augment(coords, None, only(jitter=0.01), 9)
+    part = augment(coords, None, only(jitter=0.01, drop=0.5), 9)
     assert len(part.rows) < 600
     assert np.array_equal(part.coords, whole.coords[part.rows])
 

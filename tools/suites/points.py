@@ -178,7 +178,7 @@ def outside_the_network() -> Row:
     config = configuration("mosd", "fac")
     torch.manual_seed(0)
     method = pretrain_fac.build_objective(config, new_encoder(config.network))
-    optimizer = torch.optim.AdamW(method.trained(), lr=1e-3)
+    optimizer = torch.optim.AdamW(method.phases()[0].parameters, lr=1e-3)
     data = batches("mosd", config.pretraining.views.voxel)
     batch = data.__getitems__(range(config.training.batch_size))
 

@@ -19,8 +19,8 @@ from pcrep.datasets.formats.columns import Columns, Format
 from pcrep.datasets.formats.records import Rows, records, rows_to_read
 from tspcrep.common.errors import UserError
 
-LENGTHS = (5, 6, 4)
-LOOK = 1_000_000  # records from which the length is told
+_LENGTHS = (5, 6, 4)
+_LOOK = 1_000_000  # records from which the length is told
 
 
 def _read(path: Path, max_points: int) -> Columns:
@@ -31,10 +31,10 @@ def _read(path: Path, max_points: int) -> Columns:
     -1 elsewhere: the upper half alone numbers the objects of each class anew.
     """
     size = path.stat().st_size
-    lengths = [n for n in LENGTHS if size % (4 * n) == 0]
+    lengths = [n for n in _LENGTHS if size % (4 * n) == 0]
     if path.name.endswith(".pcd.bin"):  # nuScenes' own suffix
         lengths = [n for n in lengths if n == 5]
-    length = next((n for n in lengths if _fits(np.fromfile(path, _record(n), LOOK), n)), None)
+    length = next((n for n in lengths if _fits(np.fromfile(path, _record(n), _LOOK), n)), None)
     if length is None:
         raise UserError(
             f"{path}: {size} bytes, expected float32 records of 16 (x y z, intensity not negative),"

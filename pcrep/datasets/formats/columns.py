@@ -32,12 +32,12 @@ class Format:
     marks: tuple[bytes, ...] = ()
 
 
-FAR = 10_000.0  # metres; float32 counts in steps of 1 mm here, of 0.5 m at 5,000 km
-NEAR = 0.05  # metres
-HUGE = 1e12  # in no unit a place on Earth
+_FAR = 10_000.0  # metres; float32 counts in steps of 1 mm here, of 0.5 m at 5,000 km
+_NEAR = 0.05  # metres
+_HUGE = 1e12  # in no unit a place on Earth
 
 # What files call a field, in lower case; the first that is there counts.
-NAMES = {
+_NAMES = {
     "coords": ("coords", "coord", "xyz", "points", "positions", "pos"),
     "colour": ("colour", "color", "colours", "colors", "rgb"),
     "intensity": ("intensity", "reflectance"),
@@ -46,7 +46,7 @@ NAMES = {
     "instance": ("instance", "instances", "instance_label", "objectid", "treeid"),
 }
 # The same, where each component has its own column.
-COMPONENTS = {
+_COMPONENTS = {
     "coords": (("x", "y", "z"),),
     "colour": (("red", "green", "blue"), ("r", "g", "b")),
     "normal": (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z")),
@@ -61,23 +61,23 @@ def select(arrays: dict[str, np.ndarray], path: Path) -> Columns:
     """
     arrays = {name.lower().removeprefix("scalar_"): values for name, values in arrays.items()}
     columns = {}
-    for field, names in NAMES.items():
+    for field, names in _NAMES.items():
         if found := [arrays[name] for name in names if name in arrays]:
             columns[field] = found[0]
-        for parts in COMPONENTS.get(field, ()):
+        for parts in _COMPONENTS.get(field, ()):
             if field not in columns and all(part in arrays for part in parts):
                 columns[field] = np.column_stack([arrays[part] for part in parts])
     if "coords" not in columns:
         raise UserError(
             f"{path}: holds {', '.join(arrays) or 'nothing'}, expected coordinates called "
-            f"x, y, z or {', '.join(NAMES['coords'])}"
+            f"x, y, z or {', '.join(_NAMES['coords'])}"
         )
     count = len(columns["coords"])
     return {name: _shaped(name, values, count, path) for name, values in columns.items()}
 
 
 def _shaped(field: str, values: np.ndarray, count: int, path: Path) -> np.ndarray:
-    width = 3 if field in COMPONENTS else 1
+    width = 3 if field in _COMPONENTS else 1
     if field == "colour" and values.shape == (count, 4):
         values = values[:, :3]  # without opacity
     if values.dtype.kind not in "fiub" or values.shape not in ((count, width), (count,) * width):
@@ -93,7 +93,7 @@ def to_cloud(columns: Columns, path: Path) -> Cloud:
 
     Coordinates beyond 10 km, as those of a national grid, would lose their centimetres in float32:
     their minimum, rounded down to a whole metre, is subtracted in float64 first. Colours are
-    brought to 0 .. 1 (``unit_colour``), normals to length 1. A label or instance that is NaN or
+    brought to 0 .. 1 (``_unit_colour``), normals to length 1. A label or instance that is NaN or
     beyond 32 bits is -1. An intensity or a normal that is not finite throughout is left out.
 
     Warns, with a count, of points that are dropped because of NaN, infinite or absurd coordinates,
@@ -103,14 +103,14 @@ def to_cloud(columns: Columns, path: Path) -> Cloud:
     coords = columns["coords"]
     if not len(coords):
         raise UserError(f"{path}: holds no points, expected at least one; write the file again")
-    finite = (np.abs(coords) < HUGE).all(axis=1)  # NaN is not
+    finite = (np.abs(coords) < _HUGE).all(axis=1)  # NaN is not
     if not finite.all():
         _judge_dropped(int((~finite).sum()), len(finite), path)
         columns = {name: values[finite] for name, values in columns.items()}
         coords = columns["coords"]
     low, high = coords.min(axis=0).astype(np.float64), coords.max(axis=0).astype(np.float64)
     _judge_extent(float((high - low).max()), path)
-    if max(np.abs(low).max(), np.abs(high).max()) > FAR:
+    if max(np.abs(low).max(), np.abs(high).max()) > _FAR:
         coords = coords - np.floor(low)
     fields = {name: _typed(name, values, path) for name, values in columns.items()}
     fields = {name: values for name, values in fields.items() if values is not None}
@@ -131,7 +131,7 @@ def _judge_dropped(dropped: int, total: int, path: Path) -> None:
 
 
 def _judge_extent(extent: float, path: Path) -> None:
-    if extent > FAR or 0 < extent < NEAR:
+    if extent > _FAR or 0 < extent < _NEAR:
         warnings.warn(
             f"{path}: is {extent:g} m across if its unit is the metre, as expected; if it is not, "
             "scale the coordinates or the voxel size",
@@ -141,7 +141,7 @@ def _judge_extent(extent: float, path: Path) -> None:
 
 def _typed(name: str, values: np.ndarray, path: Path) -> np.ndarray | None:
     if name == "colour":
-        return unit_colour(values, path)
+        return _unit_colour(values, path)
     if name in ("label", "instance"):
         return _whole_numbers(name, values, path)
     values = values.astype(np.float32)
@@ -160,7 +160,7 @@ def _whole_numbers(name: str, values: np.ndarray, path: Path) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def unit_colour(colour: np.ndarray, path: Path) -> np.ndarray:
+def _unit_colour(colour: np.ndarray, path: Path) -> np.ndarray:
     """Colours as float32 in 0 .. 1. What white is follows from the largest value in the file.
 
     It is 1 up to 1, for floats; 255 up to 255, also where 16 bits hold them, as in some LAS files;

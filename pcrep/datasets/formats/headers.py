@@ -4,14 +4,14 @@ from pathlib import Path
 
 from tspcrep.common.errors import UserError
 
-LONGEST = 1 << 16  # bytes of a header
+_LONGEST = 1 << 16  # bytes of a header
 
 
 def header(path: Path, last: str, name: str) -> tuple[list[list[str]], int]:
     """Words of each line up to the one that begins with ``last``, and the byte after that one."""
     lines: list[list[str]] = []
     with path.open("rb") as file:
-        while file.tell() < LONGEST and (raw := file.readline(LONGEST)):
+        while file.tell() < _LONGEST and (raw := file.readline(_LONGEST)):
             lines.append(raw.decode("latin1").split())
             if lines[-1][:1] == [last] and raw.endswith(b"\n"):
                 return lines, file.tell()

@@ -9,7 +9,7 @@ from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.records import CHUNK, judge_whole, rows_to_read, within
 from tspcrep.common.errors import UserError
 
-COLOURS = ("red", "green", "blue")
+_COLOURS = ("red", "green", "blue")
 
 
 def _read(path: Path, max_points: int) -> Columns:
@@ -19,7 +19,10 @@ def _read(path: Path, max_points: int) -> Columns:
     an origin off. ``classification`` becomes the label, ``treeID`` the instance. Colours, an
     intensity or a classification that are 0 throughout were never filled in, and are left out.
     """
-    laspy = _laspy()
+    try:
+        import laspy
+    except ImportError:
+        raise UserError("LAS files need laspy: pip install 'tspcrep[points]'") from None
     _judge_header(path)
     try:
         with laspy.open(path) as file:
@@ -68,18 +71,10 @@ def _judge_header(path: Path) -> None:
 
 
 def _columns(chunk) -> dict[str, np.ndarray]:
-    wanted = {"intensity", "classification", "treeID", *COLOURS}
+    wanted = {"intensity", "classification", "treeID", *_COLOURS}
     names = wanted.intersection(chunk.point_format.dimension_names)
     arrays = {axis: np.asarray(getattr(chunk, axis)) for axis in "xyz"}
     return arrays | {name: np.asarray(chunk[name]) for name in names}
-
-
-def _laspy():
-    try:
-        import laspy
-    except ImportError:
-        raise UserError("LAS files need laspy: pip install 'tspcrep[points]'") from None
-    return laspy
 
 
 FORMAT = Format("LAS", (".las", ".laz"), _read, (b"LASF",))

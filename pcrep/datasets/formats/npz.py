@@ -10,19 +10,19 @@ from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
 
-CLASS_NAMES = ("class_names", "classes")
+_CLASS_NAMES = ("class_names", "classes")
 
 
 def _read(path: Path, max_points: int) -> Columns:
     """Columns of an ``.npz``, by any name in ``columns.NAMES``. Nothing in it is unpickled."""
-    columns = select(_load(path, without=CLASS_NAMES), path)
+    columns = select(_load(path, without=_CLASS_NAMES), path)
     judge_count(len(columns["coords"]), path, max_points)
     return columns
 
 
 def class_names(path: Path) -> tuple[str, ...]:
     """What the labels of an ``.npz`` mean, where it says so."""
-    arrays = _load(path, only=CLASS_NAMES)
+    arrays = _load(path, only=_CLASS_NAMES)
     return tuple(str(name) for names in arrays.values() for name in names.ravel())
 
 

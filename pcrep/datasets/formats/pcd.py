@@ -15,9 +15,9 @@ from pcrep.datasets.formats.records import Rows, judge_count, judge_whole, recor
 from pcrep.datasets.formats.text import table
 from tspcrep.common.errors import UserError
 
-TYPES = {f"{kind}{n}": np.dtype(f"<{kind.lower()}{n}") for kind in "IU" for n in (1, 2, 4, 8)}
-TYPES |= {"F4": np.dtype("<f4"), "F8": np.dtype("<f8")}
-KINDS = ("ascii", "binary", "binary_compressed")
+_TYPES = {f"{kind}{n}": np.dtype(f"<{kind.lower()}{n}") for kind in "IU" for n in (1, 2, 4, 8)}
+_TYPES |= {"F4": np.dtype("<f4"), "F8": np.dtype("<f8")}
+_KINDS = ("ascii", "binary", "binary_compressed")
 
 
 @dataclass
@@ -65,7 +65,7 @@ def _parse(lines: list[list[str]], path: Path) -> _Header:
         kinds = zip(said["TYPE"], said["SIZE"], strict=True)
         head = _Header(
             names=names,
-            types=[TYPES[kind + size] for kind, size in kinds],
+            types=[_TYPES[kind + size] for kind, size in kinds],
             counts=[int(number) for number in said.get("COUNT", ["1"] * len(names))],
             points=int(said["POINTS"][0]),
             height=int(said["HEIGHT"][0]),
@@ -73,12 +73,12 @@ def _parse(lines: list[list[str]], path: Path) -> _Header:
         )
         if not len(set(names)) == len(head.types) == len(head.counts):
             raise ValueError("not one name, TYPE, SIZE and COUNT for each field")
-        if head.kind not in KINDS:
+        if head.kind not in _KINDS:
             raise ValueError(f"DATA {head.kind}")
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise UserError(
             f"{path}: its PCD header is damaged ({error}), expected FIELDS, SIZE, TYPE, HEIGHT, "
-            f"POINTS and DATA, which is {', '.join(KINDS)}; write it again"
+            f"POINTS and DATA, which is {', '.join(_KINDS)}; write it again"
         ) from None
     return head
 

@@ -11,19 +11,10 @@ from pcrep.datasets.formats.records import judge_count, judge_whole, records, ro
 from pcrep.datasets.formats.text import table
 from tspcrep.common.errors import UserError
 
-ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-TYPES = {
-    "char": "i1",
-    "uchar": "u1",
-    "short": "i2",
-    "ushort": "u2",
-    "int": "i4",
-    "uint": "u4",
-    "float": "f4",
-    "double": "f8",
-}
-TYPES |= {f"{kind}{8 * n}": f"{kind[0]}{n}" for kind in ("int", "uint") for n in (1, 2, 4)}
-TYPES |= {"float32": "f4", "float64": "f8"}
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
+_TYPES |= {"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"}
+_TYPES |= {f"{kind}{8 * n}": f"{kind[0]}{n}" for kind in ("int", "uint") for n in (1, 2, 4)}
 
 
 @dataclass
@@ -66,13 +57,13 @@ def _parse(lines: list[list[str]], path: Path) -> tuple[str, list[_Element]]:
         for words in lines:
             match words:
                 case ["format", kind, _]:
-                    order = ORDERS[kind]
+                    order = _ORDERS[kind]
                 case ["element", name, count]:
                     elements.append(_Element(name, int(count)))
                 case ["property", "list", *_]:
                     elements[-1].lists = True
                 case ["property", kind, name]:
-                    elements[-1].properties.append((name, TYPES[kind]))
+                    elements[-1].properties.append((name, _TYPES[kind]))
     except (KeyError, ValueError, IndexError):
         order = None
     if order is None:

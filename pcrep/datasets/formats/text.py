@@ -10,9 +10,9 @@ from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
 
-CHUNK = 1_000_000  # lines read at once
+_CHUNK = 1_000_000  # lines read at once
 # What columns are where no first line names them. Seven are in the order of PTS.
-USUAL = {
+_USUAL = {
     3: ("x", "y", "z"),
     4: ("x", "y", "z", "intensity"),
     6: ("x", "y", "z", "r", "g", "b"),
@@ -29,7 +29,7 @@ def read(path: Path, max_points: int) -> Columns:
     skip, names, declared, first = _start(path)
     separator = next((mark for mark in ",;" if mark in first), r"\s+")
     width = len(_numbers(first))
-    names = names or USUAL.get(width)
+    names = names or _USUAL.get(width)
     if names is None or len(names) != width:
         raise UserError(
             f"{path}: {width} columns, expected 3 (x y z), 4 (and intensity), 6 (x y z r g b) or 7 "
@@ -106,7 +106,7 @@ def table(
             skiprows=skip,
             nrows=rows,
             dtype=np.float64,
-            chunksize=CHUNK,
+            chunksize=_CHUNK,
         ) as chunks:
             for chunk in chunks:
                 count += len(chunk)

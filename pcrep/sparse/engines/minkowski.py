@@ -41,7 +41,7 @@ def load() -> Any:
 
 
 @dataclass(frozen=True)
-class KeyMap:
+class _KeyMap:
     """A kernel map as MinkowskiEngine names it: the keys of both sides and the kernel."""
 
     geometry: Geometry
@@ -49,8 +49,8 @@ class KeyMap:
     outputs: Any
     transposed: bool = False
 
-    def swapped(self) -> "KeyMap":
-        return KeyMap(self.geometry, self.outputs, self.inputs, not self.transposed)
+    def swapped(self) -> "_KeyMap":
+        return _KeyMap(self.geometry, self.outputs, self.inputs, not self.transposed)
 
 
 class Minkowski(Engine):
@@ -75,11 +75,11 @@ class Minkowski(Engine):
         self._keys[out_stride] = self._manager.stride(self._keys[stride], out_stride // stride)
         return self._manager.get_coordinates(self._keys[out_stride])
 
-    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> KeyMap:
-        return KeyMap(geometry, self._keys[geometry.inputs], self._keys[geometry.outputs])
+    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _KeyMap:
+        return _KeyMap(geometry, self._keys[geometry.inputs], self._keys[geometry.outputs])
 
     @torch.compiler.disable
-    def convolve(self, features: Tensor, weight: Tensor, kernel_map: KeyMap) -> Tensor:
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: _KeyMap) -> Tensor:
         me = self._me
         function = (
             me.MinkowskiConvolutionTransposeFunction
@@ -97,7 +97,7 @@ class Minkowski(Engine):
         )
 
     @torch.compiler.disable
-    def pool(self, features: Tensor, kernel_map: KeyMap, reduce: Reduce) -> Tensor:
+    def pool(self, features: Tensor, kernel_map: _KeyMap, reduce: Reduce) -> Tensor:
         me = self._me
         function = (
             me.MinkowskiLocalPoolingTransposeFunction

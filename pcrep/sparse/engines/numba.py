@@ -16,7 +16,7 @@ from tspcrep.common.threads import torchs_threads
 
 
 @dataclass(frozen=True)
-class Pairs:
+class _RowPairs:
     """Pairs of rows (input, output), by tile of outputs and tap: what a product walks.
 
     ins, outs : (P,) int32. start : (tiles, K + 1) int64 bounds. outputs : N_out.
@@ -30,7 +30,7 @@ class Pairs:
     flipped: bool = False
 
     @classmethod
-    def of(cls, table: np.ndarray, outputs: int) -> "Pairs":
+    def of(cls, table: np.ndarray, outputs: int) -> "_RowPairs":
         """The pairs of a neighbour table (K, N_out or more)."""
         return cls(*hashing.sorted_pairs(table, outputs, gemm.TILE), outputs)
 
@@ -40,14 +40,14 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class PairMap:
+class _PairMap:
     """A kernel map as pairs, and as the reverse pairs that its input gradient walks."""
 
-    forward: Pairs
-    reverse: Pairs
+    forward: _RowPairs
+    reverse: _RowPairs
 
-    def swapped(self) -> "PairMap":
-        return PairMap(self.reverse, self.forward)
+    def swapped(self) -> "_PairMap":
+        return _PairMap(self.reverse, self.forward)
 
 
 class Numba(Engine):
@@ -66,26 +66,26 @@ class Numba(Engine):
         return cells[self.insert(cells, out_stride)[0]]
 
     @torchs_threads()
-    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> PairMap:
+    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _PairMap:
         deltas = key_differences(geometry.offsets()).numpy()
         known = self._tables[geometry.inputs]
         if geometry.mirrored:
             table = hashing.own_neighbours(*known, deltas, gemm.TILE)
-            pairs = Pairs.of(table, len(outputs))
-            return PairMap(pairs, replace(pairs, flipped=True))
+            pairs = _RowPairs.of(table, len(outputs))
+            return _PairMap(pairs, replace(pairs, flipped=True))
         out_keys = hashing.pack_rows(outputs.numpy())
         table = hashing.neighbours(*known, out_keys, deltas, gemm.TILE)
         reverse = hashing.reversed_table(table, len(inputs))
-        return PairMap(Pairs.of(table, len(outputs)), Pairs.of(reverse, len(inputs)))
+        return _PairMap(_RowPairs.of(table, len(outputs)), _RowPairs.of(reverse, len(inputs)))
 
     @torch.compiler.disable
-    def convolve(self, features: Tensor, weight: Tensor, kernel_map: PairMap) -> Tensor:
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
         if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
             return self.convolve(features.float(), weight.float(), kernel_map).to(features.dtype)
         return _Convolve.apply(features, weight, kernel_map)
 
     @torch.compiler.disable
-    def pool(self, features: Tensor, kernel_map: PairMap, reduce: Reduce) -> Tensor:
+    def pool(self, features: Tensor, kernel_map: _PairMap, reduce: Reduce) -> Tensor:
         if reduce == "max":
             return _MaxPool.apply(features, kernel_map)
         if reduce == "sum":
@@ -96,7 +96,7 @@ class Numba(Engine):
 
 
 @torchs_threads()
-def _product(x: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
+def _product(x: Tensor, weight: Tensor, pairs: _RowPairs) -> Tensor:
     """``out[o] = sum_k x[i_k(o)] @ weight[k]``, (N_in, C), (K, C, D) -> (N_out, D)."""
     weight = pairs.weight(weight)
     width, vector = weight.shape[2], gemm.lanes(x.numpy().dtype)
@@ -116,7 +116,7 @@ def _fill_vectors(x: Tensor, vector: int) -> Tensor:
 
 
 @torchs_threads()
-def _outer(x: Tensor, g: Tensor, pairs: Pairs) -> Tensor:
+def _outer(x: Tensor, g: Tensor, pairs: _RowPairs) -> Tensor:
     """``sum x[i]^T g[o]`` over the pairs of each tap, (N_in, C), (N_out, D) -> (K, C, D)."""
     width, vector = g.shape[1], gemm.lanes(g.numpy().dtype)
     g = _fill_vectors(g, vector).contiguous()
@@ -132,7 +132,7 @@ def _outer(x: Tensor, g: Tensor, pairs: Pairs) -> Tensor:
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: PairMap) -> Tensor:
+    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
         ctx.save_for_backward(features, weight)
         ctx.kernel_map = kernel_map
         return _product(features.detach(), weight.detach(), kernel_map.forward)
@@ -151,7 +151,7 @@ class _Convolve(torch.autograd.Function):
 
 class _SumPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, features: Tensor, kernel_map: PairMap) -> Tensor:
+    def forward(ctx, features: Tensor, kernel_map: _PairMap) -> Tensor:
         ctx.kernel_map = kernel_map
         return _sum(features.detach(), kernel_map.forward)
 
@@ -164,7 +164,7 @@ class _SumPool(torch.autograd.Function):
 class _MaxPool(torch.autograd.Function):
     @staticmethod
     @torchs_threads()
-    def forward(ctx, features: Tensor, kernel_map: PairMap) -> Tensor:
+    def forward(ctx, features: Tensor, kernel_map: _PairMap) -> Tensor:
         pairs = kernel_map.forward
         out = features.new_zeros(pairs.outputs, features.shape[1])
         source = np.full(out.shape, -1, np.int32)
@@ -181,12 +181,12 @@ class _MaxPool(torch.autograd.Function):
         return total, None
 
 
-def _walk(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _walk(pairs: _RowPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pairs.ins, pairs.outs, pairs.start
 
 
 @torchs_threads()
-def _sum(x: Tensor, pairs: Pairs) -> Tensor:
+def _sum(x: Tensor, pairs: _RowPairs) -> Tensor:
     out = x.new_zeros(pairs.outputs, x.shape[1])
     _add_rows(x.contiguous().numpy(), *_walk(pairs), out.numpy())
     return out

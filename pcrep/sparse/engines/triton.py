@@ -19,12 +19,12 @@ from torch.autograd.function import once_differentiable
 from pcrep.sparse.engines.base import Geometry
 from pcrep.sparse.engines.torch import TableMap, Torch
 
-MASKED_TAPS = 32
+_MASKED_TAPS = 32
 """The kernels skip taps by a 32-bit word a row; larger kernels visit every tap."""
 
 
 @dataclass(frozen=True)
-class Visits:
+class _Visits:
     """A neighbour table with the order in which its rows are visited.
 
     table : (K, N) int32. masks : (N, 1) int32, bit k set where tap k is there, sorted; argsort :
@@ -36,10 +36,10 @@ class Visits:
     argsort: list[Tensor]
 
     @classmethod
-    def of(cls, table: Tensor) -> "Visits":
+    def of(cls, table: Tensor) -> "_Visits":
         table = table.contiguous()
         taps = len(table)
-        if not 1 < taps <= MASKED_TAPS:
+        if not 1 < taps <= _MASKED_TAPS:
             return cls(table, [], [])
         words = torch.zeros(table.shape[1], dtype=torch.int64, device=table.device)
         for k in range(taps):
@@ -49,22 +49,22 @@ class Visits:
         return cls(table, [signed[:, None]], [order.to(torch.int32)])
 
 
-class TritonMap:
+class _TritonMap:
     """A kernel map as tables in both directions, each with its order of visits."""
 
     def __init__(self, tables: TableMap):
         self.tables = tables
 
     @cached_property
-    def forward(self) -> Visits:
-        return Visits.of(self.tables.table)
+    def forward(self) -> _Visits:
+        return _Visits.of(self.tables.table)
 
     @cached_property
-    def reverse(self) -> Visits:
-        return Visits.of(self.tables.reverse)
+    def reverse(self) -> _Visits:
+        return _Visits.of(self.tables.reverse)
 
-    def swapped(self) -> "TritonMap":
-        swapped = TritonMap(self.tables.swapped())
+    def swapped(self) -> "_TritonMap":
+        swapped = _TritonMap(self.tables.swapped())
         swapped.forward, swapped.reverse = self.reverse, self.forward
         return swapped
 
@@ -84,14 +84,14 @@ class Triton(Torch):
                 f"pip install spconv-triton, or take engine='torch' ({error})"
             ) from error
 
-    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> TritonMap:
-        return TritonMap(super().kernel_map(geometry, inputs, outputs))
+    def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _TritonMap:
+        return _TritonMap(super().kernel_map(geometry, inputs, outputs))
 
-    def pool(self, features: Tensor, kernel_map: TritonMap, reduce) -> Tensor:
+    def pool(self, features: Tensor, kernel_map: _TritonMap, reduce) -> Tensor:
         return super().pool(features, kernel_map.tables, reduce)
 
     @torch.compiler.disable
-    def convolve(self, features: Tensor, weight: Tensor, kernel_map: TritonMap) -> Tensor:
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: _TritonMap) -> Tensor:
         if features.dtype == torch.float64:  # the kernels stop at 32 bits
             return super().convolve(features, weight, kernel_map.tables)
         # Its switch for TF32 is read at each call; torch's own switch decides here.
@@ -99,7 +99,7 @@ class Triton(Torch):
         return _Convolve.apply(features, weight, kernel_map, self._ops)
 
 
-def krsc(weight: Tensor) -> Tensor:
+def _krsc(weight: Tensor) -> Tensor:
     """(K, C, D) -> (D, K, 1, 1, C): spconv's layout, with the taps of our tables in our order."""
     return weight.permute(2, 0, 1).contiguous()[:, :, None, None, :]
 
@@ -108,13 +108,13 @@ class _Convolve(torch.autograd.Function):
     """The product and its gradients; those of 16-bit numbers sum in 32 bits."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: TritonMap, ops) -> Tensor:
+    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: _TritonMap, ops) -> Tensor:
         ctx.save_for_backward(features, weight)
         ctx.kernel_map, ctx.ops = kernel_map, ops
         visits = kernel_map.forward
         out, _, _ = ops.implicit_gemm(
             features,
-            krsc(weight),
+            _krsc(weight),
             visits.table,
             visits.masks,
             visits.argsort,
@@ -133,7 +133,7 @@ class _Convolve(torch.autograd.Function):
         forward, reverse = ctx.kernel_map.forward, ctx.kernel_map.reverse
         grad_features, grad_weight = ctx.ops.implicit_gemm_backward(
             features,
-            krsc(weight),
+            _krsc(weight),
             grad,
             forward.table,
             reverse.table,
@@ -152,6 +152,6 @@ class _Convolve(torch.autograd.Function):
         return grad_features, grad_weight, None, None
 
 
-def _every_tap(visits: Visits) -> list[np.ndarray]:
+def _every_tap(visits: _Visits) -> list[np.ndarray]:
     """The masks of a single pass over the taps, as the operators want to see them."""
     return [np.array([0xFFFFFFFF], dtype=np.uint32)] if visits.masks else []

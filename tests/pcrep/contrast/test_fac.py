@@ -11,12 +11,19 @@ import torch
 from torch.nn.functional import normalize
 
 from pcrep import SparseUNet
-from pcrep.augment import AugmentConfig
 from pcrep.cloud import Batch, Scenes
 from pcrep.contrast.anchors import draw_anchors, draw_background
-from pcrep.contrast.fac import FAC, FACConfig, draw, feature_contrast, regional_contrast, soft_top_k
+from pcrep.contrast.fac import (
+    FAC,
+    FACConfig,
+    _draw,
+    _feature_contrast,
+    _regional_contrast,
+    _soft_top_k,
+)
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches
 from pcrep.contrast.views import ViewConfig, draw_views
+from tests.pcrep.augmentation import only
 from tests.pcrep.networks import SMALL
 from tests.pcrep.segmented import segmented
 from tspcrep.common.errors import UserError
@@ -51,7 +58,7 @@ def test_regional_contrast_equals_a_loop():
         negatives = sum(math.exp(s[i][j] / 0.3) for j in range(11) if key_segment[j] != own)
         positives = [math.exp(s[i][j] / 0.3) for j in range(11) if key_segment[j] == own]
         losses.append(sum(-math.log(p / (p + negatives)) for p in positives) / len(positives))
-    found = regional_contrast(anchors, keys, segment, key_segment, 0.3)
+    found = _regional_contrast(anchors, keys, segment, key_segment, 0.3)
     assert found.item() == pytest.approx(sum(losses) / len(losses), rel=1e-12)
 
 
@@ -59,17 +66,17 @@ def test_more_points_of_a_segment_are_never_negatives():
     """Doubling every key of the anchor's segment changes nothing; doubling the others does."""
     anchors, keys = rows(3), rows(6, seed=1)
     segment, key_segment = torch.tensor([0, 0, 0]), torch.tensor([0, 0, 1, 1, 2, 2])
-    once = regional_contrast(anchors, keys, segment, key_segment, 0.2)
+    once = _regional_contrast(anchors, keys, segment, key_segment, 0.2)
     for chosen, same in ((key_segment == 0, True), (key_segment > 0, False)):
         more = torch.cat([keys, keys[chosen]]), torch.cat([key_segment, key_segment[chosen]])
-        twice = regional_contrast(anchors, more[0], segment, more[1], 0.2)
+        twice = _regional_contrast(anchors, more[0], segment, more[1], 0.2)
         assert (abs(twice - once) < 1e-12) == same
 
 
 def test_anchors_without_negatives_are_left_out():
     anchors, keys = rows(2), rows(2, seed=1)
     same = torch.tensor([3, 3])
-    assert regional_contrast(anchors, keys, same, same, 0.1) == 0
+    assert _regional_contrast(anchors, keys, same, same, 0.1) == 0
 
 
 @pytest.mark.parametrize("neighbours", [1, 3, 50])
@@ -86,7 +93,7 @@ def test_feature_contrast_equals_a_loop(neighbours):
         negatives = sum(math.exp(x / 0.3) for x in push[i])
         for x in sorted(others, reverse=True)[:k]:
             losses.append(-math.log(math.exp(x / 0.3) / (math.exp(x / 0.3) + negatives)) / k / 5)
-    found = feature_contrast(anchors, pool, (row, pool_row), background, neighbours, 0.3)
+    found = _feature_contrast(anchors, pool, (row, pool_row), background, neighbours, 0.3)
     assert found.item() == pytest.approx(sum(losses), rel=1e-12)
 
 
@@ -95,22 +102,22 @@ def test_a_soft_choice_becomes_the_hard_one():
     pool = torch.cat([anchors, rows(9, seed=1)])
     row = torch.arange(6)
     pairs = row, torch.cat([row, torch.full((9,), -1)])
-    hard = feature_contrast(anchors, pool, pairs, background, 4, 0.2)
-    soft = feature_contrast(anchors, pool, pairs, background, 4, 0.2, softness=1e-5)
+    hard = _feature_contrast(anchors, pool, pairs, background, 4, 0.2)
+    soft = _feature_contrast(anchors, pool, pairs, background, 4, 0.2, softness=1e-5)
     assert soft.item() == pytest.approx(hard.item(), rel=1e-5)
 
 
 def test_soft_top_k_sums_to_k_and_has_the_gradient_of_its_definition():
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(3, 9, dtype=torch.float64, generator=generator, requires_grad=True)
-    weights = soft_top_k(scores, 4, 0.3)
+    weights = _soft_top_k(scores, 4, 0.3)
     torch.testing.assert_close(weights.sum(1), torch.full((3,), 4.0, dtype=torch.float64))
     assert torch.equal(weights.argsort(), scores.argsort())
-    assert torch.autograd.gradcheck(lambda s: soft_top_k(s, 4, 0.3), scores)
-    sharp = soft_top_k(scores.detach(), 4, 1e-4)
+    assert torch.autograd.gradcheck(lambda s: _soft_top_k(s, 4, 0.3), scores)
+    sharp = _soft_top_k(scores.detach(), 4, 1e-4)
     assert torch.equal(sharp > 0.5, scores >= scores.topk(4).values[:, -1:])
     with pytest.raises(ValueError, match="k is 10"):
-        soft_top_k(scores, 10, 0.3)
+        _soft_top_k(scores, 10, 0.3)
 
 
 def test_anchors_come_from_usable_segments_in_proportion_to_their_weights():
@@ -157,7 +164,7 @@ def test_background_is_drawn_scene_by_scene():
 def test_what_a_step_contrasts():
     """Anchors on objects; as much background as anchors, none of it on objects or unsegmented."""
     views = draw_views(CLOUDS, CONFIG.views, seed=0)
-    sample = draw(views, OWN)
+    sample = _draw(views, OWN)
     assert len(sample.anchors) == len(sample.keys) == 4 * OWN.anchor_segments * OWN.anchor_points
     assert len(sample.background_a) == len(sample.background_b) == len(sample.anchors)
     label = torch.from_numpy(np.concatenate([cloud.label for cloud in views.clouds]))
@@ -168,7 +175,7 @@ def test_what_a_step_contrasts():
         points = view.first[voxels]
         assert (label[points] == 0).all() and (views.segment[points] >= 0).all()
     assert sample.foreground.all()
-    everywhere = draw(views, replace(OWN, sampler="random", anchor_segments=100))
+    everywhere = _draw(views, replace(OWN, sampler="random", anchor_segments=100))
     share = (label[views.a.first[everywhere.anchors]] > 0).double().mean()
     assert share.item() == pytest.approx((label > 0).double().mean().item(), abs=0.12)
     assert torch.equal(everywhere.foreground, label[views.a.first[everywhere.anchors]] > 0)
@@ -206,7 +213,7 @@ def test_a_step_equals_a_loop_over_its_anchors():
     found = method.contrast(views)
     torch.manual_seed(5)
     with torch.no_grad():
-        regional, feature = expected_loss(method, views, draw(views, method.fac))
+        regional, feature = expected_loss(method, views, _draw(views, method.fac))
     assert found["regional"].item() == pytest.approx(regional.item(), rel=1e-4)
     assert found["feature"].item() == pytest.approx(feature.item(), rel=1e-4)
     total = 0.7 * found["regional"] + 0.4 * found["feature"]
@@ -218,8 +225,9 @@ def test_the_key_has_no_gradient_and_follows_by_moving_average():
     torch.manual_seed(0)
     method.loss(Batch(CLOUDS[:2]), "encoder")["loss"].backward()
     assert all(p.grad is None for p in method.key.parameters())
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in method.trained())
-    assert {id(p) for p in method.phases()[0].parameters} == {id(p) for p in method.trained()}
+    trained = [*method.query.parameters(), *method.correspondence.parameters()]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+    assert list(map(id, method.phases()[0].parameters)) == list(map(id, trained))
     before = copy.deepcopy(method.key.encoder)
     with torch.no_grad():
         for p in method.query.parameters():
@@ -266,7 +274,7 @@ def test_ablations_train(changes, losses):
 
 def test_the_order_of_scenes_and_of_points_does_not_matter():
     """With views that change nothing and every voxel drawn often, only the draws differ."""
-    config = replace(CONFIG, views=replace(CONFIG.views, augment=AugmentConfig.off()))
+    config = replace(CONFIG, views=replace(CONFIG.views, augment=only()))
     method = made(replace(OWN, anchor_segments=60, anchor_points=20, top_k=200), config).eval()
     order = np.random.default_rng(0).permutation(len(CLOUDS[0]))
     shuffled = CLOUDS[0].take(np.concatenate([[0], order[order > 0]]))  # the origin stays

@@ -13,8 +13,12 @@ from pcrep.contrast import OBJECTIVES
 from pcrep.contrast.fac import FAC
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches
 from pcrep.contrast.pointcontrast import PointContrast
-from pcrep.contrast.scene_contexts import ContrastiveSceneContexts, partition, partitioned_info_nce
-from pcrep.contrast.segcontrast import SegContrast, pool
+from pcrep.contrast.scene_contexts import (
+    ContrastiveSceneContexts,
+    _partition,
+    _partitioned_info_nce,
+)
+from pcrep.contrast.segcontrast import SegContrast, _pool
 from pcrep.contrast.views import ViewConfig, draw_matches, draw_views
 from tests.pcrep.networks import SMALL
 from tests.pcrep.segmented import segmented
@@ -75,7 +79,7 @@ def test_partition_equals_a_loop():
     """Points at one height belong somewhere, the point itself nowhere."""
     generator = torch.Generator().manual_seed(0)
     coords = torch.randint(-3, 3, (30, 3), generator=generator).double()
-    found = partition(coords, (1.5, 3.0))
+    found = _partition(coords, (1.5, 3.0))
     for i, p in enumerate(coords.tolist()):
         for j, q in enumerate(coords.tolist()):
             distance = math.dist(p, q)
@@ -99,7 +103,7 @@ def test_partitioned_info_nce_equals_a_loop():
             if negative:
                 positive = math.exp(float(a[i] @ b[i]) / 0.3)
                 expected.append(-math.log(positive / (positive + sum(negative))))
-    found = partitioned_info_nce(a, b, parts, 3, 0.3)
+    found = _partitioned_info_nce(a, b, parts, 3, 0.3)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
@@ -116,7 +120,7 @@ def test_scene_contexts_contrast_within_a_scene():
             rows_a, rows_b = draw_matches(views, 10_000, scene)
             coords = views.coords[views.a.first[rows_a]] / 0.05
             u, v = normalize(a[rows_a], dim=-1), normalize(b[rows_b], dim=-1)
-            losses.append(partitioned_info_nce(u, v, partition(coords, (2.0, 6.0)), 4, 0.4))
+            losses.append(_partitioned_info_nce(u, v, _partition(coords, (2.0, 6.0)), 4, 0.4))
     assert found == pytest.approx(torch.cat(losses).mean().item(), rel=1e-5)
 
 
@@ -126,12 +130,12 @@ def test_pooling_equals_a_loop():
     segment = views.segment[views.a.first]
     kept = torch.tensor([4, 6, 13])
     with torch.no_grad():
-        found = pool(method.query, views.a, segment, kept)
+        found = _pool(method.query, views.a, segment, kept)
         features = method.encoder(views.a.input).features
         for i, s in enumerate(kept):
             pooled = features[segment == s].max(0).values
             torch.testing.assert_close(found[i], method.query.head(pooled[None])[0])
-        assert pool(method.query, views.a, segment, kept[:0]).shape == (0, 8)
+        assert _pool(method.query, views.a, segment, kept[:0]).shape == (0, 8)
 
 
 def test_seg_contrast_equals_a_loop():
@@ -145,8 +149,8 @@ def test_seg_contrast_equals_a_loop():
     assert set(kept.tolist()) <= set(label.nonzero()[:, 0].tolist())
     with torch.no_grad():
         found = method.contrast(views)["loss"].item()
-        q = normalize(pool(method.query, views.a, sides[0], kept).double(), dim=-1)
-        k = normalize(pool(method.query, views.b, sides[1], kept).double(), dim=-1)
+        q = normalize(_pool(method.query, views.a, sides[0], kept).double(), dim=-1)
+        k = normalize(_pool(method.query, views.b, sides[1], kept).double(), dim=-1)
     losses = []
     for i in range(len(kept)):
         positive = math.exp(float(q[i] @ k[i]) / 0.3)
@@ -186,5 +190,5 @@ def test_both_views_have_gradient_where_the_paper_says_so(rival):
     losses["loss"].backward()
     assert losses["loss"] > 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.query.parameters())
-    trained = {id(p) for p in method.trained()}
+    trained = {id(p) for p in method.phases()[0].parameters}
     assert trained == {id(p) for p in method.query.parameters()}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pcrep.augment import AugmentConfig, augment
+from pcrep.augment import augment
 from pcrep.contrast.views import ViewConfig, correspond, draw_views
 from pcrep.encoders.voxelize import check_extent, thin
+from tests.pcrep.augmentation import only
 from tests.pcrep.segmented import segmented
 from tspcrep.common.errors import UserError
 
@@ -86,7 +87,7 @@ def test_correspondence_equals_a_loop():
 
 
 def test_unchanged_views_correspond_voxel_by_voxel():
-    config = ViewConfig(voxel=0.04, augment=AugmentConfig.off())
+    config = ViewConfig(voxel=0.04, augment=only())
     views = draw_views(CLOUDS, config, seed=0)
     match = correspond(views.a, views.b, len(views.scene))
     assert match.tolist() == list(range(len(views.a.input)))

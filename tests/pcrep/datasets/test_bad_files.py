@@ -340,7 +340,7 @@ def test_memory_is_bounded_by_what_is_kept(tmp_path, monkeypatch):
     with path.open("wb") as file:
         file.truncate(20 * 2_000_000)  # a hole of 40 MB
     monkeypatch.setattr("pcrep.datasets.formats.records.CHUNK", 10_000)
-    monkeypatch.setattr("pcrep.datasets.formats.binary.LOOK", 10_000)
+    monkeypatch.setattr("pcrep.datasets.formats.binary._LOOK", 10_000)
     tracemalloc.start()
     with pytest.warns(UserWarning, match="holds 2,000,000 points.*one of each 1000 is"):
         assert len(load_points(path, max_points=2_000)) == 2_000

@@ -200,7 +200,7 @@ def test_semantickitti(small_kitti):
 
 def test_semantickitti_classes():
     """As the benchmark lists them."""
-    numbers = [n for annotated in semantickitti.ANNOTATED.values() for n in annotated]
+    numbers = [n for annotated in semantickitti._ANNOTATED.values() for n in annotated]
     assert len(set(numbers)) == len(numbers) == 30
     assert len(semantickitti.CLASSES) == 19
     assert semantickitti.THINGS == (

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pcrep.encoders.checkpoints import HYBRID, convert, export, res16unet_names
+from pcrep.encoders.checkpoints import _HYBRID, convert, export, res16unet_names
 from pcrep.encoders.unet import SparseUNet, UNetConfig
 from pcrep.sparse import BatchNorm, Conv, ConvTranspose, SparseTensor
 from pcrep.sparse.engines import Geometry
@@ -36,7 +36,7 @@ def test_hybrid_taps():
     hybrid = hybrid_offsets()
     assert hybrid[: len(published)] == published
     ours = [tuple(o) for o in Geometry(3, 1, 1).offsets().tolist()]
-    assert [hybrid[k] for k in HYBRID] == ours
+    assert [hybrid[k] for k in _HYBRID] == ours
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

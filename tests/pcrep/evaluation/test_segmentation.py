@@ -8,7 +8,6 @@ import torch
 from torch.nn.functional import log_softmax
 
 from pcrep import SparseUNet, load_encoder, save_encoder
-from pcrep.augment import AugmentConfig
 from pcrep.cloud import Batch, Scenes, keep
 from pcrep.encoders.encoding import encode
 from pcrep.evaluation.scores import fit_probe, score
@@ -22,6 +21,7 @@ from pcrep.evaluation.segmentation import (
     with_few_labels,
     with_labels,
 )
+from tests.pcrep.augmentation import only
 from tests.pcrep.made_scenes import CLASSES, made_scene, made_scenes
 from tests.pcrep.networks import tiny
 from tspcrep.common.classifiers import linear_map
@@ -39,7 +39,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_labelled_points():
     """Without augmentation, against a loop over points in float64."""
     clouds = [made_scene(0), made_scene(1)]
     clouds[1] = replace(clouds[1], label=np.where(np.arange(len(clouds[1])) % 3, -1, 2))
-    config = replace(CONFIG, points=10_000, augment=AugmentConfig.off())
+    config = replace(CONFIG, points=10_000, augment=only())
     method = Segmenter(tiny(), 3, config).eval()  # evaluation mode: no cloud sees the other
     found = method.loss(Batch(clouds), "segment")["loss"].item()
     terms = []

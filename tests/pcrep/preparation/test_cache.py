@@ -85,7 +85,7 @@ def test_other_settings_content_or_code_are_prepared_anew(tmp_path, counted, mon
     preprocessed(coloured, prepare, counted, tmp_path / "kept", workers=1)
     preprocessed(scenes(3, seed=1), prepare, counted, tmp_path / "kept", workers=1)
     assert kept() == 12
-    monkeypatch.setattr("pcrep.preparation.cache.VERSION", 0)
+    monkeypatch.setattr("pcrep.preparation.cache._VERSION", 0)
     preprocessed(scenes(3), prepare, counted, tmp_path / "kept", workers=1)
     assert kept() == 15
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pcrep.cloud import Cloud
 from pcrep.preparation import prepare
-from pcrep.preparation.background import SLOPE, _envelope, bounding_planes, fullness, ground
+from pcrep.preparation.background import _SLOPE, _bounding_planes, _envelope, _fullness, _ground
 from pcrep.preparation.foreground import foreground, objectness, segment_weights
-from pcrep.preparation.neighbours import nearest, surface, thin
+from pcrep.preparation.neighbours import nearest, surface, to_cells
 from pcrep.procedural import BACKGROUND, CLASSES, procedural
 
 
@@ -110,18 +110,18 @@ def test_ground_passes_under_things_and_over_echoes():
     car = plane_of((8, 8, 1.5), (10, 10, 1.5), 0.25)
     echo = np.float32([[3, 3, -6]])
     points = np.concatenate([flat[~hidden], car, echo])
-    height = ground(points, 1.0, np.ones(len(points), bool))
+    height = _ground(points, 1.0, np.ones(len(points), bool))
     below = height[: -len(car) - 1]
-    assert below.min() > -1.5 * SLOPE - 0.01 and below.max() < 1e-6
+    assert below.min() > -1.5 * _SLOPE - 0.01 and below.max() < 1e-6
     assert (points[-len(car) - 1 : -1, 2] - height[-len(car) - 1 : -1]).min() > 1.0
-    assert (ground(points, 1.0, np.zeros(len(points), bool)) == -6).all()
+    assert (_ground(points, 1.0, np.zeros(len(points), bool)) == -6).all()
 
 
 def test_fullness_is_the_share_of_levels():
     wall, table = plane_of((0, 0, 0), (0, 2, 3)), plane_of((1, 0, 0.75), (2, 2, 0.75))
     floor = plane_of((0, 0, 0), (2, 2, 0))
     points = np.concatenate([wall, table, floor])
-    full = fullness(points, 0.1, 0.0, 3.0)
+    full = _fullness(points, 0.1, 0.0, 3.0)
     assert full[: len(wall)].min() > 0.9
     assert full[len(wall) : len(wall) + len(table)].max() <= 2 / 19 + 1e-9
 
@@ -133,9 +133,9 @@ def test_a_table_bounds_a_table_scene_but_not_a_room():
     )
     heights = []
     for points in (table, room):
-        cells = thin(points, 0.03)
+        cells = to_cells(points, 0.03)
         normal = surface(cells.centre, nearest(cells.centre, 12)[0]).normal
-        planes = bounding_planes(cells.centre, normal, cells.size)
+        planes = _bounding_planes(cells.centre, normal, cells.size)
         for plane in planes:  # the normal points into the scene
             assert np.mean(plane.distance(cells.centre) < -2 * cells.size) < 0.03
         level = [p for p in planes if abs(p.normal[2]) > 0.9]

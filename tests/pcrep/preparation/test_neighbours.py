@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from pcrep.preparation.neighbours import nearest, sharpen, surface, thin
+from pcrep.preparation.neighbours import nearest, sharpen, surface, to_cells
 from tspcrep.common.errors import UserError
 
 
@@ -18,7 +18,7 @@ def points(seed, count=300, scale=1.0):
 @given(seed=st.integers(0, 1000), count=st.integers(1, 60), size=st.floats(0.05, 2))
 def test_cells_are_the_cubes_of_a_grid(seed, count, size):
     coords = points(seed, count) + 5
-    cells = thin(coords, size)
+    cells = to_cells(coords, size)
     cubes = np.floor((coords - coords.min(0)) * np.float32(1 / size)).astype(int)
     _, expected = np.unique(cubes, axis=0, return_inverse=True)
     assert len(np.unique(expected)) == len(cells.count)
@@ -35,22 +35,22 @@ def test_the_size_follows_the_budget(kind):
     coords = np.random.default_rng(0).uniform(-3, 3, (50_000, 3)).astype(np.float32)
     if kind == "plane":
         coords[:, 2] = 0
-    found = len(thin(coords, budget=5000).count)
+    found = len(to_cells(coords, budget=5000).count)
     assert 4400 <= found <= 5600
-    assert 0.5 <= len(thin(coords).count) / len(coords) <= 0.7
+    assert 0.5 <= len(to_cells(coords).count) / len(coords) <= 0.7
 
 
 def test_scenes_far_from_the_origin_and_of_one_point():
     coords = np.array([[637_000.25, 851_000.5, 400]], np.float32).repeat(4, 0)
     coords[:, 2] += np.arange(4)
-    assert len(thin(coords, 0.5).count) == 4
-    assert len(thin(coords[:1]).count) == 1
-    assert len(thin(coords[:1].repeat(9, 0)).count) == 1
+    assert len(to_cells(coords, 0.5).count) == 4
+    assert len(to_cells(coords[:1]).count) == 1
+    assert len(to_cells(coords[:1].repeat(9, 0)).count) == 1
 
 
 def test_cells_too_small_for_the_scene_are_refused():
     with pytest.raises(UserError, match=r"a cell of 1e-05 m in a scene .* wide, expected at least"):
-        thin(points(0), 1e-5)
+        to_cells(points(0), 1e-5)
 
 
 @pytest.mark.parametrize("k", [1, 7, 500])

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from pcrep.cloud import Cloud
-from pcrep.preparation.planes import dominant_planes, rotation_between, upright
+from pcrep.preparation.planes import _rotation_between, dominant_planes, upright
 
 
 def sheet(seed, count, normal, offset, noise=0.0):
     """Points of a square of 2 m on the plane, and their normals of random sign."""
     rng = np.random.default_rng(seed)
     normal = np.asarray(normal, float) / np.linalg.norm(normal)
-    turn = rotation_between(np.array([0, 0, 1.0]), normal).astype(float)
+    turn = _rotation_between(np.array([0, 0, 1.0]), normal).astype(float)
     flat = np.c_[rng.uniform(-1, 1, (count, 2)), rng.normal(0, noise, count)] @ turn.T
     signs = rng.choice([-1, 1], (count, 1))
     return (flat + offset * normal).astype(np.float32), (signs * normal).astype(np.float32)
@@ -70,7 +70,7 @@ unit = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0
 def test_the_smallest_rotation_between_two_directions(start, end):
     a, b = (np.asarray(v) / np.linalg.norm(v) for v in (start, end))
     for target in (b, a, -a):
-        turn = rotation_between(a, target).astype(float)
+        turn = _rotation_between(a, target).astype(float)
         np.testing.assert_allclose(turn @ a, target, atol=1e-3)
         np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-3)
         assert np.linalg.det(turn) == pytest.approx(1, abs=1e-3)

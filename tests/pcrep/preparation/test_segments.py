@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from pcrep.cloud import Cloud
 from pcrep.preparation import segments
-from pcrep.preparation.segments import Edges, SegmentConfig, over_segment, over_segment_with_normals
+from pcrep.preparation.segments import (
+    SegmentConfig,
+    _Edges,
+    over_segment,
+    over_segment_with_normals,
+)
 from pcrep.procedural import procedural
 from tspcrep.common.errors import UserError
 
@@ -71,7 +76,7 @@ def test_components_are_the_papers(seed, threshold, smallest):
     start, end = np.sort(rng.integers(0, count, (2, 90)), 0).astype(np.int32)
     weight = np.sort(rng.uniform(0, 1, 90)).astype(np.float32)
     config = SegmentConfig(threshold=threshold, smallest=smallest)
-    found = segments._graph(Edges(start, end, weight, count), config)
+    found = segments._graph(_Edges(start, end, weight, count), config)
     parts = {frozenset(np.flatnonzero(found == c).tolist()) for c in np.unique(found)}
     assert parts == oracle(start, end, weight.astype(np.float64), count, config)
 
@@ -81,7 +86,7 @@ def test_the_weight_of_an_edge_is_the_docstrings():
     coords, colour = rng.uniform(size=(200, 3)), rng.uniform(size=(200, 3)).astype(np.float32)
     cloud = Cloud(coords=coords.astype(np.float32), colour=colour)
     config = SegmentConfig(cell=1e-4, neighbours=6)
-    cells = segments.thin(cloud.coords, config.cell)
+    cells = segments.to_cells(cloud.coords, config.cell)
     index, distance = segments.nearest(cells.centre, 6)
     normal = segments.surface(cells.centre, index).normal
     found = segments._edges(cells, index, distance, normal, cells.average(colour), config)
@@ -126,7 +131,7 @@ def test_segments_are_numbered_by_size_and_bounded():
     for most in (1000, 60):
         config = SegmentConfig(cell=0.03, segments=most)
         segment = over_segment(cloud, config)
-        cells = segments.thin(cloud.coords, 0.03)
+        cells = segments.to_cells(cloud.coords, 0.03)
         size = np.bincount(segment, 1 / cells.count[cells.member])
         assert segment.dtype == np.int64 and segment.min() == 0
         assert segment.max() + 1 <= most and (size > 0).all()

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from pcrep.reports.pictures import (
-    MOST,
-    PIXELS,
-    UNKNOWN,
+    _MOST,
+    _PIXELS,
+    _UNKNOWN,
     Panel,
     by_number,
     by_score,
@@ -24,14 +24,14 @@ from pcrep.reports.pictures import (
     still,
     turnable,
 )
-from pcrep.reports.render import View, choose_view, render
+from pcrep.reports.render import Viewpoint, choose_viewpoint, render
 
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 
 def straight_ahead(points):
     """An eye at the origin that looks along y, z up."""
-    return View(
+    return Viewpoint(
         np.zeros(3), np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]), 1.0, np.arange(points), 1
     )
 
@@ -67,7 +67,7 @@ def room(rng, points=4000):
 
 def test_a_room_is_seen_from_above_without_its_ceiling():
     coords, side = room(np.random.default_rng(0))
-    view = choose_view(coords)
+    view = choose_viewpoint(coords)
     assert not (side[view.shown] == 5).any()  # the ceiling
     shown = np.bincount(side[view.shown], minlength=7) / np.bincount(side, minlength=7)
     assert shown[6] == 1 and shown[4] > 0.7 and min(shown[:4]) < 0.3  # box, floor, a near wall
@@ -82,13 +82,13 @@ def test_a_room_is_seen_from_above_without_its_ceiling():
 
 def test_nothing_is_cut_from_what_is_smaller_than_a_room():
     coords, _ = room(np.random.default_rng(0))
-    assert len(choose_view(coords / 4).shown) == len(coords)
+    assert len(choose_viewpoint(coords / 4).shown) == len(coords)
 
 
 @pytest.mark.parametrize("points", [1, 2, 3])
 def test_a_few_points_have_a_picture(points):
     coords = np.eye(3)[:points]
-    image = render(coords, np.ones((points, 3)), choose_view(coords), 50)
+    image = render(coords, np.ones((points, 3)), choose_viewpoint(coords), 50)
     assert image[..., 3].any() and image.shape[1] == 50
 
 
@@ -116,24 +116,24 @@ def test_classes_have_colours_of_their_own(count):
 
 def test_labels_and_scores_as_colours():
     colours = np.array([RED, GREEN])
-    assert np.array_equal(by_number(np.array([1, -1, 0]), colours), [GREEN, UNKNOWN, RED])
+    assert np.array_equal(by_number(np.array([1, -1, 0]), colours), [GREEN, _UNKNOWN, RED])
     shades = by_score(np.array([0.0, 0.5, 1.0, 7.0, np.nan]))
     brightness = shades.sum(1)
     assert brightness[0] < brightness[1] < brightness[2]
-    assert np.array_equal(shades[2], shades[3]) and np.array_equal(shades[4], UNKNOWN)
+    assert np.array_equal(shades[2], shades[3]) and np.array_equal(shades[4], _UNKNOWN)
     assert np.array_equal(by_score(np.array([3.0]), 2, 4)[0], shades[1])
 
 
 def test_a_still_is_two_png_and_marks_the_query():
     coords, _ = room(np.random.default_rng(1), 600)
-    view = choose_view(coords)
+    view = choose_viewpoint(coords)
     query = int(view.shown[7])
     one = panel("a", coords, np.full((len(coords), 3), 0.5), view, query)
     x, y = one.mark
-    assert one.image.shape[1] == PIXELS
+    assert one.image.shape[1] == _PIXELS
     around = one.image[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4, 3]
     assert around.any()
-    plain = [Panel(name, np.zeros((200, PIXELS, 4), np.uint8)) for name in "abc"]
+    plain = [Panel(name, np.zeros((200, _PIXELS, 4), np.uint8)) for name in "abc"]
     heights = []
     for panels, legend in ((plain[:2], None), (plain, None), (plain, {"table": RED})):
         light, dark = (imread(io.BytesIO(png)) for png in still(panels, legend))
@@ -148,11 +148,11 @@ def test_a_still_is_two_png_and_marks_the_query():
 def test_a_scene_to_turn_holds_the_points_and_every_colouring():
     pytest.importorskip("plotly")
     rng = np.random.default_rng(0)
-    clouds = [rng.random((MOST, 3)), rng.random((30, 3))]
+    clouds = [rng.random((_MOST, 3)), rng.random((30, 3))]
     red, green = ([np.tile(c, (len(cloud), 1)) for cloud in clouds] for c in (RED, GREEN))
     html = turnable(clouds, {"truth": red, "prediction": green})
     assert "<script src" not in html and len(html) < 2_000_000
     assert html.count("#ff0000") == 2 * html.count("#00ff00")  # as first shown, and in the menu
-    assert html.count("#00ff00") == MOST // 2 + 30
+    assert html.count("#00ff00") == _MOST // 2 + 30
     labels = re.findall(r'"label":("[^"]*")', html)
     assert [json.loads(label) for label in labels] == ["truth", "prediction"]

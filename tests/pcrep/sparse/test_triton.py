@@ -13,7 +13,7 @@ import torch
 from pcrep.sparse import Conv, ConvTranspose, SparseTensor
 from pcrep.sparse.engines import Geometry, create
 from pcrep.sparse.engines.torch import Torch
-from pcrep.sparse.engines.triton import Triton, Visits
+from pcrep.sparse.engines.triton import Triton, _Visits
 from tests.pcrep.clouds import close, cloud, features
 
 ops = pytest.importorskip("spconv_triton.pytorch.ops", reason="spconv-triton is not installed")
@@ -81,10 +81,10 @@ def test_calls_on_a_cpu(kernel, stride, swap):
 def test_visits_group_rows_with_the_same_taps():
     table = torch.full((32, 3), -1, dtype=torch.int32)
     table[[31, 0, 1], [0, 1, 1]] = 0
-    visits = Visits.of(table)
+    visits = _Visits.of(table)
     assert visits.argsort[0].tolist() == [2, 1, 0]
     assert visits.masks[0].flatten().tolist() == [0, 3, -(2**31)]  # bit 31 is the sign
-    assert Visits.of(table.repeat(2, 1)).masks == []  # more taps than bits
+    assert _Visits.of(table.repeat(2, 1)).masks == []  # more taps than bits
 
 
 def test_on_a_cpu_it_says_where_it_computes():
