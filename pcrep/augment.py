@@ -1,14 +1,14 @@
-"""Random views of a point cloud, in one pass over its points.
+"""Random augmentation of a point cloud in one pass over its points.
 
-Which points stay (crop, drop) is decided first, so that all other work is on these alone. Then each
-of them is changed in one fused, parallel pass:
+Crop and drop come first, so that all other work is on the remaining points. These are then changed
+in one fused, parallel pass:
 
     x' = M (x + e(x)) + o + j,    M = scale * flip * tilt * rotation about z
 
 with a smooth displacement ``e`` (elastic distortion) and noise ``j``; M turns about the mean of
-the points that stay, and the offset ``o`` holds that and the translation. All that is drawn for the
-whole cloud is returned as :class:`Parameters`. What is drawn for a point is a hash of the seed and
-of the point's row in the input: it depends neither on threads nor on which other points stay.
+the remaining points, and the offset ``o`` holds that and the translation. The parameters drawn for
+the whole cloud are returned as :class:`Parameters`. The noise of a point is a hash of the seed and
+of the point's row in the input, so it depends neither on threads nor on which other points remain.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.threads import torchs_threads
 
 _NORMALS = ndtri((np.arange(4096) + 0.5) / 4096).astype(np.float32)
-"""A standard normal as 4,096 equally likely values: a draw is a look-up, and none is beyond 3.7."""
+"""Standard normal quantiles at 4,096 equal probabilities: a draw is a look-up, none beyond 3.7."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +41,31 @@ class AugmentConfig:
     tilt: float = 2.8
     """Largest angle about x and about y, degrees either way."""
     flip: float = 0.5
-    """Probability that x is mirrored; the same for y."""
+    """Probability of mirroring x, and independently y."""
     scale: tuple[float, float] = (0.9, 1.1)
-    """Smallest and largest factor."""
+    """Smallest and largest scale factor."""
     translation: float = 0.2
     """Largest shift along each axis, metres."""
     jitter: float = 0.005
-    """Standard deviation of each coordinate's noise, metres."""
+    """Standard deviation of the Gaussian noise on each coordinate, metres."""
     elastic: float = 0.0
-    """Standard deviation of the elastic displacement at the nodes of its lattice, metres."""
+    """Standard deviation of the elastic displacement at its lattice nodes, metres; 0 for none."""
     elastic_cell: float = 0.5
-    """Edge of a cell of that lattice, metres."""
+    """Lattice spacing of the elastic displacement, metres."""
     crop: Literal["none", "sphere", "cuboid"] = "sphere"
-    """Keep the points nearest to one of them, by distance or within a box of random proportions."""
+    """Keep the points nearest to a random one: in a sphere, or in a box of random proportions."""
     crop_keep: tuple[float, float] = (0.6, 1.0)
-    """Smallest and largest share of the points that a crop keeps."""
+    """Smallest and largest fraction of the points that a crop keeps."""
     drop: float = 0.0
-    """Share of the points that are dropped at random."""
+    """Fraction of the points that are dropped at random."""
     colour_jitter: float = 0.2
-    """Each channel's contrast changes by up to this factor, its brightness by up to half of it."""
+    """Largest relative change of contrast per colour channel; brightness changes by half of it."""
     colour_noise: float = 0.02
-    """Standard deviation of the noise of each point's colour, of a range of 1."""
+    """Standard deviation of the Gaussian noise on the colour of each point, in a range of 0 .. 1."""
     colour_drop: float = 0.2
-    """Probability that a view is grey all over."""
+    """Probability that the colour of a whole view is replaced by grey."""
     shuffle: bool = False
-    """Put the points in random order."""
+    """Return the points in random order."""
 
     def __post_init__(self) -> None:
         for name in ("rotation", "tilt", "translation", "jitter", "elastic", "colour_noise"):
@@ -89,15 +89,15 @@ class AugmentConfig:
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """What was drawn for a whole view.
+    """Parameters drawn for a whole view.
 
     matrix : (3, 3) float64 and offset : (3,) float64, metres, of ``x' = matrix x + offset``.
     elastic, cell : standard deviation at the nodes and edge of the lattice of the displacement,
-        metres; phase : (3,) float64 in 0 .. 1, where in a cell the origin lies.
+        metres; phase : (3,) float64 in 0 .. 1, position of the origin within a cell.
     jitter : standard deviation, metres.
     gain, shift : (3,) float64 of ``colour' = gain (colour - 0.5) + 0.5 + shift + noise``.
     noise : standard deviation of the colour's noise.
-    key : of the hash that gives each point its noise.
+    key : key of the hash from which the noise of each point is drawn.
     """
 
     matrix: np.ndarray
@@ -117,7 +117,7 @@ class Augmented:
     """A view: M of the N points.
 
     coords : (M, 3) float32, metres. colour : (M, 3) float32 in 0 .. 1, or None as it came.
-    rows : (M,) int64, the row in the input of each point. parameters : what was drawn.
+    rows : (M,) int64, input row of each point. parameters : those drawn for the whole view.
     """
 
     coords: np.ndarray
@@ -135,10 +135,10 @@ def augment(
     """One random view of a cloud.
 
     coords : (N, 3) float32, metres, N > 0. colour : (N, 3) float32 in 0 .. 1, or None.
-    seed : numbers of at least 0, such as (seed, step, view); the same give the same view.
+    seed : non-negative integers such as (seed, step, view); the same seed gives the same view.
 
-    A view whose colour is dropped is grey, 0.5, which :meth:`pcrep.cloud.Cloud.inputs` shows the
-    network as zeros, like a cloud without colour.
+    Dropped colour is grey (0.5), which :meth:`pcrep.cloud.Cloud.inputs` maps to 0, like missing
+    colour.
     """
     random = np.random.default_rng(seed)
     rows = _kept(coords, config, random)
@@ -156,7 +156,7 @@ def augment(
 
 
 def _kept(coords: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
-    """The rows (M,) int64 that a view keeps, at least one, in the view's order."""
+    """Rows (M,) int64 that remain after crop and drop, M > 0, in the order of the view."""
     centre = coords[random.integers(len(coords))].astype(np.float64)
     proportions = np.exp(random.uniform(-0.5, 0.5, 3))
     share, key = random.uniform(*config.crop_keep), random.integers(2**63)
@@ -284,6 +284,6 @@ def _change(
 
 
 def augmented(cloud: Cloud, config: AugmentConfig, seed: int | Sequence[int]) -> Cloud:
-    """One random view of a cloud with all that is known of its points: see :func:`augment`."""
+    """One random view of a cloud with all attributes of its points; see :func:`augment`."""
     made = augment(cloud.coords, cloud.colour, config, seed)
     return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)

@@ -1,4 +1,4 @@
-"""A point cloud with all that is known of its points, and scenes that are read on demand."""
+"""Point clouds in memory (Cloud), sets of them read on demand (Scenes), and their batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,17 +10,17 @@ _PER_POINT = ("coords", "colour", "intensity", "normal", "label", "instance", "s
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """N points on the host. What is not known is None.
+    """N points on the host, with the attributes that are known; the others are None.
 
     coords : (N, 3) float32, metres, finite.
     colour : (N, 3) float32 in 0 .. 1.
-    intensity : (N,) float32, of a LiDAR's echo.
-    normal : (N, 3) float32, length 1; the sign is not fixed.
-    label : (N,) int64 class, -1 where there is none.
-    instance : (N,) int64 object, -1 where there is none.
-    segment : (N,) int64 in 0 .. S - 1 of an over-segmentation, -1 where there is none.
-    objectness : (S,) float32 in 0 .. 1, how much a segment looks like part of an object.
-    name : where it comes from, for messages.
+    intensity : (N,) float32 of the LiDAR return.
+    normal : (N, 3) float32, unit length, of either sign.
+    label : (N,) int64 class, -1 for unlabelled points.
+    instance : (N,) int64 object, -1 for points of no object.
+    segment : (N,) int64 in 0 .. S - 1 from an over-segmentation, -1 for none.
+    objectness : (S,) float32 in 0 .. 1, how likely each segment is part of an object.
+    name : source of the cloud, for messages.
     """
 
     coords: np.ndarray
@@ -40,22 +40,21 @@ class Cloud:
             values = getattr(self, name)
             if values is not None and len(values) != len(self.coords):
                 raise ValueError(
-                    f"{name} has {len(values)} rows, expected {len(self.coords)}, one a point"
+                    f"{name} has {len(values)} rows, expected {len(self.coords)}, one per point"
                 )
 
     def __len__(self) -> int:
         return len(self.coords)
 
     def take(self, rows: np.ndarray) -> "Cloud":
-        """The points ``rows``, indices or a mask, with all that is known of them."""
+        """The points at ``rows`` (indices or a mask) with all their attributes."""
         known = {name: getattr(self, name) for name in _PER_POINT}
         return replace(self, **{n: v[rows] for n, v in known.items() if v is not None})
 
     def inputs(self) -> np.ndarray:
-        """What a network sees of a point beside where it is: (N, 4) float32.
+        """Input features of the network, (N, 4) float32: colour minus 0.5 and a constant 1.
 
-        The colour, 0 being grey, and a constant 1. A cloud without colour has zeros, as a view
-        whose colour was dropped.
+        Without colour the first three are 0 (grey), as in a view whose colour was dropped.
         """
         inputs = np.zeros((len(self), 4), np.float32)
         inputs[:, 3] = 1
@@ -64,20 +63,20 @@ class Cloud:
         return inputs
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All arrays that are known, by name."""
+        """The arrays that are known, by name."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "name"}
         return {name: values for name, values in known.items() if values is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Scenes:
-    """Clouds of one kind, each read when it is asked for and kept by no one.
+    """A set of clouds, each read when it is indexed; nothing is cached.
 
-    name : of the set, for messages.
-    names : one a scene.
-    read : the cloud of a scene's index.
-    classes : what the labels 0, 1, ... mean; empty where there are none.
-    things : those of the classes that are objects, the foreground; empty where that is not known.
+    name : name of the set, for messages.
+    names : one per scene.
+    read : index of a scene -> its cloud.
+    classes : names of the labels 0, 1, ...; empty without labels.
+    things : the classes that are objects (foreground); empty where unknown.
     """
 
     name: str
@@ -98,7 +97,7 @@ class Scenes:
         return (self[i] for i in range(len(self)))
 
     def subset(self, indices: Sequence[int]) -> "Scenes":
-        """Some of the scenes, in the order given."""
+        """The scenes at ``indices``, in that order."""
         chosen = tuple(int(i) for i in indices)
         return replace(
             self,
@@ -107,7 +106,7 @@ class Scenes:
         )
 
     def map(self, change: Callable[[Cloud], Cloud]) -> "Scenes":
-        """The same scenes, each changed as it is read."""
+        """The same scenes, with ``change`` applied to each as it is read."""
         return replace(self, read=lambda index: change(self.read(index)))
 
 
@@ -115,14 +114,14 @@ _KEPT = 20_000_000  # points that stay in memory, about 1 GB
 
 
 class Batch:
-    """The clouds of a step. ``fit`` moves tensors to its device and leaves other classes alone."""
+    """The clouds of a training step. ``fit`` moves tensors to the device, but not this class."""
 
     def __init__(self, clouds: Sequence[Cloud]):
         self.clouds = tuple(clouds)
 
 
 def keep(scenes: Scenes, most: int = _KEPT) -> Scenes:
-    """The same scenes; those read first stay in memory, ``most`` points in all."""
+    """The same scenes, of which the first read are cached in memory, up to ``most`` points."""
     kept: dict[int, Cloud] = {}
 
     def read(index: int) -> Cloud:

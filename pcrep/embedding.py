@@ -1,4 +1,4 @@
-"""Point clouds to vectors of their points, on disk."""
+"""Encode point clouds and write the features of every point to disk."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -22,11 +22,11 @@ def embed(
     voxel: float | None = None,
     data_root: Path | None = None,
 ) -> None:
-    """Write the features of every point, as read, in the file's own coordinates.
+    """Write the features of every point, with the coordinates as they were read.
 
-    encoder : a run folder or an encoder's file. data : name of a set, or a file or folder.
+    encoder : a run folder or an encoder file. data : a named set, or a file or folder.
     output : ``.npz`` (coords (N, 3), features (N, D), float32) or ``.ply`` (coloured by
-        :func:`principal_colours`) for one scene; else a folder for ``<scene>.npz``.
+        :func:`principal_colours`) for one scene; a folder of ``<scene>.npz`` for several.
     voxel : metres, see :func:`pcrep.encoders.encoding.voxel_size`.
 
     Raises
@@ -50,16 +50,16 @@ def embed(
 
 
 def _point_features(encoder: SparseUNet, cloud: Cloud, voxel: float) -> np.ndarray:
-    """Features (N, D) float32 of each point; the frame of a depth camera is set upright before."""
+    """Features (N, D) float32 of the points of a cloud, which is turned upright first."""
     features, point_to_voxel = encode(encoder, upright(cloud), voxel)
     return features[point_to_voxel]
 
 
 def principal_colours(features: np.ndarray) -> np.ndarray:
-    """Colours (N, 3) uint8: red, green and blue are the first three principal components.
+    """Colours (N, 3) uint8: the first three principal components as red, green and blue.
 
-    Each goes from dark at its 2nd to bright at its 98th percentile. Signs are set so that the
-    largest loading is positive; what has fewer than three components leaves the others at 0.
+    Each component is scaled from its 2nd to its 98th percentile. Signs are chosen so that the
+    largest loading is positive; features of lower rank leave the other channels at 0.
     """
     sample = features[:: -(-len(features) // 100_000)].astype(np.float64)
     mean = sample.mean(0)

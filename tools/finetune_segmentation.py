@@ -82,7 +82,7 @@ def main(config: Config) -> None:
     run = Run("finetune_segmentation", config)
     learn, test = load(config)
     for seed in run.start():
-        run.add(seed, one_seed(config, learn, test, seed, run.seed_folder(seed)))
+        run.add(seed, _one_seed(config, learn, test, seed, run.seed_folder(seed)))
     result = summary(config, len(learn), run.results())
     run.finish(result, config.seeds[0], FILE, SEGMENTER)
     print(scores.table(result))
@@ -133,7 +133,7 @@ def build(config: Config) -> SparseUNet:
     return new_encoder(config.network)
 
 
-def one_seed(
+def _one_seed(
     config: Config, learn: Scenes, test: Scenes, seed: int, folder: Path
 ) -> dict[str, Any]:
     """Scores of the network and of its controls, all on the same labels."""

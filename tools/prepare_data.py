@@ -37,7 +37,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Published:
+class _Published:
     kind: str  # the subfolder: series or points
     holds: str
     licence: str
@@ -45,22 +45,22 @@ class Published:
     files: tuple[File, ...]
 
 
-def series(named: NamedSet) -> Published:
+def series(named: NamedSet) -> _Published:
     file = File(named.file, named.sha256, named.file)
-    return Published("series", f"{named.rows} rows", named.licence, named.url, (file,))
+    return _Published("series", f"{named.rows} rows", named.licence, named.url, (file,))
 
 
-def mosd_scenes() -> Published:
+def _mosd_scenes() -> _Published:
     digests = mosd.SHA256
     files = tuple(
         File(f"mosd/{name}", digest, f"{'learn' if name.startswith('learn') else 'test'}/{name}")
         for name, digest in digests.items()
     )
-    return Published("points", f"{len(digests)} scenes", mosd.LICENCE, mosd.URL, files)
+    return _Published("points", f"{len(digests)} scenes", mosd.LICENCE, mosd.URL, files)
 
 
 SERIES = {name: series(named) for name, named in NAMED.items() if named.url}
-FETCHED = {**SERIES, "mosd": mosd_scenes()}
+FETCHED = {**SERIES, "mosd": _mosd_scenes()}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def main(config: Config) -> None:
     _print_table(("data", "holds", "size", "licence", "state", "path"), rows)
 
 
-def _ensure(file: File, published: Published, root: Path, config: Config) -> tuple[Path, str]:
+def _ensure(file: File, published: _Published, root: Path, config: Config) -> tuple[Path, str]:
     """Where the file is now, and how it came there."""
     places = [root / file.path, root / published.kind / file.path]
     found = next((place for place in places if _is_intact(place, file.sha256)), None)
@@ -103,7 +103,7 @@ def _ensure(file: File, published: Published, root: Path, config: Config) -> tup
     return places[1], _fetch(places[1], file, published, config)
 
 
-def _fetch(path: Path, file: File, published: Published, config: Config) -> str:
+def _fetch(path: Path, file: File, published: _Published, config: Config) -> str:
     """Bring one file to ``path`` whole, or raise UserError and leave the place as it was."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

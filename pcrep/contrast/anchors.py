@@ -1,4 +1,4 @@
-"""Which voxels are contrasted: segments drawn by weight, a fixed number of voxels of each."""
+"""Sampling of anchor and background voxels: segments by weight, a fixed number of voxels each."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from pcrep.contrast.views import Views
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """Rows of voxels of both views; R draws of n voxels of one segment.
+    """Sampled anchor voxels of both views: R draws of n voxels of one segment each.
 
-    segment : (R,) int64, through the batch; a segment may be drawn more than once.
-    scene : (R,) int64.
-    a, b : (R, n) int64, voxels of that segment in either view, each drawn with replacement.
+    segment : (R,) int64, numbered across the batch; a segment may be drawn more than once.
+    scene : (R,) int64, scene in the batch.
+    a, b : (R, n) int64, rows of voxels of that segment in each view, drawn with replacement.
     """
 
     segment: Tensor
@@ -26,9 +26,10 @@ class Anchors:
 def draw_anchors(views: Views, weights: Tensor, draws: int, points: int, least: int) -> Anchors:
     """Draw ``draws`` segments of each scene, in proportion to ``weights`` (S,), with replacement.
 
-    Large segments do not dominate: what a segment contributes depends on its weight and not on its
-    size. Segments with fewer than ``least`` voxels in either view are dropped; a scene that has no
-    other is left out. Random numbers are torch's, drawn on the host, the same on every device.
+    Of each drawn segment, ``points`` voxels are drawn per view, so that large segments do not
+    dominate. Segments with fewer than ``least`` voxels in either view are dropped, and with them a
+    scene that has no others. Random numbers are drawn by torch on the host, the same on every
+    device.
     """
     weights = weights.double().cpu()
     sides = [views.segment[view.first].cpu() for view in (views.a, views.b)]
@@ -53,10 +54,10 @@ def draw_anchors(views: Views, weights: Tensor, draws: int, points: int, least: 
 
 
 def draw_background(voxels: Tensor, scene: Tensor, numbers: Tensor) -> Tensor:
-    """``numbers[b]`` of the background voxels of each scene b, with replacement.
+    """Draw ``numbers[b]`` background voxels of each scene b, with replacement.
 
-    ``voxels`` (V,) are background voxels of a view, ``scene`` (V,) the scene of each. A scene
-    without any gives none.
+    ``voxels`` (V,) are the background voxels of a view and ``scene`` (V,) their scenes. A scene
+    without background voxels contributes none.
     """
     device, voxels, scene = voxels.device, voxels.cpu(), scene.cpu()
     counts = _counts(scene, len(numbers))
@@ -65,12 +66,12 @@ def draw_background(voxels: Tensor, scene: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _counts(ids: Tensor, length: int) -> Tensor:
-    """How often each of 0 .. length - 1 occurs; what is below 0 is not counted."""
+    """Counts (length,) of the ids 0 .. length - 1; negative ids are ignored."""
     return torch.bincount(ids[ids >= 0], minlength=length)
 
 
 def _members(ids: Tensor, counts: Tensor, chosen: Tensor, points: int) -> Tensor:
-    """(R, points) rows of ``ids`` that hold each of ``chosen`` (R,), with replacement."""
+    """Rows (R, points) at which ``ids`` equals each of ``chosen`` (R,), with replacement."""
     order = ids.argsort(stable=True)
     starts = (ids < 0).sum() + counts.cumsum(0) - counts
     uniform = torch.rand(len(chosen), points, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The Siamese correspondence network of FAC: which parts of a feature tell foreground apart."""
+"""The Siamese correspondence network of FAC: a learned mask on the channels of each feature."""
 
 from torch import Tensor, nn
 
@@ -7,23 +7,23 @@ class CorrespondenceNetwork(nn.Module):
     """``F = reshape(h(E) * E)``, ``E = reshape(D)``: features (N, dim) to features (N, dim).
 
     Liu et al., "FAC: 3D Representation Learning via Foreground Aware Feature Contrast", CVPR 2023,
-    framework figure. It is a head of pretraining alone; both views pass through it.
+    framework figure. It is used in pretraining only; both views pass through it.
 
-    What the public record settles: the backbone's features D of each view are reshaped to maps E of
+    Given by the published record: the backbone's features D of each view are reshaped to maps E of
     ``f_c`` channels; a projector h makes a mask ``S = h(E)``; ``H = S * E``, element by element, is
     reshaped back to F, and the feature contrast compares F. Its weights are the same for both views
     ("Siamese"), and the key's path has no gradient.
 
-    What is ours, since neither text nor code says it: E is a point's own feature, cut into
-    ``channels`` pieces of ``dim / channels`` numbers, so that the network acts on each point by
-    itself and a scene may have any number of points; h is two 1 x 1 convolutions over the channels
-    with a ReLU between and a sigmoid behind, so that the mask lies in 0 .. 1; the weights that the
-    key passes through are the query's at that step and no moving average.
+    Our choices, where neither text nor code says: E is the feature of a single point, cut into
+    ``channels`` pieces of ``dim / channels`` numbers, so that the network acts on each point
+    independently and a scene may have any number of points; h is two 1 x 1 convolutions over the
+    channels with a ReLU in between and a final sigmoid, so that the mask lies in 0 .. 1; the key
+    passes through the query's current weights, not through a moving average.
 
     Args:
-        dim: of the features; ``channels`` divides it.
-        channels: f_c of the maps.
-        hidden: channels between the convolutions.
+        dim: feature dimension, a multiple of ``channels``.
+        channels: f_c, channels of the maps.
+        hidden: channels between the two convolutions.
     """
 
     def __init__(self, dim: int, channels: int = 8, hidden: int = 32) -> None:

@@ -1,8 +1,8 @@
-"""FAC: contrast that knows foreground from background.
+"""FAC: foreground-aware contrast of segments (L_Geo) and of features (L_Fea).
 
 Liu et al., "FAC: 3D Representation Learning via Foreground Aware Feature Contrast", CVPR 2023.
-There is no public implementation of it; what follows is built from the abstract and the framework
-figure. See :class:`FAC` for what they settle and what is a decision of ours.
+There is no public implementation; this one is built from the abstract and the framework figure.
+:class:`FAC` says which parts they determine and which are our choices.
 """
 
 from dataclasses import dataclass
@@ -27,30 +27,30 @@ from tspcrep.common.pairs import Pairs
 
 @dataclass(frozen=True)
 class FACConfig:
-    """What FAC minimises. Names in brackets are the paper's."""
+    """Options of the FAC objective. Symbols of the paper are in brackets."""
 
     sampler: Literal["random", "size-balanced", "plane-removed", "objectness"] = "objectness"
-    """How anchors' segments are drawn; "random" takes any point, foreground or not (ablation)."""
+    """Sampling of anchor segments; "random" draws any point, foreground or not (ablation)."""
     anchor_segments: int = 32
-    """Draws of a segment in each scene."""
+    """Segments drawn per scene, with replacement."""
     anchor_points: int = 8
-    """Voxels of each drawn segment, in either view."""
+    """Voxels drawn per segment and view."""
     least_voxels: int = 4
-    """A segment with fewer voxels in either view is dropped."""
+    """Segments with fewer voxels than this in either view are dropped."""
     regional_weight: float = 1.0
     """Weight of the regional grouping contrast [alpha]."""
     feature_weight: float = 1.0
     """Weight of the feature contrast [beta]."""
     temperature: float = 0.1
-    """Of both contrasts. At .2 and .4, features of mOSD's scenes tell less of a class."""
+    """Temperature of both contrasts; 0.2 and 0.4 gave less separable classes on mOSD."""
     top_k: int = 16
-    """Most similar foreground voxels that are an anchor's positives in the feature contrast [k]."""
+    """Number of most similar foreground voxels that are positives in the feature contrast [k]."""
     softness: float = 0.0
-    """Above 0, these are chosen softly, with gradient, over so wide a band of cosines."""
+    """Width in cosine of a differentiable (soft) top-k; 0 for the hard top-k."""
     correspondence: Literal["siamese", "none"] = "siamese"
-    """What features pass before the feature contrast; "none" is an ablation."""
+    """Network before the feature contrast; "none" is an ablation."""
     momentum: float = 0.99
-    """Of the key's moving average; 0 makes the key the query without gradient (ablation)."""
+    """Momentum of the key encoder's moving average; 0 uses the query's own weights (ablation)."""
 
     def __post_init__(self) -> None:
         for name in ("anchor_segments", "anchor_points", "least_voxels", "top_k"):
@@ -71,22 +71,23 @@ class FACConfig:
 class FAC(Objective):
     """L = alpha L_Geo + beta L_Fea, on two views of over-segmented scenes.
 
-    What the public record settles: segments are computed once, before augmentation; view a passes
-    the query network, view b its moving average without gradient; L_Geo is on the features D, with
-    points of the same foreground segment as positives and points of other segments and of the
-    background as negatives; L_Fea is on F, what a Siamese correspondence network makes of D, with
-    the most similar foreground points within and across views as positives; both weigh 1.
+    Given by the published record: segments are computed once, before augmentation; view a passes
+    the query network, view b its moving average without gradient; L_Geo acts on the features D,
+    with points of the same foreground segment as positives and points of other segments and of the
+    background as negatives; L_Fea acts on F, the output of a Siamese correspondence network on D,
+    with the most similar foreground points within and across views as positives; both have weight
+    1.
 
-    What is ours, and can be changed in :class:`FACConfig`: objectness as the measure of foreground;
-    D is the U-Net's output behind a projection head, which is thrown away; "points" are voxels; how
-    many are drawn; that negatives come from all scenes of the batch; temperature, k and momentum;
-    hard top-k; the form of the correspondence network (see there).
+    Our choices, most of them options of :class:`FACConfig`: objectness as the measure of
+    foreground; D is the output of the U-Net and a projection head that is discarded after
+    pretraining; "points" are voxels; the numbers drawn; negatives from all scenes of the batch;
+    temperature, k and momentum; hard top-k; the form of the correspondence network (see there).
 
     Parameters
     ----------
-    encoder : a SparseUNet with 4 input channels. It is trained in place.
-    config : head, optimiser and views, shared with the rivals.
-    fac : what is FAC's own.
+    encoder : a SparseUNet with 4 input channels, trained in place.
+    config : projection head, optimiser and views, shared with the other objectives.
+    fac : options of FAC alone.
     """
 
     name, title = "fac", "FAC"
@@ -134,7 +135,7 @@ class FAC(Objective):
         )
 
     def feature(self, d_a: Tensor, d_b: Tensor, sample: "_Sample") -> Tensor:
-        """L_Fea on F, what the correspondence network makes of D."""
+        """L_Fea on F, the output of the correspondence network on D."""
         rows_a = torch.cat([sample.anchors, sample.background_a])
         rows_b = torch.cat([sample.keys, sample.background_b])
         f_a = normalize(self.correspondence(d_a[rows_a]), dim=-1)
@@ -159,11 +160,11 @@ class FAC(Objective):
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Voxels that a step contrasts: A anchors and keys, B background voxels of either view.
+    """Voxels sampled for a step: A anchors and keys, B and B' background voxels.
 
-    anchors, keys : (A,) int64 rows of view a's and b's voxels; segment : (A,) of each.
-    foreground : (A,) bool, whether the anchor's point is foreground.
-    background_a, background_b : (B,), (B',) rows; background_segment : (B',) of the latter.
+    anchors, keys : (A,) int64 rows of voxels in view a and in view b; segment : (A,) their ids.
+    foreground : (A,) bool, whether the anchor is foreground.
+    background_a, background_b : (B,), (B',) rows; background_segment : (B',) ids of the latter.
     """
 
     anchors: Tensor
@@ -203,17 +204,17 @@ def _draw(views: Views, fac: FACConfig) -> _Sample:
 def _regional_contrast(
     anchors: Tensor, keys: Tensor, segment: Tensor, key_segment: Tensor, temperature: float
 ) -> Tensor:
-    """L_Geo: every key of the anchor's segment is a positive, every other key a negative.
+    """L_Geo: keys of the anchor's segment are positives, all other keys negatives.
 
         L_i = -1/|P_i| sum_{p in P_i} log [ e_ip / (e_ip + sum_{n not in P_i} e_in) ]
         e_ij = exp(s_ij / T)
 
-    so that no point of the anchor's segment is ever a negative. An anchor that finds its own
-    segment alone is left out.
+    so that points of the anchor's segment are never negatives. Anchors without any negative are
+    left out.
 
     Args:
-        anchors: ``(A, D)`` of length 1. keys: ``(K, D)`` of length 1.
-        segment, key_segment: ``(A,)`` and ``(K,)`` integers of at least 0.
+        anchors: ``(A, D)``, unit rows. keys: ``(K, D)``, unit rows.
+        segment, key_segment: ``(A,)`` and ``(K,)`` non-negative integers.
         temperature: divides the cosines.
     """
     alone = (segment[:, None] == key_segment).all(1)
@@ -237,14 +238,14 @@ def _feature_contrast(
         L_i = -1/k sum_{p in top-k(i)} log [ e_ip / (e_ip + sum_{n in background} e_in) ]
         e_ij = exp(s_ij / T)
 
-    All other foreground points are neither, so that objects are not pushed apart needlessly.
+    All other foreground points are ignored, so that objects are not pushed apart needlessly.
 
     Args:
-        anchors: ``(A, D)`` of length 1, foreground.
-        pool: ``(P, D)`` of length 1, the foreground to choose from.
-        rows: ``(A,)`` and ``(P,)`` integers; same row = the anchor itself, which is not chosen.
-        background: ``(B, D)`` of length 1.
-        neighbours: k; where fewer are left, all of them.
+        anchors: ``(A, D)``, unit rows, foreground.
+        pool: ``(P, D)``, unit rows, foreground candidates.
+        rows: ``(A,)`` and ``(P,)`` integers; same row = the anchor itself, which is never chosen.
+        background: ``(B, D)``, unit rows.
+        neighbours: k; all candidates where there are fewer.
         temperature: divides the cosines.
         softness: above 0, the k are chosen by :func:`_soft_top_k`, with gradient.
     """
@@ -275,10 +276,10 @@ def _soft_top_k(scores: Tensor, k: int, softness: float, iterations: int = 40) -
 
         w_i = sigmoid((s_i - t) / softness),  t such that sum_i w_i = k
 
-    is the plan of the entropic optimal transport that Xie et al., "Differentiable Top-k with
-    Optimal Transport" (NeurIPS 2020), find by Sinkhorn's iteration; with two targets all of it is
-    the one number t. t is found by bisection, and one step of Newton's method from there carries
-    the gradient, which is that of the implicit function.
+    is the entropic optimal transport plan that Xie et al., "Differentiable Top-k with Optimal
+    Transport" (NeurIPS 2020), compute by Sinkhorn iterations; with two targets it depends on the
+    single number t. t is found by bisection; one Newton step from there carries the gradient of
+    the implicit function.
     """
     if not 1 <= k <= scores.shape[-1]:
         raise ValueError(f"k is {k}, expected 1 to {scores.shape[-1]}, the number of scores")

@@ -1,4 +1,4 @@
-"""What FAC and its rivals share, so that a comparison is of objectives alone; and their data."""
+"""Base class of the contrastive objectives, their shared options and their batches of scenes."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -24,14 +24,14 @@ from tspcrep.common.training import Phase
 
 @dataclass(frozen=True)
 class PretrainingConfig:
-    """What all objectives have in common: head, optimiser, views."""
+    """Options that all objectives share: projection head, optimiser, views."""
 
     dim: int = 64
-    """Channels that are contrasted."""
+    """Output dimension of the projection head, in which features are contrasted."""
     lr: float = 2e-3
-    """Of AdamW."""
+    """Learning rate of AdamW."""
     weight_decay: float = 1e-4
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     views: ViewConfig = field(default_factory=ViewConfig)
 
     def __post_init__(self) -> None:
@@ -45,23 +45,23 @@ class PretrainingConfig:
 class SceneBatches:
     """Prepared scenes in batches: the data of :func:`tspcrep.common.training.fit`.
 
-    Scenes are thinned to one point a cube of half a voxel, and stay in memory where
-    :func:`pcrep.cloud.keep` has room. All are read once at the start.
+    Scenes are thinned to one point per cube of half a voxel and cached in memory as far as
+    :func:`pcrep.cloud.keep` allows. All are read once at the start.
 
     Parameters
     ----------
     scenes : clouds with ``segment`` and ``objectness``.
-    voxel : metres, of the views.
+    voxel : voxel size of the views, metres.
 
     Warns
     -----
     UserWarning
-        A scene has no foreground: it is left out.
+        A scene has no foreground and is left out.
 
     Raises
     ------
     UserError
-        No scene has foreground; a scene's extent says that its unit is not the metre.
+        No scene has foreground, or the extent of one shows that its unit is not the metre.
     """
 
     def __init__(self, scenes: Scenes, voxel: float):
@@ -91,7 +91,7 @@ class SceneBatches:
 
 
 class Projector(nn.Module):
-    """A U-Net and a head that is thrown away: SparseTensor -> features (M, dim) of its voxels."""
+    """U-Net and projection head (discarded later): SparseTensor -> features (M, dim) of voxels."""
 
     def __init__(self, encoder: SparseUNet, dim: int):
         super().__init__()
@@ -102,19 +102,19 @@ class Projector(nn.Module):
 
 
 class Objective(nn.Module, ABC):
-    """A method for ``fit``: draws two views of the batch and contrasts them.
+    """A method for ``fit`` that draws two views of a batch of scenes and contrasts them.
 
-    A step's views follow from torch's random state, which ``fit`` sets from seed and step alone,
-    so that a killed run resumes bit for bit. Each of several processes contrasts its own scenes.
+    The views of a step follow from torch's random state, which ``fit`` sets from seed and step, so
+    that a killed run resumes bit for bit. Each of several processes contrasts its own scenes.
 
     Parameters
     ----------
-    encoder : a SparseUNet with 4 input channels: colour and a constant.
-    config : head, optimiser, views.
+    encoder : a SparseUNet with 4 input channels: colour and a constant 1.
+    config : projection head, optimiser, views.
 
     Attributes
     ----------
-    name : what ``--method`` and ``result.json`` call it. title : its name in a report.
+    name : its name in ``--method`` and ``result.json``. title : its name in reports.
     """
 
     name: ClassVar[str]
@@ -142,7 +142,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def contrast(self, views: Views) -> dict[str, Tensor]:
-        """``"loss"`` and what else is logged."""
+        """``"loss"``, which is minimised, and other values to log."""
 
     def after_step(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""PointContrast, an objective that FAC is compared with."""
+"""PointContrast: InfoNCE over matched points of two views (Xie et al., ECCV 2020)."""
 
 from torch import Tensor
 
@@ -9,19 +9,19 @@ from tspcrep.common.losses import InfoNCE
 
 
 class PointContrast(Objective):
-    """InfoNCE of matched points: each finds its match among the matches of all other points.
+    """PointInfoNCE: each point must find its match among the matches of all other points.
 
         L = -1/P sum_i log [ exp(s(a_i, b_i) / T) / sum_j exp(s(a_i, b_j) / T) ]
 
     Xie et al., "PointContrast: Unsupervised Pre-training for 3D Point Cloud Understanding", ECCV
-    2020, Eq. 2 (PointInfoNCE), with its 4,096 pairs a batch and T = .07. Both views pass the same
-    network and both have gradient. Departure: the two views are augmentations of one cloud, where
-    the paper's are two frames of a video that overlap.
+    2020, Eq. 2, with its 4,096 pairs per batch and T = .07. Both views pass the same network, with
+    gradient. Departure: the views are two augmentations of one cloud, in the paper two overlapping
+    frames of a video.
 
     Parameters
     ----------
     encoder, config : see :class:`pcrep.contrast.objective.Objective`.
-    pairs : most matched voxels of a batch.
+    pairs : largest number of matched voxels per batch.
     temperature : divides the cosines.
     """
 

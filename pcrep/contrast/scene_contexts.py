@@ -1,4 +1,4 @@
-"""Contrastive Scene Contexts, an objective that FAC is compared with."""
+"""Contrastive Scene Contexts: PointInfoNCE per spatial partition (Hou et al., CVPR 2021)."""
 
 import torch
 from torch import Tensor
@@ -10,26 +10,26 @@ from pcrep.encoders.unet import SparseUNet
 
 
 class ContrastiveSceneContexts(Objective):
-    """PointInfoNCE within each part of space around the anchor, averaged over the parts.
+    """PointInfoNCE within each partition of the space around the anchor, averaged over partitions.
 
         L = -1/sum_p |A_p| sum_p sum_{i in A_p} log [ e_ii / (e_ii + sum_{j in part_p(i)} e_ij) ]
         e_ij = exp(s(a_i, b_j) / T)
 
     Hou et al., "Exploring Data-Efficient 3D Scene Understanding with Contrastive Scene Contexts",
-    CVPR 2021, section 3: parts are two shells of distance and halves by direction, here above and
-    below, so four; 2 and 20 voxels are the shells' radii, and T = .4, as in its script. Negatives
-    come from the anchor's scene. Both views have gradient.
+    CVPR 2021, section 3: two shells of distance (radii of 2 and 20 voxels) times two halves, above
+    and below, give four partitions; T = .4 as in the released script. Negatives come from the
+    anchor's scene. Both views have gradient.
 
-    Departures: a pair at the same height belongs to the upper half, where the released code drops
-    it; the mean is over the anchors that have negatives in a part (A_p), where there an empty part
-    counts as a loss of zero; and 512 pairs a scene instead of 4,096, for scenes of a few thousand
-    voxels and a loss that holds all pairs.
+    Departures: a pair at equal height belongs to the upper half, whereas the released code drops
+    it; the mean is over the anchors that have negatives in a partition (A_p), whereas there an
+    empty partition counts as zero loss; 512 pairs per scene instead of 4,096, for scenes of a few
+    thousand voxels and a loss that stores all pairs.
 
     Parameters
     ----------
     encoder, config : see :class:`pcrep.contrast.objective.Objective`.
-    pairs : most matched voxels of a scene.
-    radii : of the shells, in voxels.
+    pairs : largest number of matched voxels per scene.
+    radii : outer radii of the shells, in voxels.
     temperature : divides the cosines.
     """
 
@@ -66,10 +66,10 @@ class ContrastiveSceneContexts(Objective):
 
 
 def _partition(coords: Tensor, radii: tuple[float, ...]) -> Tensor:
-    """The part (P, P) of space around point i that point j lies in; -1 beyond the last radius.
+    """Partition (P, P) around point i that point j lies in; -1 beyond the last radius.
 
-    Part ``2 s + h``: s the first shell whose radius reaches j, h 1 where j is at least as high as
-    i. A point lies in no part of its own.
+    Partition ``2 s + h``: s is the first shell whose radius reaches j, h is 1 where j is at least
+    as high as i. A point lies in none of its own partitions.
     """
     offset = coords[None] - coords[:, None]  # (P, P, 3)
     shell = torch.bucketize(offset.norm(dim=-1), coords.new_tensor(radii))
@@ -81,7 +81,7 @@ def _partition(coords: Tensor, radii: tuple[float, ...]) -> Tensor:
 def _partitioned_info_nce(
     anchors: Tensor, keys: Tensor, parts: Tensor, count: int, temperature: float
 ) -> Tensor:
-    """One loss for every anchor and part (P, P) that holds a negative of it; key i is positive."""
+    """One loss per anchor and partition that holds negatives of it; key i is the positive."""
     logits = anchors @ keys.T / temperature
     positive = logits.diagonal()
     losses = []

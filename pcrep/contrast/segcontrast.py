@@ -1,4 +1,4 @@
-"""SegContrast, an objective that FAC is compared with."""
+"""SegContrast: MoCo on pooled segments (Nunes et al., RA-L 2022)."""
 
 import numpy as np
 import torch
@@ -16,25 +16,25 @@ from tspcrep.common.queue import FeatureQueue
 
 
 class SegContrast(Objective):
-    """MoCo on segments: features are pooled over a segment, keys of earlier batches are negatives.
+    """MoCo on segments: pooled segment features, with keys of earlier batches as negatives.
 
         L_s = -log [ e(q_s, k_s) / (e(q_s, k_s) + sum_{n in queue} e(q_s, n)) ]
         e(q, k) = exp(s(q, k) / T)
 
     Nunes et al., "SegContrast: 3D Point Cloud Feature Representation Learning Through
-    Self-Supervised Segment Discrimination", RA-L 2022: segments of what is left when the ground is
-    removed, at least 20 points in both views, pooled by the maximum before the projection, T = .1.
-    Departures, for sets of tens of scenes and hundreds of steps: segments and what counts as ground
-    are those of ``pcrep``, as FAC's; a queue of 1,024 where the paper's has 65,536, so that it
-    is shorter than an epoch and no segment meets its own earlier key; an m of .99 for .999, and at
-    least 8 voxels for 20 points. The first step fills the queue and learns nothing.
+    Self-Supervised Segment Discrimination", RA-L 2022: segments that remain after ground removal,
+    with at least 20 points in both views, max-pooled before the projection, T = .1.
+    Departures, for data sets of tens of scenes and hundreds of steps: segments and ground are those
+    of ``pcrep``, as for FAC; a queue of 1,024 instead of 65,536 keys, shorter than an epoch so that
+    no segment meets its own earlier key; momentum .99 instead of .999; at least 8 voxels instead of
+    20 points. The first step only fills the queue.
 
     Parameters
     ----------
     encoder, config : see :class:`pcrep.contrast.objective.Objective`.
-    queue : keys kept.
-    momentum : of the key encoder.
-    least : a segment with fewer voxels in either view is dropped.
+    queue : number of keys in the queue.
+    momentum : momentum of the key encoder.
+    least : segments with fewer voxels than this in either view are dropped.
     temperature : divides the cosines.
     """
 
@@ -71,7 +71,7 @@ class SegContrast(Objective):
         return {"loss": loss}
 
     def kept(self, views: Views, sides: list[Tensor]) -> Tensor:
-        """The segments (S',) that are no ground and large enough in both views."""
+        """Ids (S',) of the segments that are not ground and large enough in both views."""
         weights = [segment_weights(cloud, "plane-removed") for cloud in views.clouds]
         kept = torch.from_numpy(np.concatenate(weights) > 0).to(views.segment.device)
         for segment in sides:
@@ -81,7 +81,7 @@ class SegContrast(Objective):
 
 
 def _pool(projector: Projector, view: View, segment: Tensor, kept: Tensor) -> Tensor:
-    """Projections (S', dim) of the largest features of the voxels of each of ``kept`` (S',)."""
+    """Projections (S', dim) of the max-pooled voxel features of the segments ``kept`` (S',)."""
     features = projector.encoder(view.input).features
     if not len(kept):
         return 0 * projector.head(features[:1])[:0]

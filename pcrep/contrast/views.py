@@ -1,4 +1,7 @@
-"""Two views of a batch of scenes, voxelised; a point keeps its index through every augmentation."""
+"""Two augmented, voxelised views of a batch of scenes, and the matches between their voxels.
+
+Points keep their index through augmentation, which is how voxels of both views are matched.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +20,13 @@ from tspcrep.common.errors import UserError
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """How two views of a scene are made."""
+    """Size and augmentation of the two views of a scene."""
 
     voxel: float = 0.015
-    """Edge of a voxel, metres."""
+    """Voxel size, metres."""
     points: int = 8_000
-    """Most points of a scene that a step looks at, in both views: those nearest to a point of the
-    foreground that is drawn anew each step."""
+    """Largest number of points per scene and step: those nearest to a random foreground point,
+    which is drawn anew each step."""
     augment: AugmentConfig = AugmentConfig()
 
     def __post_init__(self) -> None:
@@ -36,12 +39,12 @@ class ViewConfig:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One view of all scenes of a batch: M voxels, of P of the batch's N points.
+    """One view of all scenes of a batch: M voxels that hold P of the N points of the batch.
 
-    input : SparseTensor (M, 4), :meth:`pcrep.cloud.Cloud.inputs` averaged over a voxel's points.
-    first : (M,) int64, the point that entered each voxel first.
-    points : (P,) int64, the points that the view shows.
-    voxel : (P,) int64, the voxel of each.
+    input : SparseTensor (M, 4), the mean of :meth:`pcrep.cloud.Cloud.inputs` per voxel.
+    first : (M,) int64, the first point of each voxel.
+    points : (P,) int64, the points in the view.
+    voxel : (P,) int64, the voxel of each of them.
     """
 
     input: SparseTensor
@@ -52,14 +55,14 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """Two views of a batch, and what is known of its N points whatever the view.
+    """Two views of a batch, and the attributes of its N points that do not depend on the view.
 
-    clouds : the points by scene, one cloud after the other.
-    coords : (N, 3) metres from one point of the scene, before augmentation.
+    clouds : the B scenes, whose points follow each other.
+    coords : (N, 3) metres relative to one point of the scene, before augmentation.
     scene : (N,) int64, the scene in the batch.
-    segment : (N,) int64, numbered through the batch; -1 for none.
-    offsets : (B + 1,), scene b's segments are offsets[b] .. offsets[b + 1] - 1.
-    a, b : the query's view and the key's.
+    segment : (N,) int64, numbered across the batch; -1 for none.
+    offsets : (B + 1,); segments of scene b are offsets[b] .. offsets[b + 1] - 1.
+    a, b : the views of the query and of the key.
     """
 
     clouds: tuple[Cloud, ...]
@@ -74,13 +77,14 @@ class Views:
 def draw_views(
     clouds: Sequence[Cloud], config: ViewConfig, seed: int, device: torch.device | str = "cpu"
 ) -> Views:
-    """Draw a part of each scene, augment it twice, voxelise; all from ``seed`` alone.
+    """Draw a part of each scene, augment it twice and voxelise, all from ``seed``.
 
-    Augmenting and voxelising run on the host; the result is on ``device``.
+    This runs on the host; the result is on ``device``.
 
     Parameters
     ----------
-    clouds : with ``segment`` and ``objectness``, of an extent that :func:`check_extent` allows.
+    clouds : with ``segment`` and ``objectness``, of an extent that
+        :func:`pcrep.encoders.voxelize.check_extent` allows.
     """
     drawn = tuple(
         _draw(cloud, config.points, np.random.default_rng((seed, i)))
@@ -105,9 +109,9 @@ def draw_views(
 
 
 def correspond(a: View, b: View, points: int) -> Tensor:
-    """The voxel of ``b`` that shows the first point of each voxel of ``a``: (M,) int64, or -1.
+    """For each voxel of ``a``, the voxel of ``b`` that holds its first point: (M,) int64, or -1.
 
-    ``points`` is N, of the batch.
+    ``points`` : N, the points of the batch.
     """
     place = a.first.new_full((points,), -1)
     place[b.points] = b.voxel
@@ -115,10 +119,10 @@ def correspond(a: View, b: View, points: int) -> Tensor:
 
 
 def _draw(cloud: Cloud, most: int, generator: np.random.Generator) -> Cloud:
-    """The ``most`` points nearest to one of the foreground, from near the origin.
+    """The ``most`` points nearest to a random foreground point, which becomes the origin.
 
-    A part of the scene at its full density. Points keep their order, segments are numbered without
-    gaps.
+    So the density stays that of the scene. Points keep their order; segments are renumbered
+    without gaps.
     """
     if cloud.segment is None:
         raise ValueError(
@@ -143,7 +147,7 @@ def _draw(cloud: Cloud, most: int, generator: np.random.Generator) -> Cloud:
 
 
 def _through_the_batch(clouds: Sequence[Cloud]) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Segments numbered through the batch, and where each scene's begin."""
+    """Segments numbered across the batch, and the offsets (B + 1,) at which each scene starts."""
     counts = [int(cloud.segment.max()) + 1 for cloud in clouds]
     offsets = np.cumsum([0, *counts])
     segments = [
@@ -189,9 +193,9 @@ def _moved(view: View, device: torch.device | str) -> View:
 
 
 def draw_matches(views: Views, most: int, scene: int | None = None) -> tuple[Tensor, Tensor]:
-    """Voxels of view a and of view b (P,) that show the same point, at most ``most`` of them.
+    """Rows (P,) of voxels of view a and of view b that hold the same point, at most ``most``.
 
-    Of one scene, or of all of the batch. Random numbers are torch's, drawn on the host.
+    scene : draw from this scene only. Random numbers are drawn by torch on the host.
     """
     match = correspond(views.a, views.b, len(views.scene))
     found = match >= 0

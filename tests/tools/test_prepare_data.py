@@ -193,7 +193,7 @@ def test_the_command_line_ends_user_errors_with_status_2():
 def test_a_set_of_several_files(tool, server, tmp_path, monkeypatch, capsys):
     digest = hashlib.sha256(CONTENT).hexdigest()
     scenes = [tool.File(f"set/a{i}.pcd", digest, f"learn/a{i}.pcd") for i in range(3)]
-    published = tool.Published("points", "3 scenes", "research", f"{server.url}/whole", (*scenes,))
+    published = tool._Published("points", "3 scenes", "research", f"{server.url}/whole", (*scenes,))
     monkeypatch.setattr(tool, "FETCHED", {"Set": published})
     (tmp_path / "cache" / "points" / "set").mkdir(parents=True)
     (tmp_path / "cache" / "points" / "set" / "a1.pcd").write_bytes(CONTENT)

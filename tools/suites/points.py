@@ -87,7 +87,7 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
             gain, spread = fmean(gains), pstdev(gains)
             yield Row(f"{name}/{task}", shown, "gain", gain, "miou", spread, len(seeds))
     if case == "mosd/fac":
-        yield outside_the_network()
+        yield _outside_the_network()
 
 
 def tasks(name: str, system: str) -> list[str]:
@@ -112,7 +112,7 @@ def score(name: str, system: str, seed: int, task: str) -> dict[str, Any]:
             voxel = config.pretraining.views.voxel
             found = probe(encoder, learn, split.test, voxel, seed=seed)
         else:
-            found = finetuned(encoder, learn, split.test, seed, folder / task, system)
+            found = _finetuned(encoder, learn, split.test, seed, folder / task, system)
         write_json(path, found)
     return json.loads(path.read_text())
 
@@ -137,7 +137,7 @@ def load(name: str) -> tuple[Scenes, Split]:
 
 @cache
 def batches(name: str, voxel: float) -> SceneBatches:
-    return pretrain_fac.batches(with_voxel(configuration(name, "fac"), voxel), load(name)[0])
+    return pretrain_fac.batches(_with_voxel(configuration(name, "fac"), voxel), load(name)[0])
 
 
 def configuration(name: str, system: str) -> pretrain_fac.Config:
@@ -147,7 +147,7 @@ def configuration(name: str, system: str) -> pretrain_fac.Config:
         config = replace(load_config(pretrain_fac.Config, where), data=name, output=KEPT)
     base, coarse, _ = system.partition(COARSE)
     if coarse:
-        config = with_voxel(config, 0.02)
+        config = _with_voxel(config, 0.02)
     if base in FAC:
         return replace(config, fac=FAC[base])
     if base == UNTRAINED:
@@ -155,7 +155,7 @@ def configuration(name: str, system: str) -> pretrain_fac.Config:
     return replace(config, method=base)
 
 
-def with_voxel(config: pretrain_fac.Config, voxel: float) -> pretrain_fac.Config:
+def _with_voxel(config: pretrain_fac.Config, voxel: float) -> pretrain_fac.Config:
     views = replace(config.pretraining.views, voxel=voxel)
     return replace(config, pretraining=replace(config.pretraining, views=views))
 
@@ -165,7 +165,7 @@ def labelled(split: Split, count: int, seed: int) -> Scenes:
     return split.learn.subset(choose_scenes(split.learn, count, seed))
 
 
-def finetuned(
+def _finetuned(
     encoder: SparseUNet, learn: Scenes, test: Scenes, seed: int, folder: Path, system: str
 ) -> dict[str, Any]:
     config = finetune_segmentation.Config(data="mosd", output=folder)
@@ -173,7 +173,7 @@ def finetuned(
     return finetune_segmentation.train(config, learn, test, encoder, seed, folder, name)
 
 
-def outside_the_network() -> Row:
+def _outside_the_network() -> Row:
     """The share of a step of FAC's pretraining that draws views, of all that the step takes."""
     config = configuration("mosd", "fac")
     torch.manual_seed(0)

@@ -39,7 +39,7 @@ def rows() -> Iterator[Row]:
     for config in (SegmentConfig(), SegmentConfig(method="planes")):
         yield from segments(config)
     yield from speed()
-    yield from foregrounds()
+    yield from _foregrounds()
 
 
 def segments(config: SegmentConfig) -> Iterator[Row]:
@@ -52,7 +52,7 @@ def segments(config: SegmentConfig) -> Iterator[Row]:
     }
     for name, clouds in sets.items():
         found = [over_segment(upright(cloud), config) for cloud in clouds]
-        scores = [majority_miou(s, c.label) for s, c in zip(found, clouds, strict=True)]
+        scores = [_majority_miou(s, c.label) for s, c in zip(found, clouds, strict=True)]
         counts = [float(s.max() + 1) for s in found]
         case = f"over-segmentation/{name}"
         yield Row(case, system, "miou", fmean(scores))
@@ -61,7 +61,7 @@ def segments(config: SegmentConfig) -> Iterator[Row]:
         yield Row(case, system, "segments_most", max(counts))
 
 
-def majority_miou(segment: np.ndarray, label: np.ndarray) -> float:
+def _majority_miou(segment: np.ndarray, label: np.ndarray) -> float:
     """Mean IoU over the classes present if each segment takes its commonest label, -1 left out."""
     segment, label = segment[label >= 0], label[label >= 0]
     table = np.zeros((segment.max() + 1, label.max() + 1), np.int64)
@@ -94,7 +94,7 @@ def _busy(run: Callable[[Cloud], object], cloud: Cloud) -> float:
     return time.process_time() - start
 
 
-def foregrounds() -> Iterator[Row]:
+def _foregrounds() -> Iterator[Row]:
     """Precision and recall of points, the mean over scenes."""
     background = [CLASSES.index(name) for name in BACKGROUND]
     mosd = load_scenes("mosd")

@@ -44,7 +44,7 @@ class Time(NamedTuple):
     busy: float
 
 
-class Cost(NamedTuple):
+class _Cost(NamedTuple):
     """A :class:`Time`, and MB at its peak."""
 
     wall: float
@@ -58,9 +58,9 @@ def rows(threads: tuple[int, ...] = (1, 2), rounds: int = 2) -> list[Row]:
     threads: numbers of threads to measure with. rounds: turns of each system. Needs
     ``$TSPCREP_DATA`` for the S3DIS room, MinkowskiEngine and Open3D.
     """
-    found = parity()
+    found = _parity()
     for count in threads:
-        found += [*convolution(count, rounds), *voxelisation(count, rounds)]
+        found += [*convolution(count, rounds), *_voxelisation(count, rounds)]
         for network in NETWORKS:
             found += training(network, count, rounds)
     found += scaling(max(threads))
@@ -76,7 +76,7 @@ def room() -> Tensor:
     return torch.from_numpy(np.load(path)["xyz"])
 
 
-def parity() -> list[Row]:
+def _parity() -> list[Row]:
     """Largest relative difference of a U-Net's output and gradients, over the S3DIS room.
 
     Gradients in float64 alone: in float32, rounding decides on which side of its kink a ReLU is
@@ -123,7 +123,7 @@ def training(network: str, threads: int, rounds: int) -> list[Row]:
     return found + [Row(case, name, "memory", t.peak, "MB") for name, t in times.items()]
 
 
-def voxelisation(threads: int, rounds: int) -> list[Row]:
+def _voxelisation(threads: int, rounds: int) -> list[Row]:
     """321,015 points to voxels, with the maps both ways."""
     found = []
     for size in (0.02, 0.05):
@@ -153,7 +153,7 @@ def scaling(threads: int) -> list[Row]:
 def on_gpu(voxels: int = 200_000) -> list[Row]:
     """A training step of Res16UNet14A in 16 bits: the triton engine, twice, and the torch one."""
     found, numbers = [], []
-    coordinates = sheet(voxels).cuda()
+    coordinates = _sheet(voxels).cuda()
     for engine in ("triton", "triton", "torch"):
         torch.manual_seed(0)
         net = SparseUNet(NETWORKS["14A"]).cuda()
@@ -177,7 +177,7 @@ def on_gpu(voxels: int = 200_000) -> list[Row]:
     ]
 
 
-def sheet(count: int) -> Tensor:
+def _sheet(count: int) -> Tensor:
     """About ``count`` voxels of a wavy surface, (N, 4), some of them negative."""
     side = int(count**0.5)
     x, y = (v.flatten() - side // 2 for v in np.mgrid[:side, :side])
@@ -222,7 +222,7 @@ def _their_convolution(coordinates: Tensor) -> Callable[[], None]:
     return step
 
 
-def _train(engine: str, network: str) -> Cost:
+def _train(engine: str, network: str) -> _Cost:
     torch.manual_seed(0)
     coordinates = voxelize(room(), 0.05).coordinates
     features = torch.rand(len(coordinates), 3)
@@ -233,7 +233,7 @@ def _train(engine: str, network: str) -> Cost:
             p.grad = None
         net(SparseTensor(coordinates, features, engine=engine)).features.square().mean().backward()
 
-    return Cost(*_best(step, 6 if network == "small" else 3), _peak(step))
+    return _Cost(*_best(step, 6 if network == "small" else 3), _peak(step))
 
 
 def _voxelise(system: str, size: float) -> Time:
@@ -257,7 +257,7 @@ def _voxelise(system: str, size: float) -> Time:
 
 
 def _sheet(count: int) -> Time:
-    return _best(_our_convolution(sheet(count)), 5)
+    return _best(_our_convolution(_sheet(count)), 5)
 
 
 def _best(job: Callable[[], object], repeats: int) -> Time:
