@@ -61,7 +61,7 @@ class AugmentConfig:
     colour_jitter: float = 0.2
     """Largest relative change of contrast per colour channel; brightness changes by half of it."""
     colour_noise: float = 0.02
-    """Standard deviation of the Gaussian noise on the colour of each point, in a range of 0 .. 1."""
+    """Standard deviation of the Gaussian noise on each colour, in a range of 0 .. 1."""
     colour_drop: float = 0.2
     """Probability that the colour of a whole view is replaced by grey."""
     shuffle: bool = False

@@ -1,1 +1,1 @@
-"""The sparse U-Net, its input, its files, and encode()."""
+"""Encoders of point clouds: the sparse U-Net, voxelisation, encode() and weight conversion."""

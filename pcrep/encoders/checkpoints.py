@@ -1,15 +1,15 @@
-"""Weights from MinkowskiEngine 0.4 and 0.5 and from spconv 2, and back to each.
+"""Convert weights from and to MinkowskiEngine 0.4, MinkowskiEngine 0.5 and spconv 2.
 
-Ours are MinkowskiEngine 0.5's: (K, C, D), x fastest. What differs elsewhere:
+Our layout is that of MinkowskiEngine 0.5: (K, C, D), x fastest. Differences of the others:
 
-- MinkowskiEngine calls them ``kernel``, keeps a 1 x 1 x 1 kernel of stride 1 as (C, D), a bias as
-  (1, D).
+- MinkowskiEngine names weights ``kernel`` and stores a 1 x 1 x 1 kernel of stride 1 as (C, D) and a
+  bias as (1, D).
 - The 3 x 3 x 3 convolutions of networks for MinkowskiEngine 0.4 that follow
-  SpatioTemporalSegmentation (PointContrast and Contrastive Scene Contexts among them) have the
-  "hybrid" kernel, whose taps start at the centre. Version 0.5 reads them in the wrong order without
-  a word.
-- spconv keeps (D, k, k, k, C), the last axis of its indices fastest. A 1 x 1 x 1 kernel of stride
-  1 has that shape too, but its numbers are read as (C, D): spconv multiplies by ``view(C, D)``.
+  SpatioTemporalSegmentation (such as PointContrast and Contrastive Scene Contexts) have the
+  "hybrid" kernel, whose taps start at the centre. Version 0.5 silently reads them in the wrong
+  order.
+- spconv stores (D, k, k, k, C), the last axis of its indices fastest. A 1 x 1 x 1 kernel of stride
+  1 has that shape too, but spconv multiplies by its ``view(C, D)``.
 """
 
 from collections.abc import Mapping
@@ -39,22 +39,22 @@ def convert(
     names: Mapping[str, str] | None = None,
     axes: Axes = "xyz",
 ) -> dict[str, Tensor]:
-    """A foreign state dict as one that ``model.load_state_dict`` takes.
+    """Convert a state dict of another library to one for ``model.load_state_dict``.
 
     Parameters
     ----------
-    state : the other library's, as ``torch.load(..., weights_only=True)`` gives it.
-    model : the network that shall take the weights.
-    library : where they come from. ``minkowski-0.4`` takes the 3 x 3 x 3 convolutions of residual
-        blocks to be hybrid and all others not, as SpatioTemporalSegmentation has them.
-    names : the module there for a module here, such as :func:`res16unet_names`; where it is silent,
-        the name is the same, and the longest matching beginning of a name counts.
-    axes : of spconv: its indices are [batch, x, y, z] (``xyz``, Pointcept) or [batch, z, y, x].
+    state : the other library's state dict, from ``torch.load(..., weights_only=True)``.
+    model : the network to load the weights into.
+    library : source of the weights. ``minkowski-0.4`` assumes hybrid kernels in the 3 x 3 x 3
+        convolutions of residual blocks and nowhere else, as in SpatioTemporalSegmentation.
+    names : our module names to theirs, such as :func:`res16unet_names`; the longest matching
+        prefix counts, and names without one stay the same.
+    axes : order of spconv's indices: [batch, x, y, z] (``xyz``, Pointcept) or [batch, z, y, x].
 
     Raises
     ------
     UserError
-        A weight that is missing or has another shape; the message names it.
+        A weight is missing or has another shape; the message names it.
     """
     converted = {}
     for ours, theirs, conv, hybrid in _parameters(model, library, names or {}):
@@ -80,7 +80,7 @@ def export(
     names: Mapping[str, str] | None = None,
     axes: Axes = "xyz",
 ) -> dict[str, Tensor]:
-    """The state dict of ``model`` as the other library keeps it; the reverse of :func:`convert`."""
+    """Convert the state dict of ``model`` to another library; the inverse of :func:`convert`."""
     state = model.state_dict()
     exported = {}
     for ours, theirs, conv, hybrid in _parameters(model, library, names or {}):
@@ -94,7 +94,7 @@ def export(
 
 
 def res16unet_names(model: SparseUNet) -> dict[str, str]:
-    """Modules of SpatioTemporalSegmentation's Res16UNet for those of a :class:`SparseUNet`."""
+    """Module names of a :class:`SparseUNet` to those of SpatioTemporalSegmentation's Res16UNet."""
     names = {"stem.conv": "conv0p1s1", "stem.norm": "bn0"}
     levels = len(model.down)
     for i in range(levels):
@@ -108,7 +108,7 @@ def res16unet_names(model: SparseUNet) -> dict[str, str]:
 
 
 def _parameters(model: nn.Module, library: Library, names: Mapping[str, str]):
-    """Of each entry of the state dict: its name, the name there, its convolution, if hybrid."""
+    """Per entry of the state dict: our name, their name, its convolution or None, hybrid or not."""
     if library not in ("minkowski-0.5", "minkowski-0.4", "spconv"):
         raise UserError(
             f"library is {library!r}, expected 'minkowski-0.5', 'minkowski-0.4' or 'spconv'"

@@ -1,4 +1,4 @@
-"""Clouds to what a sparse network reads, and what it says of voxels back to every point."""
+"""Voxelise point clouds for the network, and map voxel features back to points."""
 
 from collections.abc import Sequence
 
@@ -16,15 +16,15 @@ from tspcrep.common.errors import UserError
 def network_input(
     clouds: Sequence[Cloud], voxel: float, device: torch.device | str = "cpu"
 ) -> tuple[SparseTensor, Tensor]:
-    """A batch of B clouds, N points in all, as M voxels.
+    """Voxelise a batch of clouds, N points in all, to M voxels.
 
-    Returns a SparseTensor (M, 4), :meth:`pcrep.cloud.Cloud.inputs` averaged over a voxel's points,
-    and ``point_to_voxel`` (N,) int64. Each cloud's grid starts at its least coordinates.
+    Returns a SparseTensor (M, 4), the mean of :meth:`pcrep.cloud.Cloud.inputs` per voxel, and
+    ``point_to_voxel`` (N,) int64. The grid of each cloud starts at its minimum coordinates.
 
     Raises
     ------
     UserError
-        A cloud is too far for its voxels: see :func:`pcrep.encoders.voxelize.check_extent`.
+        A cloud is too large for its voxels: see :func:`pcrep.encoders.voxelize.check_extent`.
     """
     for cloud in clouds:
         check_extent(cloud, voxel)
@@ -37,16 +37,16 @@ def network_input(
 
 
 def new_encoder(name: str) -> SparseUNet:
-    """An encoder of clouds with random weights: ``small``, or a Res16UNet such as ``34C``."""
+    """A randomly initialised encoder: ``small``, or a Res16UNet such as ``34C``."""
     if name == "small":
         return SparseUNet(UNetConfig(in_channels=4))
     return SparseUNet(res16unet(name, in_channels=4))
 
 
 def untrained(encoder: SparseUNet, seed: int) -> SparseUNet:
-    """A network of the same shape and voxels with the random weights of a seed.
+    """A randomly initialised network of the same architecture and voxel size.
 
-    They are those that a run of the seed starts from; torch's random numbers are left alone.
+    The weights are those that a run with this seed starts from; torch's random state is unchanged.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -56,7 +56,7 @@ def untrained(encoder: SparseUNet, seed: int) -> SparseUNet:
 
 
 def voxel_size(encoder: SparseUNet, wanted: float | None = None) -> float:
-    """Edge of a voxel, metres: what is wanted, or the encoder was trained on, or else 2 cm."""
+    """Voxel size in metres: ``wanted``, else that of the encoder's training, else 0.02."""
     size = wanted if wanted is not None else encoder.voxel or 0.02
     if not 0 < size < float("inf"):
         raise UserError(f"voxel: found {size}, expected metres above 0")
@@ -64,7 +64,7 @@ def voxel_size(encoder: SparseUNet, wanted: float | None = None) -> float:
 
 
 def check_encoder(encoder: SparseUNet, where: str = "the encoder") -> None:
-    """Raise a UserError where an encoder does not read :meth:`pcrep.cloud.Cloud.inputs`."""
+    """Raise a UserError unless the encoder takes :meth:`pcrep.cloud.Cloud.inputs`."""
     if encoder.in_channels != 4:
         raise UserError(
             f"{where}: reads {encoder.in_channels} channels, expected 4, colour and a constant 1; "
@@ -73,10 +73,10 @@ def check_encoder(encoder: SparseUNet, where: str = "the encoder") -> None:
 
 
 def encode(encoder: SparseUNet, cloud: Cloud, voxel: float) -> tuple[np.ndarray, np.ndarray]:
-    """Features (M, D) float32 of the voxels of a cloud, and the voxel (N,) int64 of each point.
+    """Features (M, D) float32 of the voxels of a cloud, and ``point_to_voxel`` (N,) int64.
 
-    ``features[point_to_voxel]`` is one row a point. ``voxel``: metres. The encoder is in evaluation
-    mode while it runs.
+    ``features[point_to_voxel]`` has one row per point. voxel : size in metres. The encoder runs in
+    evaluation mode.
     """
     device = next(encoder.parameters()).device
     before = encoder.training

@@ -1,4 +1,4 @@
-"""SparseUNet: the Res16UNet family on every engine, and a small one for a CPU."""
+"""SparseUNet: the Res16UNet family on every engine, a small variant for CPUs, and their files."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,22 +12,22 @@ from tspcrep.common.errors import UserError
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Widths and depths of a :class:`SparseUNet`; the defaults are a small one for a CPU."""
+    """Widths and depths of a :class:`SparseUNet`; the defaults are the small variant for CPUs."""
 
     in_channels: int = 3
-    """Channels of the input, such as colour."""
+    """Input channels, such as 3 for colour."""
     stem: int = 16
-    """Channels at the resolution of the input."""
+    """Channels at input resolution."""
     stem_kernel: int = 3
-    """Taps along an axis of the first convolution; 5 in the Res16UNet family."""
+    """Kernel size of the first convolution; 5 in the Res16UNet family."""
     encoder: tuple[int, ...] = (16, 32, 64, 64)
-    """Channels of each coarser level; each halves the resolution."""
+    """Channels per encoder level; each level halves the resolution."""
     decoder: tuple[int, ...] = (64, 32, 32, 32)
-    """Channels of each level on the way back."""
+    """Channels per decoder level, from coarse to fine."""
     encoder_blocks: tuple[int, ...] = (1, 1, 1, 1)
-    """Residual blocks of each level."""
+    """Residual blocks per encoder level."""
     decoder_blocks: tuple[int, ...] = (1, 1, 1, 1)
-    """Residual blocks of each level on the way back."""
+    """Residual blocks per decoder level."""
 
     def __post_init__(self) -> None:
         levels = len(self.encoder)
@@ -62,8 +62,8 @@ _DECODERS = {
 def res16unet(name: str, in_channels: int = 3) -> UNetConfig:
     """The published configuration ``14A`` ... ``34C`` of Res16UNet.
 
-    Widths and depths are those of SpatioTemporalSegmentation, which PointContrast and Contrastive
-    Scene Contexts took over (34C). That code defines no 18C; here it has the decoder of 14C.
+    Widths and depths are those of SpatioTemporalSegmentation, whose 34C PointContrast and
+    Contrastive Scene Contexts use. That code defines no 18C; here it has the decoder of 14C.
     """
     if name not in _DECODERS:
         raise UserError(f"name is {name!r}, expected one of {', '.join(_DECODERS)}")
@@ -91,7 +91,7 @@ class SparseUNet(nn.Module):
 
     Attributes
     ----------
-    voxel : edge of the voxels that it was trained on, metres, or None; kept with the weights.
+    voxel : voxel size of its training in metres, or None; saved with the weights.
     """
 
     voxel: float | None = None
@@ -156,7 +156,7 @@ class BasicBlock(nn.Module):
 
 
 def _relu(x: Tensor) -> Tensor:
-    """In place: what comes in is the fresh output of a normalisation or a sum, kept by no one."""
+    """ReLU in place: the input is a fresh output of a normalisation or a sum, used nowhere else."""
     return x.relu_()
 
 
@@ -166,18 +166,18 @@ def _blocks(in_channels: int, channels: int, count: int) -> nn.Sequential:
 
 
 def save_encoder(path: str | Path, encoder: SparseUNet) -> None:
-    """Write weights, configuration and voxel size to a safetensors file."""
+    """Save weights, configuration and voxel size to a safetensors file."""
     config = {**asdict(encoder.config), "voxel": encoder.voxel}
     weights.save_encoder(path, encoder, SparseUNet.__name__, config)
 
 
 def load_encoder(path: str | Path) -> SparseUNet:
-    """The encoder of a file, or of the run folder that holds one, on the CPU, in evaluation mode.
+    """Load an encoder from its file or from a run folder, on the CPU and in evaluation mode.
 
     Raises
     ------
     UserError
-        Nothing there, no encoder, or the encoder of another package.
+        The file is missing, holds no encoder, or holds one of another kind.
     """
     kind, config, tensors = weights.read_encoder(path)
     if kind != SparseUNet.__name__:

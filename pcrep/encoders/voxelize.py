@@ -1,4 +1,4 @@
-"""Points to voxels, with the way back."""
+"""Voxelise points, thin a cloud to voxel resolution, and check that its unit is the metre."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,12 +19,12 @@ from tspcrep.common.errors import UserError
 
 @dataclass(frozen=True)
 class Voxels:
-    """The voxels of a batch of clouds, in the order in which the points first enter them.
+    """The M voxels of a batch of N points, in order of first appearance.
 
     coordinates : (M, 4) int32 rows [batch, x, y, z], ready for a SparseTensor.
-    point_to_voxel : (N,) int64, the voxel that each point lies in.
-    first : (M,) int64, the first point of each voxel.
-    counts : (M,) int64, points in each voxel.
+    point_to_voxel : (N,) int64, the voxel of each point.
+    first : (M,) int64, the first point in each voxel.
+    counts : (M,) int64, number of points in each voxel.
     """
 
     coordinates: Tensor
@@ -38,10 +38,10 @@ class Voxels:
     def reduce(
         self, values: Tensor, how: Literal["average", "sum", "max", "first"] = "average"
     ) -> Tensor:
-        """Values of the points (N, C) to values of the voxels (M, C); labels take ``first``."""
+        """Reduce values of points (N, C) to values of voxels (M, C); use ``first`` for labels."""
         if len(values) != len(self.point_to_voxel):
             raise ValueError(
-                f"values have {len(values)} rows, expected {len(self.point_to_voxel)}, one a point"
+                f"values have {len(values)} rows, expected {len(self.point_to_voxel)}, one per point"
             )
         if how not in ("average", "sum", "max", "first"):
             raise ValueError(f"how is {how!r}, expected 'average', 'sum', 'max' or 'first'")
@@ -66,20 +66,20 @@ class Voxels:
 
 
 def voxelize(points: Tensor, size: float, batch: Tensor | None = None) -> Voxels:
-    """Sort points into cubes, ``floor(points / size)``.
+    """Assign points to voxels ``floor(points / size)``.
 
     Parameters
     ----------
-    points : (N, 3) floating point, metres, finite. On a CPU this runs on one thread and may be
-        called in a data loader's workers; on a GPU it runs there, with the same result.
-    size : edge of a voxel, metres.
-    batch : (N,) integers, the cloud of each point: sorted from 0, none empty; one cloud if left
-        out.
+    points : (N, 3) floating point, metres, finite. On a CPU this runs on one thread, also in data
+        loader workers; on a GPU it runs there, with the same result.
+    size : voxel size, metres.
+    batch : (N,) integers, the cloud of each point, sorted from 0 without gaps; left out, all points
+        are of one cloud.
 
     Raises
     ------
     ValueError
-        Anything of the above that does not hold, or a voxel index outside [-2^17, 2^17).
+        Any of the above is violated, or a voxel index is outside [-2^17, 2^17).
     """
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise ValueError(f"points have shape {tuple(points.shape)}, expected (N, 3), N > 0")
@@ -151,10 +151,10 @@ _LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
 
 
 def thin(cloud: Cloud, voxel: float) -> Cloud:
-    """The first point of each cube of half a voxel, with all that is known of it.
+    """Keep the first point of each cube of half a voxel, with all its attributes.
 
-    So a voxel averages over about four points of a surface. Segments keep their numbers, also those
-    that lost all points.
+    A voxel on a surface then averages about four points. Segments keep their numbers, including
+    those that lose all points. Raises UserError as :func:`check_extent`.
     """
     check_extent(cloud, voxel)
     points = torch.from_numpy(cloud.coords - cloud.coords.min(0))
@@ -162,7 +162,7 @@ def thin(cloud: Cloud, voxel: float) -> Cloud:
 
 
 def check_extent(cloud: Cloud, voxel: float) -> None:
-    """Raise a UserError for a cloud that is so large that its unit can hardly be the metre."""
+    """Raise a UserError for a cloud of more than 2^14 voxels along an axis: its unit is suspect."""
     extent = cloud.coords.max(0) - cloud.coords.min(0)
     if not extent.max() / voxel <= _LONGEST:
         size = " x ".join(f"{length:.4g}" for length in extent)

@@ -1,1 +1,1 @@
-"""Downstream tasks of point clouds, and their scores."""
+"""Downstream tasks on point clouds and their scores."""

@@ -1,7 +1,7 @@
-"""What per-point predictions are worth, and what frozen features are.
+"""Scores of per-point predictions (IoU, precision, recall), and probes of frozen features.
 
-Labels are (N,) integers 0 .. C - 1; points of label -1 count nowhere. What a network says of a
-voxel counts for every input point in it.
+Labels are (N,) integers 0 .. C - 1; points of label -1 are ignored. The prediction for a voxel
+counts for every input point in it.
 """
 
 import warnings
@@ -23,14 +23,14 @@ from tspcrep.common.errors import UserError
 
 ProbeName = Literal["linear", "knn"]
 PROBES: dict[str, Callable[..., Classifier]] = {
-    # Thousands of points need no weaker penalty, and a weaker one takes long to fit.
+    # With thousands of points a weaker penalty gains nothing and takes long to fit.
     "linear": partial(linear_probe, penalties=(0.001, 0.01, 0.1, 1.0, 10.0)),
     "knn": knn_probe,
 }
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """(C, C) int64, points of true class i that were called j. Both arguments are (N,)."""
+    """Confusion matrix (C, C) int64: points of true class i predicted as j. Inputs are (N,)."""
     known = truth >= 0
     truth, predicted = truth[known], predicted[known]
     for name, labels in (("truth", truth), ("predicted", predicted)):
@@ -43,16 +43,17 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
 
 
 def iou(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union (C,) of each class; NaN where neither truth nor prediction has it."""
+    """Intersection over union (C,) per class; NaN for classes in neither truth nor prediction."""
     hits = np.diag(matrix).astype(np.float64)
     union = matrix.sum(0) + matrix.sum(1) - hits
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
 def precision_recall(matrix: np.ndarray, things: np.ndarray) -> tuple[float, float]:
-    """Of points of any thing, whichever thing they are called: from a :func:`confusion`.
+    """Precision and recall of foreground points, whichever thing they are taken for.
 
-    things : (C,) mask of the classes that are things. 0 where none is called one, or none is one.
+    matrix : a :func:`confusion`. things : (C,) mask of the foreground classes. Precision is 0
+    without predicted, recall without true foreground.
     """
     hits = matrix[things][:, things].sum()
     called, there = matrix[:, things].sum(), matrix[things].sum()
@@ -60,11 +61,11 @@ def precision_recall(matrix: np.ndarray, things: np.ndarray) -> tuple[float, flo
 
 
 def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, Any]:
-    """``{"miou": .., "iou": {class: ..}}`` of predictions over the points of all scenes together.
+    """``{"miou": .., "iou": {class: ..}}`` of predictions, over the points of all scenes pooled.
 
-    predict : cloud of N points -> classes (N,). A class that no scene has and nobody predicted is
-    left out of both. Where it is known which classes are things, ``foreground`` has the precision
-    and the recall of points of a thing, whichever it is taken for.
+    predict : cloud of N points -> classes (N,). Classes in neither truth nor predictions are left
+    out of both. Where the classes that are things are known, ``foreground`` holds
+    :func:`precision_recall`.
     """
     classes = len(scenes.classes)
     matrix = np.zeros((classes, classes), np.int64)
@@ -83,12 +84,12 @@ def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, A
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """How many labelled points a probe of frozen features learns from."""
+    """Number of labelled points that a probe of frozen features is fitted to."""
 
     probe_points: int = 1000
-    """In each scene, at most."""
+    """Largest number of labelled points per scene."""
     probe_most: int = 10_000
-    """In all, at most."""
+    """Largest number of labelled points over all scenes."""
 
     def __post_init__(self) -> None:
         if self.probe_points < 1 or self.probe_most < 1:
@@ -107,12 +108,12 @@ def probe(
     config: ProbeConfig | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """:func:`score` on ``test`` of a classifier fitted on the frozen features of ``learn``.
+    """:func:`score` on ``test`` of a classifier fitted to frozen features of ``learn``.
 
-    name : ``linear``, a logistic regression on standardised features, or ``knn``, both of
-    :mod:`tspcrep.common.classifiers`, their parameter chosen on the points of ``learn``. The same
-    points of a scene are drawn for every encoder with the same seed.
-    voxel : metres; what the encoder was trained on, or else 0.02.
+    name : ``linear`` (logistic regression on standardised features) or ``knn``, both from
+    :mod:`tspcrep.common.classifiers`, with their parameter selected on ``learn``. The points drawn
+    from a scene depend on the seed, not on the encoder.
+    voxel : voxel size in metres; by default that of the encoder's training, else 0.02.
     """
     voxel = voxel_size(encoder, voxel)
     classifier = fit_probe(encoder, learn, voxel, name, config, seed)
@@ -132,7 +133,7 @@ def fit_probe(
     config: ProbeConfig | None = None,
     seed: int = 0,
 ) -> Classifier:
-    """The classifier of :func:`probe`. Raises UserError where all labels are of one class."""
+    """Fit the classifier of :func:`probe`. Raises UserError if all labels are of one class."""
     config, voxel = config or ProbeConfig(), voxel_size(encoder, voxel)
     rows = _labelled_features(encoder, learn, voxel, config, seed)
     x, y = (np.concatenate(parts) for parts in rows)
@@ -144,7 +145,7 @@ def fit_probe(
         raise UserError(
             f"{learn.name}: the labelled points are all of one class, expected at least 2 classes"
         )
-    with warnings.catch_warnings():  # a fit that has not ended is judged by how it classifies
+    with warnings.catch_warnings():  # a fit that has not converged is judged by its score
         warnings.simplefilter("ignore", ConvergenceWarning)
         return PROBES[name](x, y)
 
@@ -165,7 +166,7 @@ def _labelled_features(
 
 
 def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means of :func:`score` over seeds, with the standard deviation of mIoU as ``miou_std``."""
+    """Mean over seeds of :func:`score`, with the standard deviation of mIoU as ``miou_std``."""
     classes = {name: None for result in results for name in result["iou"]}
     mious = [result["miou"] for result in results]
     found: dict[str, Any] = {
@@ -184,12 +185,12 @@ def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def columns(found: dict[str, Any]) -> dict[str, float]:
-    """IoU of each class, their mean, and the foreground's precision and recall where known."""
+    """Columns of a table: IoU per class, mIoU, and foreground precision and recall where known."""
     return {**found["iou"], "mIoU": found["miou"], **found.get("foreground", {})}
 
 
 def table(result: dict[str, Any]) -> str:
-    """``result.json`` of a segmentation as text: a row a system, :func:`columns` in per cent."""
+    """``result.json`` of a segmentation as text: one row per system, :func:`columns` in per cent."""
     systems = {result["mode"]: result, **result["controls"]}
     names = list(columns(result))
     width = max(map(len, names)) + 2

@@ -1,9 +1,9 @@
 """Semantic segmentation from few labels: a linear head on a sparse U-Net, trained together.
 
-The protocol is that of Contrastive Scene Contexts (Hou et al., CVPR 2021, section 4): labels of a
-few scenes, or of a share of the points, and otherwise the same network, steps and augmentation
-whether its weights were pretrained or drawn at random. Where we depart from it: scenes are few, so
-which ones are labelled is drawn anew for each seed, see :func:`choose_scenes`.
+The protocol is that of Contrastive Scene Contexts (Hou et al., CVPR 2021, section 4): labels for a
+few scenes or for a fraction of the points, and the same network, steps and augmentation for
+pretrained and for random weights. Departure: scenes are few, so the labelled ones are drawn anew
+for each seed, see :func:`choose_scenes`.
 """
 
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.training import Phase
 
 SEGMENTER = "segmenter.safetensors"
-"""Name of the file of a segmenter in a run folder."""
+"""File name of a trained segmenter in a run folder."""
 
 
 @dataclass(frozen=True)
 class SegmentationConfig:
-    """How a segmenter is trained."""
+    """Training options of a segmenter."""
 
     voxel: float | None = None
-    """Edge of a voxel, metres; what the encoder was trained on, or else 0.02."""
+    """Voxel size, metres; by default that of the encoder's training, or else 0.02."""
     points: int = 20_000
-    """Most points of a scene that a step looks at, drawn anew each step."""
+    """Largest number of points per scene and step, drawn anew each step."""
     lr: float = 3e-3
-    """Of AdamW, falling to 0, from scratch."""
+    """Learning rate of AdamW when training from scratch, decaying to 0."""
     tuning_lr: float = 1e-3
-    """The same for a pretrained encoder, whose head starts from a linear probe."""
+    """Learning rate for a pretrained encoder, whose head starts from a linear probe."""
     weight_decay: float = 1e-2
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     augment: AugmentConfig = AugmentConfig(crop="none", colour_drop=0.0, translation=0.0)
 
     def __post_init__(self) -> None:
@@ -55,8 +55,8 @@ class SegmentationConfig:
 class LabelledScenes:
     """Labelled scenes in batches: the data of :func:`tspcrep.common.training.fit`.
 
-    An epoch shows each scene ``batch_size`` times. So every batch is full, and a step costs the
-    same and its batch statistics rest on as many clouds, however few scenes are labelled.
+    An epoch shows each scene ``batch_size`` times, so that every batch is full: the cost of a step
+    and the number of clouds in its batch statistics do not depend on how few scenes are labelled.
     """
 
     def __init__(self, scenes: Scenes, batch_size: int):
@@ -70,17 +70,17 @@ class LabelledScenes:
 
 
 class Segmenter(nn.Module):
-    """Encoder and linear head; a method for ``fit`` that minimises the points' cross-entropy.
+    """Encoder and linear head; a method for ``fit`` that minimises the cross-entropy of points.
 
     Parameters
     ----------
-    encoder : a SparseUNet with 4 input channels: colour and a constant.
-    classes : C.
-    head : weight (C, dim) and bias (C,) of a linear probe of the encoder, which is then pretrained:
-        it is tuned gently from there, at ``tuning_lr`` and with its batch normalisation as it is.
-        Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
-        Out-of-Distribution", ICLR 2022: a random head's first gradients undo what was learned, and
-        statistics of one labelled scene are not those of the set.
+    encoder : a SparseUNet with 4 input channels: colour and a constant 1.
+    classes : number of classes C.
+    head : weight (C, dim) and bias (C,) of a linear probe, given for a pretrained encoder. Training
+        then starts from the probe, at ``tuning_lr`` and with frozen batch statistics: the first
+        gradients of a random head distort pretrained features (Kumar et al., "Fine-Tuning can
+        Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022), and the
+        statistics of one labelled scene are not those of the data set.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Segmenter(nn.Module):
     def train(self, mode: bool = True) -> "Segmenter":
         super().train(mode)
         if self.pretrained:
-            self.encoder.eval()  # batch normalisation is all that tells the modes apart
+            self.encoder.eval()  # the modes differ in batch normalisation alone
         return self
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
@@ -128,7 +128,7 @@ class Segmenter(nn.Module):
         pass
 
     def predict(self, cloud: Cloud) -> np.ndarray:
-        """Class (N,) int64 of each point."""
+        """Predicted class (N,) int64 of each point."""
         features, point_to_voxel = encode(self.encoder, cloud, self.voxel)
         weight, bias = (p.detach().cpu().numpy() for p in (self.head.weight, self.head.bias))
         return (features @ weight.T + bias).argmax(1)[point_to_voxel]
@@ -140,7 +140,7 @@ class Segmenter(nn.Module):
 
 
 def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Rows (count,) of points to look at: any, but where labels are few, all that have one."""
+    """Rows (count,) of the points of a step: random, but where labels are few, all labelled ones."""
     known = np.flatnonzero(label >= 0)
     if 2 * len(known) >= count:
         return random.choice(len(label), count, replace=False)
@@ -149,14 +149,14 @@ def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndar
 
 
 def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
-    """The scenes, each sure to have labels, and these within the classes.
+    """The scenes, checked to have labels within the classes when they are read.
 
-    classes : names; those of the scenes by default, or else 0, 1, ... up to the largest label.
+    classes : names; by default those of the scenes, or else 0, 1, ... up to the largest label.
 
     Raises
     ------
     UserError
-        A scene without labels or with one outside the classes, now or when it is read.
+        A scene has no labels or one outside the classes.
     """
 
     def check(cloud: Cloud) -> Cloud:
@@ -180,11 +180,11 @@ def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
 
 
 def choose_scenes(scenes: Scenes, count: int, seed: int) -> list[int]:
-    """Indices of ``count`` scenes to label, drawn for a seed; sorted.
+    """Sorted indices of ``count`` scenes to label, drawn for a seed.
 
-    The first is drawn from all, each further one from those that show a class which the chosen show
-    least often. So two scenes of a set where no scene shows all classes show as many as two can;
-    of one scene's classes alone a network cannot learn the others, and its mIoU says so.
+    The first is drawn from all; each further one from those that show a class which the chosen
+    scenes show least often. So few scenes cover as many classes as they can: a class that no
+    labelled scene shows cannot be learned, and lowers mIoU.
 
     Raises
     ------
@@ -214,9 +214,9 @@ def choose_scenes(scenes: Scenes, count: int, seed: int) -> list[int]:
 
 
 def with_few_labels(scenes: Scenes, fraction: float, seed: int) -> Scenes:
-    """The scenes with the labels of a share of the labelled points, drawn for a seed, the rest -1.
+    """The scenes with a random fraction of their labels, drawn for a seed; the rest become -1.
 
-    Of each class that a scene shows, at least one point keeps its label.
+    At least one point per class and scene keeps its label.
     """
     if not 0 < fraction <= 1:
         raise UserError(f"labelled fraction: found {fraction}, expected more than 0, at most 1")
@@ -234,7 +234,7 @@ def with_few_labels(scenes: Scenes, fraction: float, seed: int) -> Scenes:
 
 
 def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str]) -> None:
-    """Write the weights of encoder and head, voxel size and names of classes: safetensors."""
+    """Save weights of encoder and head, voxel size and class names to a safetensors file."""
     config = {
         "network": asdict(segmenter.encoder.config),
         "voxel": segmenter.voxel,
@@ -244,12 +244,12 @@ def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str
 
 
 def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
-    """What :func:`save_segmenter` wrote, on the CPU, in evaluation mode; and the classes' names.
+    """Load a file of :func:`save_segmenter`: the segmenter, in evaluation mode, and class names.
 
     Raises
     ------
     UserError
-        Nothing there, a damaged file, or something else than a segmenter.
+        The file is missing or damaged, or holds no segmenter.
     """
     kind, config, tensors = weights.read_encoder(path)
     if kind != Segmenter.__name__:
