@@ -40,9 +40,7 @@ class Voxels:
     ) -> Tensor:
         """Reduce values of points (N, C) to values of voxels (M, C); use ``first`` for labels."""
         if len(values) != len(self.point_to_voxel):
-            raise ValueError(
-                f"values have {len(values)} rows, expected {len(self.point_to_voxel)}, one per point"
-            )
+            raise ValueError(f"values have {len(values)} rows, expected {len(self.point_to_voxel)}")
         if how not in ("average", "sum", "max", "first"):
             raise ValueError(f"how is {how!r}, expected 'average', 'sum', 'max' or 'first'")
         if how == "first":

@@ -190,7 +190,7 @@ def columns(found: dict[str, Any]) -> dict[str, float]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """``result.json`` of a segmentation as text: one row per system, :func:`columns` in per cent."""
+    """``result.json`` of a segmentation as text: a row per system, :func:`columns` in per cent."""
     systems = {result["mode"]: result, **result["controls"]}
     names = list(columns(result))
     width = max(map(len, names)) + 2

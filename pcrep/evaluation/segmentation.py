@@ -140,7 +140,7 @@ class Segmenter(nn.Module):
 
 
 def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Rows (count,) of the points of a step: random, but where labels are few, all labelled ones."""
+    """Rows (count,) of the points of a step: random, or with few labels, all labelled ones."""
     known = np.flatnonzero(label >= 0)
     if 2 * len(known) >= count:
         return random.choice(len(label), count, replace=False)

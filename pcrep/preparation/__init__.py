@@ -1,4 +1,4 @@
-"""What is done to a scene once, before it is learnt from: upright, segments, foreground."""
+"""One-time preparation of a scene before pretraining: upright, segments, objectness."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,14 +11,14 @@ from pcrep.preparation.segments import SegmentConfig, over_segment_with_normals
 @dataclass(frozen=True)
 class PrepareConfig:
     upright: bool = True
-    """Turn the frame of a depth camera so that +z is up."""
+    """Rotate frames of a depth camera so that +z is up."""
     segments: SegmentConfig = field(default_factory=SegmentConfig)
 
 
 def prepare(cloud: Cloud, config: PrepareConfig | None = None) -> Cloud:
-    """The cloud upright, with ``normal``, ``segment`` and ``objectness``; points keep their order.
+    """The cloud turned upright, with ``normal``, ``segment`` and ``objectness``.
 
-    Deterministic: the same cloud and config give the same bits.
+    Points keep their order. Deterministic: equal input gives bit-equal output.
     """
     config = config or PrepareConfig()
     if config.upright:

@@ -1,7 +1,7 @@
-"""What carries and encloses the objects of a scene: table, ground, walls, ceiling, columns.
+"""Background detection: surfaces that support or enclose objects (ground, table, walls, ceiling).
 
-Nothing is tuned for a data set. Lengths follow the cells that the scene is thinned to, and what
-kind of scene it is shows in what is found: a room has a floor and a ceiling, a street has not.
+Nothing is tuned for a data set. Lengths scale with the cells that the scene is thinned to, and
+the kind of scene follows from the planes found: a room has a floor and a ceiling, a street not.
 """
 
 import numpy as np
@@ -11,24 +11,24 @@ from pcrep.preparation.neighbours import Cells
 from pcrep.preparation.planes import Plane, dominant_planes
 
 _ALIGNED = 0.8
-"""Cosine of the angle, 37 degrees, within which a surface runs along a plane."""
+"""Cosine of 37 degrees, the largest angle between a surface and a plane it runs along."""
 _SLOPE = 0.3
-"""Rise of the steepest ground."""
+"""Slope of the steepest ground."""
 _FULL = 0.75
-"""Share of a room's height that is occupied where a wall or a column stands."""
+"""Occupied fraction of a room's height from which on there is a wall or a column."""
 
 
 def is_background(cells: Cells, normal: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Which cells (M,) bool carry or enclose the scene; gravity is along -z.
+    """Background mask (M,) bool of the cells of a scene with gravity along -z.
 
     A cell is background if one of these holds:
 
-    - it lies on a plane that bounds the scene, and runs along it, or lies behind it;
+    - it lies on a plane that bounds the scene and runs along it, or lies behind such a plane;
     - it is level and lies on the ground;
-    - the scene is a room, with floor and ceiling, and it stands in a column that is occupied from
-      one to the other.
+    - the scene is a room, with floor and ceiling, and the cell is in a vertical column that is
+      occupied from one to the other.
 
-    normal (M, 3), variance (M,) : of :class:`pcrep.preparation.neighbours.Surface`, sharpened.
+    normal : (M, 3), sharpened. variance : (M,). See :class:`pcrep.preparation.neighbours.Surface`.
     """
     size, centre = cells.size, cells.centre
     level = np.abs(normal[:, 2]) > _ALIGNED
@@ -53,12 +53,12 @@ def is_background(cells: Cells, normal: np.ndarray, variance: np.ndarray) -> np.
 
 
 def _bounding_planes(centre: np.ndarray, normal: np.ndarray, size: float) -> list[Plane]:
-    """The planes that the scene ends at, each with the normal pointing into the scene.
+    """Planes that bound the scene, with normals that point into it.
 
-    Of the dominant planes with 2 % of the cells or more those that have at most 3 % of them
-    behind, and that extend over a fifth of the scene's cross-section: so a table in a room is none,
-    nor is the lid of the highest box. A ceiling is one only if the scene is below it, and not a
-    roof seen from the air: under at least half of it there must be something.
+    Dominant planes with at least 2 % of the cells on them, at most 3 % behind them, and an extent
+    of at least a fifth of the scene's cross-section: this excludes a table in a room and the lid of
+    the highest box. A plane that faces down counts only if there is something below at least half
+    of it, which tells a ceiling from a roof seen from the air.
     """
     kept = []
     for plane in dominant_planes(centre, normal, 2 * size, share=0.02, most=12):
@@ -75,7 +75,7 @@ def _bounding_planes(centre: np.ndarray, normal: np.ndarray, size: float) -> lis
 
 
 def _coverage(plane: Plane, centre: np.ndarray) -> float:
-    """Extent of a plane over the scene's, along two axes of the plane, multiplied."""
+    """Extent of a plane relative to the scene, as a product over two axes of the plane."""
     steep = abs(plane.normal[2]) < 0.7
     first = np.cross([0.0, 0, 1] if steep else [1.0, 0, 0], plane.normal)  # a wall's runs level
     first /= np.linalg.norm(first)
@@ -89,7 +89,7 @@ def _coverage(plane: Plane, centre: np.ndarray) -> float:
 
 
 def _overhang(plane: Plane, centre: np.ndarray, tile: float) -> float:
-    """Share of a plane under which, in a tile of its plan, something lies in the lower half."""
+    """Fraction of a plane with something in the lower half of the scene below it, by tile."""
     key = _tiles(centre, tile)
     middle = (np.quantile(centre[:, 2], 0.05) + np.median(centre[plane.rows, 2])) / 2
     lower = np.zeros(key.max(0) + 1, bool)
@@ -98,7 +98,7 @@ def _overhang(plane: Plane, centre: np.ndarray, tile: float) -> float:
 
 
 def _fullness(centre: np.ndarray, tile: float, floor: float, ceiling: float) -> np.ndarray:
-    """How much of the height between floor and ceiling is occupied where a cell stands, (M,)."""
+    """Occupied fraction (M,) of the height between floor and ceiling at the tile of each cell."""
     key = _tiles(centre, tile)
     levels = max(1, int((ceiling - floor) / (1.5 * tile)))
     level = np.floor((centre[:, 2] - floor) / max(ceiling - floor, 1e-9) * levels).astype(np.int64)
@@ -109,14 +109,14 @@ def _fullness(centre: np.ndarray, tile: float, floor: float, ceiling: float) -> 
 
 
 def _ground(centre: np.ndarray, tile: float, level: np.ndarray) -> np.ndarray:
-    """Height of the ground under each of (M, 3) points, (M,) float64.
+    """Height of the ground below each of (M, 3) points, (M,) float64.
 
-    The lowest level point of each tile of the plan, and no higher anywhere than a slope of 30 %
-    away from another tile's: a lower envelope of cones, which passes under what is narrower than
-    it is high. A tile that lies far under its neighbours' median is an echo from below, and is
-    raised. Where nothing is level the ground is the lowest point.
+    The lowest level point of each tile of the ground plan, limited by a slope of 30 % from every
+    other tile: a lower envelope of cones, which passes below objects that are narrower than high.
+    A tile far below the median of its neighbours is an echo and is raised. Where no point is
+    level, the ground is the lowest point.
 
-    tile : edge, metres. level : (M,) bool, the points that may be ground.
+    tile : edge, metres. level : (M,) bool, candidates for ground.
     """
     key = _tiles(centre, tile)
     if not level.any():
@@ -151,9 +151,9 @@ def _raise_echoes(low, drop):
 
 @njit(cache=True)
 def _envelope(low, rise):
-    """Lower each tile to its neighbours' height and ``rise`` a step, diagonally sqrt(2) of it.
+    """Limit each tile to its neighbours' height plus ``rise`` per step, sqrt(2) of it diagonally.
 
-    The two passes of a chamfer distance transform; a second pair settles what they leave.
+    The two passes of a chamfer distance transform, done twice to converge.
     """
     rows, columns = low.shape
     for turn in range(4):

@@ -1,4 +1,4 @@
-"""What is done to a scene once, kept on disk."""
+"""Disk cache of prepared scenes, filled by several processes."""
 
 import hashlib
 import multiprocessing
@@ -35,21 +35,21 @@ def preprocessed(
     folder: str | Path | None = None,
     workers: int | None = None,
 ) -> Scenes:
-    """The scenes as ``prepare(cloud, settings)`` leaves them, each computed once and then read.
+    """The scenes after ``prepare(cloud, settings)``, computed once and then read from disk.
 
-    A result lies in ``folder`` as an uncompressed NPZ. Its name is a digest of all that it follows
-    from: every array of the cloud, the settings, and the code of ``prepare``, that is of its module
-    and of those of its package that it uses. So nothing stale is read, several sets may share a
-    folder, and the folder may be deleted at any time. Files appear by atomic rename: processes may
-    fill one folder together. A file that turns out damaged is computed anew when it is read.
+    Each result is an uncompressed NPZ in ``folder``. Its name is a digest of every input: the
+    arrays of the cloud, the settings, and the code of ``prepare``, that is of its module and of the
+    modules of the same package that it uses. So no stale result is read, data sets may share a
+    folder, and the folder may be deleted at any time. Files appear by atomic rename, so that
+    processes may fill a folder together. A damaged file is recomputed when it is read.
 
-    scenes : each is read once here, for its digest; at most two a process are held at a time.
-    prepare : a function of a module, deterministic.
-    settings : a dataclass, which is all that ``repr`` says of it.
-    folder : None: ``prepared`` in the user cache.
-    workers : processes; None: one for each core that this process may use; 1: the work is done
-        here. Processes are started anew, not forked, which numba's threads do not survive: a script
-        that calls this does so under ``if __name__ == "__main__":``.
+    scenes : each is read once for its digest; at most two per process are held in memory.
+    prepare : a deterministic module-level function.
+    settings : a dataclass whose ``repr`` states all of it.
+    folder : None for ``prepared`` in the user cache.
+    workers : processes; None for one per available core, 1 for none but this one. Processes are
+        spawned, since numba's threads do not survive a fork: call this under
+        ``if __name__ == "__main__":`` in a script.
 
     Raises UserError where a scene cannot be used, the folder cannot be written or a process dies.
     """
@@ -77,7 +77,7 @@ def _cores() -> int:
 def _fill(
     scenes: Scenes, prepare: _Prepare, settings: Any, folder: Path, recipe: bytes, workers: int
 ) -> tuple[list[Path], list[str]]:
-    """The file of each scene, all of which are there afterwards, and the clouds' names."""
+    """Compute missing files; return the path of the file and the name of each cloud."""
     paths: list[Path] = []
     names: list[str] = []
     begun: set[Path] = set()  # scenes that are alike are prepared once
@@ -114,7 +114,7 @@ def _fill(
 
 
 def _wait(pending: set[Future], most: int) -> set[Future]:
-    """What is still pending when there is no more of it than ``most``."""
+    """Wait until at most ``most`` futures are pending, and return those."""
     while len(pending) > most:
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
@@ -141,7 +141,7 @@ def _store(cloud: Cloud, path: Path) -> None:
 
 
 def _load(path: Path) -> Cloud | None:
-    """The cloud in a file; None where the file is missing or damaged."""
+    """Load a cloud; None where the file is missing or damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return Cloud(**dict(archive))
@@ -158,7 +158,7 @@ def _digest(cloud: Cloud, recipe: bytes) -> str:
 
 
 def _recipe(prepare: _Prepare, settings: Any) -> bytes:
-    """What a result follows from, beside the cloud."""
+    """Digest of the settings and of the code."""
     digest = hashlib.blake2b(f"{_VERSION}\n{prepare.__qualname__}\n{settings!r}\n".encode())
     for module in sorted(_modules(prepare.__module__), key=lambda module: module.__name__):
         if module.__file__ is not None:
@@ -167,7 +167,7 @@ def _recipe(prepare: _Prepare, settings: Any) -> bytes:
 
 
 def _modules(name: str, found: set[ModuleType] | None = None) -> set[ModuleType]:
-    """The module, and those of its package that it takes modules, functions or classes from."""
+    """The module, and those of its package whose modules, functions or classes it uses."""
     found, module = found if found is not None else set(), sys.modules[name]
     if module not in found:
         found.add(module)

@@ -1,4 +1,4 @@
-"""What in a scene may be an object, without labels: a score a segment, and weights to sample by."""
+"""Unsupervised objectness: one score per segment, and the sampling weights derived from it."""
 
 from typing import Literal, get_args
 
@@ -10,25 +10,23 @@ from pcrep.preparation.neighbours import nearest, sharpen, surface, to_cells
 
 Sampling = Literal["random", "size-balanced", "plane-removed", "objectness"]
 _FOREGROUND = 0.5
-"""A segment is foreground where its objectness is above this."""
+"""Objectness above which a segment is foreground."""
 _CELLS = 40_000
-"""Cells that a scene is judged by."""
+"""Number of cells that a scene is thinned to."""
 
 
 def objectness(cloud: Cloud) -> np.ndarray:
-    """How much each segment looks like part of an object, (S,) float32 in 0 .. 1.
+    """Objectness (S,) float32 in 0 .. 1: how likely each segment is part of an object.
 
         (1 - background) (1 - min(1, size / 0.2)^2)
 
-    background = the share of its points that carry or enclose the scene, by the planes that bound
-    it, their normals, the height above the ground and the extent from floor to ceiling
-    (:func:`pcrep.preparation.background.is_background`); size = its share of the scene's surface.
-    FAC's published record says that large homogeneous segments are background, not how large: the
-    rest is ours. A segment's own planarity says nothing, since boxes and tables are as flat as
-    walls.
+    background = fraction of the segment's points that are background by bounding planes, normals,
+    height above ground and extent from floor to ceiling
+    (:func:`pcrep.preparation.background.is_background`); size = fraction of the scene's surface.
+    FAC's published record only says that large homogeneous segments are background; the rest is
+    our choice. Planarity of a segment is no cue, since boxes and tables are as flat as walls.
 
-    cloud : ``segment`` is known, and gravity is along -z
-    (:func:`pcrep.preparation.planes.upright`).
+    cloud : with ``segment``, gravity along -z (:func:`pcrep.preparation.planes.upright`).
     """
     segment = _segments(cloud)
     cells = to_cells(cloud.coords, budget=_CELLS)
@@ -44,17 +42,17 @@ def objectness(cloud: Cloud) -> np.ndarray:
 
 
 def foreground(cloud: Cloud) -> np.ndarray:
-    """Whether a point is part of a segment that looks like an object, (N,) bool."""
+    """Foreground mask (N,) bool of the points: those of segments with objectness above 0.5."""
     segment = _segments(cloud)
     return (segment >= 0) & (_score(cloud)[segment] > _FOREGROUND)
 
 
 def segment_weights(cloud: Cloud, how: Sampling = "objectness", smallest: int = 20) -> np.ndarray:
-    """How often to draw from each segment, (S,) float64 with a sum of 1; 0 if none is left to draw.
+    """Sampling probability (S,) float64 of each segment; all 0 if no segment qualifies.
 
-    how : ``random``, by its points, as if points were drawn; ``size-balanced``, all alike;
-        ``plane-removed``, all alike that are foreground; ``objectness``, by objectness.
-    smallest : points below which a segment is not drawn from, but by ``random``.
+    how : ``random``, proportional to points; ``size-balanced``, uniform; ``plane-removed``,
+        uniform over foreground segments; ``objectness``, proportional to objectness.
+    smallest : segments with fewer points have probability 0, except with ``random``.
     """
     segment = _segments(cloud)
     points = np.bincount(segment[segment >= 0])

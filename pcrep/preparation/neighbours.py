@@ -1,4 +1,4 @@
-"""Who is near a point, and what the surface looks like there."""
+"""Thinning to grid cells, nearest neighbours, and local surface normals and curvature."""
 
 from typing import NamedTuple
 
@@ -12,13 +12,13 @@ from tspcrep.common.errors import UserError
 
 
 class Cells(NamedTuple):
-    """A cloud thinned to the occupied cubes of a grid.
+    """A cloud of N points thinned to the M occupied cells of a grid.
 
-    size : edge of a cube, metres.
-    centre : (M, 3) float32, mean of the points in each, relative to ``origin``.
-    member : (N,) int64, the cell of every point.
-    count : (M,) int64, points in each.
-    origin : (3,) float64, the lowest corner of the cloud.
+    size : edge of a cell, metres.
+    centre : (M, 3) float32, mean of the points in each cell, relative to ``origin``.
+    member : (N,) int64, the cell of each point.
+    count : (M,) int64, number of points in each cell.
+    origin : (3,) float64, minimum coordinates of the cloud.
     """
 
     size: float
@@ -28,14 +28,14 @@ class Cells(NamedTuple):
     origin: np.ndarray
 
     def average(self, values: np.ndarray) -> np.ndarray:
-        """Means (M, C) float32 of values (N, C) of the points."""
+        """Average values (N, C) of points over cells: (M, C) float32."""
         return _average(values, self.member, self.count)
 
 
 class Surface(NamedTuple):
-    """What principal components say of each point's neighbours, l1 >= l2 >= l3 their variances.
+    """Principal component analysis of each point's neighbours, with variances l1 >= l2 >= l3.
 
-    normal : (N, 3) float32, the direction of l3; its sign is arbitrary.
+    normal : (N, 3) float32, the direction of l3, of arbitrary sign.
     planarity : (N,) float32, (l2 - l3) / l1.
     curvature : (N,) float32, l3 / (l1 + l2 + l3), also called surface variation: 0 on a plane, 1/3
         where the neighbours fill a ball.
@@ -49,16 +49,16 @@ class Surface(NamedTuple):
 
 
 def to_cells(coords: np.ndarray, size: float | None = None, budget: int = 100_000) -> Cells:
-    """Thin points (N, 3), metres, to cells of an edge of ``size`` metres.
+    """Thin points (N, 3), metres, to grid cells of edge ``size``, metres.
 
-    Without a size it is chosen so that about ``budget`` cells are occupied, or about 0.6 as
-    many as there are points where those are fewer. So the resolution follows the scene, and what
-    comes later costs the same for a scan of a table, of a room and of a street.
+    By default the size is chosen so that about ``budget`` cells are occupied, or 0.6 N where that
+    is fewer. So the resolution follows the scene, and later steps cost the same for a scan of a
+    table, a room or a street.
 
     Raises
     ------
     UserError
-        A size so small that the scene is 2^17 cells wide or more.
+        The size is so small that the scene is 2^17 cells wide or more.
     """
     origin = coords.min(0).astype(np.float64)
     local = (coords - origin).astype(np.float32)
@@ -120,13 +120,13 @@ def _average(values, member, count):
 
 
 def nearest(coords: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``k`` nearest other points of every point, or all others where there are fewer.
+    """The ``k`` nearest other points of each point, or all others where there are fewer.
 
-    scipy's k-d tree: exact, indifferent to a density that varies, and 600,000 points a second on
-    one core for k = 12, which a grid of numba loops did not need to beat.
+    Uses scipy's k-d tree, which is exact, robust to varying density, and does 600,000 points per
+    second on one core for k = 12.
 
-    Returns index (N, k) int64 and distance (N, k) float32, nearest first. Points that coincide are
-    each other's neighbours; a point is never its own.
+    Returns index (N, k) int64 and distance (N, k) float32, nearest first. Coinciding points are
+    neighbours of each other; no point is its own neighbour.
     """
     k = min(k, len(coords) - 1)
     if k < 1:
@@ -137,7 +137,7 @@ def nearest(coords: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(cache=True)
 def _without_self(index, distance):
-    """Drop the point itself, or the last one where coinciding points have crowded it out."""
+    """Drop the point itself, or the last neighbour where coinciding points displaced it."""
     count, k = index.shape[0], index.shape[1] - 1
     ids, far = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
     for i in range(count):
@@ -151,9 +151,9 @@ def _without_self(index, distance):
 
 @njit(cache=True)
 def surface(coords, index):
-    """:class:`Surface` of points (N, 3), from each one and its neighbours, index (N, k).
+    """:class:`Surface` of points (N, 3) and their neighbours, index (N, k).
 
-    The covariance's eigenvalues in closed form (Smith 1961, Eigenvalues of a symmetric 3 x 3
+    Eigenvalues of the covariance in closed form (Smith 1961, Eigenvalues of a symmetric 3 x 3
     matrix) in float64; the normal is the largest cross product of two rows of A - l3 I.
     """
     count, k = index.shape
@@ -185,11 +185,11 @@ def surface(coords, index):
 
 @njit(cache=True)
 def sharpen(coords, index, shape):
-    """Normals (N, 3) float32 that stay constant up to a crease.
+    """Normals (N, 3) float32 that are not blurred at creases.
 
-    Where two faces meet, the neighbours of a point lie on both, and the normal is of neither. Each
-    point takes the normal of that neighbour, or itself, whose neighbours deviate least from a plane
-    that passes through the point: the least l3 + (n . (x_i - x_j))^2.
+    Near a crease the neighbours of a point lie on two faces, and its normal belongs to neither. Each
+    point takes the normal of the neighbour j (or itself) whose neighbourhood is closest to a plane
+    through the point: least l3 + (n_j . (x_i - x_j))^2.
     """
     normal = np.empty_like(shape.normal)
     for i in range(len(index)):

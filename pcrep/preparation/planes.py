@@ -1,4 +1,4 @@
-"""The large planes of a scene, and which way is up."""
+"""Dominant planes of a scene by RANSAC, and rotation of camera frames to upright."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from pcrep.cloud import Cloud
 from pcrep.preparation.neighbours import nearest, surface, to_cells
 
 _ALIGNED = np.float32(0.9)
-"""Cosine of the angle, 26 degrees, within which a normal agrees with a plane's."""
+"""Cosine of 26 degrees, the largest angle between a point's normal and its plane's."""
 
 
 class Plane(NamedTuple):
     """The points x with ``normal . x = offset``.
 
-    normal : (3,) float64, length 1. offset : metres. rows : (K,) int64, the points that lie on it.
+    normal : (3,) float64, unit length. offset : metres. rows : (K,) int64, points on the plane.
     """
 
     normal: np.ndarray
@@ -24,7 +24,7 @@ class Plane(NamedTuple):
     rows: np.ndarray
 
     def distance(self, coords: np.ndarray) -> np.ndarray:
-        """Signed distances (N,) float32 of points, along the normal."""
+        """Signed distances (N,) float32 of points along the normal."""
         return _along(coords, self.normal) - np.float32(self.offset)
 
 
@@ -37,12 +37,12 @@ def dominant_planes(
     trials: int = 200,
     seed: int = 0,
 ) -> list[Plane]:
-    """Planes that hold at least ``share`` of the points, the fullest first.
+    """Planes with at least a fraction ``share`` of the points, the largest first.
 
-    RANSAC (Fischler and Bolles 1981) where one point and its normal are a hypothesis, so that
-    ``trials`` = 200 of them miss a plane with 5 % of the points once in 30,000 times. A point is on
-    a plane if it lies within ``tolerance`` metres and its normal within 26 degrees of the plane's.
-    The best hypothesis is fitted anew to its points, which then are out of the search.
+    RANSAC (Fischler and Bolles 1981) with one point and its normal as a hypothesis: ``trials`` =
+    200 miss a plane with 5 % of the points once in 30,000 times. A point is on a plane if it lies
+    within ``tolerance`` metres and its normal within 26 degrees. The best hypothesis is refitted to
+    its points, which are then removed from the search.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def dominant_planes(
 
 @njit(cache=True)
 def _support(points, normals, tried, tolerance):
-    """Points on the plane through each of the ``tried`` ones; from every k-th of at most 20,000."""
+    """Number of points on the plane through each ``tried`` point, from at most about 20,000."""
     step = max(1, len(points) // 20_000)
     found = np.zeros(len(tried), np.int64)
     for t in range(len(tried)):
@@ -92,12 +92,12 @@ def _on_plane(points, normals, axis, offset, tolerance):
 
 
 def _along(coords: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """Scalar products (N,) float32; einsum, since a matrix product's bits depend on threads."""
+    """Scalar products (N,) float32; by einsum, since bits of a BLAS product depend on threads."""
     return np.einsum("ni,i->n", coords, axis.astype(np.float32))
 
 
 def _fit(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Normal and offset of the plane with the least squared distances."""
+    """Normal and offset of the least-squares plane."""
     centre = points.mean(0, dtype=np.float64)
     local = points - centre
     axis = np.linalg.eigh(np.einsum("ni,nj->ij", local, local))[1][:, 0]
@@ -105,14 +105,14 @@ def _fit(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def upright(cloud: Cloud) -> Cloud:
-    """The cloud with gravity along -z, so that +z is up; coordinates, and normals where known.
+    """Rotate a frame of a depth camera so that +z is up: coordinates, and normals where known.
 
-    Rooms, streets and terrain come with z up, and stay as they are. A frame of a depth camera
-    does not: its z is the view axis. It is known by what no other cloud shows: every point lies
-    in front of the origin, within 60 degrees of the axis z, and they fill a view of 20 degrees or
-    more. Its largest plane, a table or a floor, is then taken for horizontal, its normal towards
-    the camera for up; planes that face the camera, or stand beside it, are walls and are taken
-    only where there is no other.
+    Rooms, streets and terrain come with z up and are returned unchanged. In a frame of a depth
+    camera z is the view axis. It is recognised by its points, which all lie on one side of the
+    origin, within 60 degrees of the z axis, and span a field of view of at least 20 degrees. Its
+    largest plane, a table or a floor, is taken as horizontal and the normal towards the camera as
+    up; planes that face the camera or stand beside it are taken for walls and used only if there
+    is no other.
     """
     rotation = _rotation_upright(cloud.coords)
     if rotation is None:
@@ -155,7 +155,7 @@ def _from_camera(coords: np.ndarray) -> bool:
 
 
 def _rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(3, 3) float32, the smallest rotation that takes one unit vector to another (Rodrigues)."""
+    """Smallest rotation (3, 3) float32 from one unit vector to another (Rodrigues)."""
     axis, cosine = np.cross(start, end), float(start @ end)
     if cosine < -1 + 1e-9:  # half a turn about any axis across
         across = np.eye(3)[np.abs(start).argmin()]

@@ -1,4 +1,4 @@
-"""Over-segmentation: a scene cut into at most a thousand pieces, each of one object or surface."""
+"""Over-segmentation of a scene into at most a thousand segments, each within one object."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -15,36 +15,36 @@ from tspcrep.common.errors import UserError
 
 @dataclass(frozen=True)
 class SegmentConfig:
-    """How to cut a scene: one set of weights for tables, rooms, streets and terrain.
+    """Options of the over-segmentation; one set of weights for tables, rooms, streets and terrain.
 
-    They were chosen on learn scenes of mOSD and on procedural rooms, with and without colour. That
-    density is a cue at all was learnt from an S3DIS room whose objects were each resampled to a
-    number of points: its boards lie within 1 cm of the wall, and show by nothing else.
+    They were selected on training scenes of mOSD and on procedural rooms, with and without colour.
+    Density is a cue because of an S3DIS room whose objects were each resampled to a number of
+    points: its boards lie within 1 cm of the wall and differ from it in nothing else.
     """
 
     method: Literal["graph", "planes"] = "graph"
-    """graph: Felzenszwalb and Huttenlocher. planes: RANSAC planes, DBSCAN of the rest."""
+    """graph: Felzenszwalb and Huttenlocher. planes: RANSAC planes, and DBSCAN of the rest."""
     cell: float | None = None
-    """Edge of the cells that are segmented, metres; left out, what ``budget`` gives."""
+    """Edge of the cells that are segmented, metres; by default it follows from ``budget``."""
     budget: int = 100_000
-    """Cells to cut a scene into, where ``cell`` is left out."""
+    """Approximate number of cells, where ``cell`` is not given."""
     neighbours: int = 12
-    """Edges of a cell in the graph, and neighbours that its normal is taken from."""
+    """Neighbours of a cell, for the edges of the graph and for normals."""
     threshold: float = 0.3
-    """k of the paper, in cells times the weight of an edge: larger makes larger segments."""
+    """k of the paper, in cells times edge weight; larger values give larger segments."""
     convex: float = 0.1
-    """Weight of an angle that opens towards the viewer's other side, as at the edge of a box,
-    beside one that opens towards the viewer, as where a box stands on a table."""
+    """Weight of convex angles, as at the edge of a box, relative to concave ones, as between a box
+    and the table it stands on."""
     offset: float = 1.0
-    """Weight of a step: how far a neighbour lies off the tangent plane, over its distance."""
+    """Weight of a step: distance of a neighbour from the tangent plane over its distance."""
     colour: float = 0.5
-    """Weight of a difference in colour, of 0 .. 1."""
+    """Weight of a difference in colour, on a scale of 0 .. 1."""
     density: float = 0.5
-    """Weight of a change of the points' density, as a logarithm."""
+    """Weight of a difference in the logarithm of point density."""
     smallest: int = 12
-    """Cells of a segment; smaller ones are merged into what they touch."""
+    """Smallest number of cells per segment; smaller ones are merged into their neighbours."""
     segments: int = 1000
-    """At most so many: the smallest ones are merged until it is true."""
+    """Largest number of segments; the smallest are merged until it holds."""
 
     def __post_init__(self) -> None:
         if self.cell is not None and not self.cell > 0:
@@ -58,24 +58,24 @@ class SegmentConfig:
 
 
 def over_segment(cloud: Cloud, config: SegmentConfig | None = None) -> np.ndarray:
-    """Segment (N,) int64 of every point, 0 .. S - 1, numbered by falling number of cells.
+    """Segment (N,) int64 of each point, 0 .. S - 1, numbered by decreasing number of cells.
 
-    The scene is thinned to cells, and the segment of a cell is that of its points. ``graph`` is
-    Efficient Graph-Based Image Segmentation (Felzenszwalb and Huttenlocher 2004) on the cells'
-    nearest neighbours. The weight of an edge adds up what may tell two objects apart:
+    The scene is thinned to cells, and points take the segment of their cell. ``graph`` is
+    Efficient Graph-Based Image Segmentation (Felzenszwalb and Huttenlocher 2004) on the
+    nearest-neighbour graph of the cells. The weight of an edge is a sum of cues:
 
         bend (x convex, if convex) + offset step^2 + density d^2 + colour |c_i - c_j|
 
-    bend = 1 - |n_i . n_j|, less where the surface is convex as in ScanNet's segmentator; step =
-    the neighbour's height over the tangent plane, over its distance; d = the difference of
-    log-densities, a cue where objects were scanned or sampled each at its own rate. Normals are
+    bend = 1 - |n_i . n_j|, reduced where the surface is convex, as in ScanNet's segmentator; step
+    = height of the neighbour above the tangent plane, over its distance; d = difference of
+    log-densities, a cue where objects were scanned or sampled at different rates. Normals are
     sharpened first (:func:`pcrep.preparation.neighbours.sharpen`), or every crease would be a
-    segment of its own. Convex is as seen from above the middle of the scene, below its top, so
-    gravity should be along -z.
+    segment of its own. Convexity is judged from above the centre of the scene, so gravity should
+    be along -z.
 
-    ``planes`` is SegContrast's recipe (Nunes et al. 2022, RANSAC and DBSCAN), with all dominant
-    planes in place of the ground and scikit-learn's DBSCAN: each plane and each cluster of the
-    rest is a segment. What DBSCAN calls noise goes to the nearest segment.
+    ``planes`` is the recipe of SegContrast (Nunes et al. 2022, RANSAC and DBSCAN), with all
+    dominant planes in place of the ground and scikit-learn's DBSCAN: each plane and each cluster
+    of the rest is a segment. Noise points of DBSCAN go to the nearest segment.
     """
     return over_segment_with_normals(cloud, config)[0]
 
@@ -101,7 +101,7 @@ def over_segment_with_normals(
 
 
 class _Edges(NamedTuple):
-    """Of a graph of ``count`` nodes: start, end (E,) int32 and weight (E,) float32, ascending."""
+    """Edges of a graph of ``count`` nodes by rising weight (E,) float32: start, end (E,) int32."""
 
     start: np.ndarray
     end: np.ndarray
@@ -216,7 +216,7 @@ def _join(parent, size, a, b):
 
 @njit(cache=True)
 def _felzenszwalb(start, end, weight, parent, size, threshold):
-    """Algorithm 1 of the paper, over edges of rising weight; fills parent and size."""
+    """Algorithm 1 of the paper, over edges by rising weight; fills parent and size."""
     limit = np.full(len(parent), threshold)  # Int(C) + k / |C|
     for e in range(len(start)):
         a, b = _find(parent, start[e]), _find(parent, end[e])
@@ -260,7 +260,7 @@ def _planes_and_clusters(cells: Cells, normal: np.ndarray, config: SegmentConfig
 
 
 def _number(segment: np.ndarray, centre: np.ndarray, most: int) -> np.ndarray:
-    """Number segments by falling size; -1 and those beyond ``most`` go to the nearest kept."""
+    """Number segments by decreasing size; -1 and those beyond ``most`` go to the nearest kept."""
     known = np.flatnonzero(segment >= 0)
     if not len(known):
         return np.zeros(len(segment), np.int64)
