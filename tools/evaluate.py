@@ -63,7 +63,7 @@ class Config:
 
 def main(config: Config) -> None:
     if config.receptive_field:
-        measure_field(config)
+        _measure_field(config)
         return
     encoder = load_encoder(config.encoder)
     if is_classification(config.data):
@@ -82,20 +82,20 @@ def main(config: Config) -> None:
 
 def classify(config: Config, encoder: nn.Module) -> dict[str, Any]:
     panel = load_classification(config.data, root=config.data_root)
-    check_channels(encoder, panel.channels, panel.name)
+    _check_channels(encoder, panel.channels, panel.name)
     found = classification.classification(encoder, untrained(encoder), panel)
     return classification.summary(panel, [0], [found])
 
 
 def forecast(config: Config, encoder: nn.Module) -> dict[str, Any]:
     series = read(config, encoder.columns)
-    check_channels(encoder, series.channels, series.name)
+    _check_channels(encoder, series.channels, series.name)
     horizons = forecasts.check_horizons(series, config.horizons or series.horizons)
     found = forecasts.forecasting(encoder, untrained(encoder), series, horizons, config.window)
     return tables.summary(series, [0], [found], forecasts.control_scores(series, horizons))
 
 
-def measure_field(config: Config) -> None:
+def _measure_field(config: Config) -> None:
     model = load_forecaster(config.encoder)
     series = read(config, model.names.columns)
     if series.columns != model.names.columns:
@@ -140,7 +140,7 @@ def save(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     print(path)
 
 
-def check_channels(encoder: nn.Module, channels: int, name: str) -> None:
+def _check_channels(encoder: nn.Module, channels: int, name: str) -> None:
     if encoder.in_channels not in (1, channels):
         raise UserError(
             f"{name} has {channels} channels, the encoder reads {encoder.in_channels} together: "

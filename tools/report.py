@@ -40,14 +40,14 @@ def main(config: Config) -> None:
     path = config.run / "config.toml"
     if not path.is_file():
         raise UserError(f"{config.run}: holds no config.toml; expected the folder of a run")
-    name = tool_of(config.run) or tool_by_files(config.run)
+    name = tool_of(config.run) or _tool_by_files(config.run)
     if name not in TOOLS:
         raise UserError(f"{config.run}: a run of {name}, expected one of {', '.join(TOOLS)}")
     tool = TOOLS[name]
     print(tool.report(config.run, configuration.load(tool.Config, path)))
 
 
-def tool_by_files(run: Path) -> str:
+def _tool_by_files(run: Path) -> str:
     """The tool of a run folder that does not name it, as those of version 0.1."""
     task = read_json(run / "result.json").get("task")
     if task == "pretraining":

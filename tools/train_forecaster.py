@@ -80,7 +80,7 @@ class Config:
 def main(config: Config) -> None:
     refuse_ranks("training of a forecaster")
     run = Run("train_forecaster", config)
-    inputs = load_inputs(config)
+    inputs = _load_inputs(config)
     series = inputs.series
     for seed in run.start():
         run.add(seed, train_one(config, inputs, seed, run.seed_folder(seed)))
@@ -97,10 +97,10 @@ def main(config: Config) -> None:
 def report(folder: Path, config: Config) -> Path:
     """Write ``report.html`` of a finished run."""
     result, model = read_json(folder / "result.json"), load_forecaster(folder)
-    return tsrep.reports.forecaster.write(folder, result, config, load_inputs(config), model)
+    return tsrep.reports.forecaster.write(folder, result, config, _load_inputs(config), model)
 
 
-def load_inputs(config: Config) -> ForecastData:
+def _load_inputs(config: Config) -> ForecastData:
     """What to forecast and from what; UserError, before anything is written, where it is amiss."""
     settings = config.settings  # which checks that they fit together
     beside = (*config.known_columns, *config.past_columns)

@@ -76,7 +76,7 @@ def test_training_keeps_the_checkpoint_of_least_validation_error(peers):
 def test_rows_hold_means_and_spreads(peers):
     one = {"horizons": {"4": {"mse": 1.0, "mae": 2.0}}, "average": {"mse": 1.0, "mae": 2.0}}
     two = {"horizons": {"4": {"mse": 3.0, "mae": 2.0}}, "average": {"mse": 3.0, "mae": 2.0}}
-    rows = {(r.case, r.metric): r for r in peers._rows("made", "last", [one, two])}
+    rows = {(r.case, r.metric): r for r in peers.score_rows("made", "last", [one, two])}
     assert rows.keys() == {(f"made/{p}", m) for p in ("4", "average") for m in ("mse", "mae")}
     row = rows["made/average", "mse"]
     assert (row.value, row.std, row.seeds) == (2.0, 1.0, 2)

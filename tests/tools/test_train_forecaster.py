@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from tests.tools.conftest import TOOLS, contents, run
 from tspcrep.common.config import load
+from tspcrep.common.runs import write_json
 from tsrep import datasets
 from tsrep.evaluation import forecasts, tables
 from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster
@@ -67,8 +69,6 @@ def test_the_result_holds_every_control_and_what_the_forecaster_scores(trained, 
 
 def test_a_resumed_run_ends_with_the_same_result(tool, trained, csv, tmp_path):
     """The second seed is done again; the first is kept."""
-    import shutil
-
     folder = tmp_path / "run"
     shutil.copytree(trained[0], folder)
     (folder / "seed-1" / "result.json").unlink()
@@ -80,6 +80,26 @@ def test_a_resumed_run_ends_with_the_same_result(tool, trained, csv, tmp_path):
     assert status == 0, stderr
     first, second = (load_forecaster(run).state_dict() for run in (trained[0], folder))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_its_report_is_drawn_again(tool, trained, tmp_path):
+    """The folder says that this tool made it."""
+    shutil.copytree(trained[0], tmp_path / "run")
+    (tmp_path / "run" / "report.html").unlink()
+    status, stdout, stderr = tool("report", "--run", tmp_path / "run")
+    assert status == 0, stderr
+    assert stdout.strip() == str(tmp_path / "run" / "report.html")
+    pages = [(run / "report.html").read_text() for run in (trained[0], tmp_path / "run")]
+    first, second = (re.sub(r"base64,[^\"]*", "", page) for page in pages)
+    assert first == second
+
+
+def test_a_report_of_another_tools_run(tool, trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    write_json(tmp_path / "run" / "env.json", {"tool": "embed"})
+    status, _, stderr = tool("report", "--run", tmp_path / "run")
+    assert status == 2 and stderr.count("\n") == 1
+    assert "a run of embed, expected one of pretrain_autotcl, train_forecaster" in stderr
 
 
 def config_class():

@@ -21,7 +21,7 @@ from suites.table import Row
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
-from tsrep.evaluation import forecasts, tables
+from tsrep.evaluation import forecasts
 from tsrep.forecasting.fitting import fit_forecaster, linear_path
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import Task, inputs_of, network_forecasts
@@ -107,7 +107,7 @@ def _strategies(case: str, systems: tuple[str, ...], seeds: tuple[int, ...]) -> 
                 seconds[system].append(time.process_time() - started)
                 scores[system].append(forecasts.score(network_forecasts(model, task), series))
     for system in systems:
-        yield from _rows(case, system, scores[system])
+        yield from forecasting_peers.score_rows(case, system, scores[system])
         spent = seconds[system]
         yield Row(f"{case}/time", system, "cpu_s", fmean(spent), "s", pstdev(spent), len(spent))
         if system == "transformer-moco2-e2e" and case in PAPER:
@@ -134,28 +134,16 @@ def _product(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
             model = fit_forecaster(data, PRODUCT_SETTINGS, seed, folder)
         seconds.append(time.process_time() - started)
         found.append(forecasts.score(model.forecasts(data), data.series))
-    yield from _rows(case, "product", found)
-    yield from _rows(case, "linear_path", [forecasts.score(linear_path(data), data.series)])
+    yield from forecasting_peers.score_rows(case, "product", found)
+    yield from forecasting_peers.score_rows(
+        case, "linear_path", [forecasts.score(linear_path(data), data.series)]
+    )
     yield Row(f"{case}/time", "product", "cpu_s", fmean(seconds), "s", pstdev(seconds), len(seeds))
 
 
 def _controls(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
     for system, scores in forecasts.control_scores(_series(case)).items():
-        yield from _rows(case, system, [scores])
-
-
-def _rows(case: str, system: str, found: list[tables.Scores]) -> Iterator[Row]:
-    """Means over seeds, with the spread of each, by horizon and on average."""
-    count = len(found) if len(found) > 1 else None
-
-    def row(place: str, metric: str, values: list[float]) -> Row:
-        spread = pstdev(values) if count else None
-        return Row(f"{case}/{place}", system, metric, fmean(values), std=spread, seeds=count)
-
-    for metric in ("mse", "mae"):
-        for horizon in found[0]["horizons"]:
-            yield row(horizon, metric, [s["horizons"][horizon][metric] for s in found])
-        yield row("average", metric, [s["average"][metric] for s in found])
+        yield from forecasting_peers.score_rows(case, system, [scores])
 
 
 def _series(case: str):

@@ -108,7 +108,7 @@ def rows(name: str, system: str, seeds: tuple[int, ...]) -> Iterator[Row]:
         seconds.append(time.process_time() - started)
         found.append(scores(model, series))
     case, shown = f"{name}/multivariate", _versioned(system)
-    yield from _rows(case, shown, found)
+    yield from score_rows(case, shown, found)
     yield Row(f"{case}/time", shown, "cpu_s", fmean(seconds), "s", pstdev(seconds), len(seeds))
 
 
@@ -149,12 +149,13 @@ def scores(model: nn.Module, series: Series) -> tables.Scores:
     return forecasts.score({h: as_forecast(ahead, data, h) for h in series.horizons}, series)
 
 
-def _rows(case: str, system: str, found: list[tables.Scores]) -> Iterator[Row]:
-    """Means over seeds and their spread, by horizon and on average."""
+def score_rows(case: str, system: str, found: list[tables.Scores]) -> Iterator[Row]:
+    """Means over seeds, with their spread if there are several, by horizon and on average."""
+    count = len(found) if len(found) > 1 else None
 
     def row(place: str, metric: str, values: list[float]) -> Row:
-        spread = pstdev(values)
-        return Row(f"{case}/{place}", system, metric, fmean(values), std=spread, seeds=len(values))
+        spread = pstdev(values) if count else None
+        return Row(f"{case}/{place}", system, metric, fmean(values), std=spread, seeds=count)
 
     for metric in ("mse", "mae"):
         for horizon in found[0]["horizons"]:
@@ -222,7 +223,7 @@ def minirocket_rows(seeds: tuple[int, ...]) -> Iterator[Row]:
         found, seconds = [], []
         for seed in seeds:
             started = time.process_time()
-            found.append(minirocket(panel, seed))
+            found.append(_minirocket(panel, seed))
             seconds.append(time.process_time() - started)
         system = _versioned("minirocket", "sktime")
         yield Row(f"{name}/ridge", system, "accuracy", fmean(found), "", pstdev(found), len(seeds))
@@ -230,7 +231,7 @@ def minirocket_rows(seeds: tuple[int, ...]) -> Iterator[Row]:
         yield Row(f"{name}/train", system, "cpu_s", min(seconds), "s", seeds=len(seeds))
 
 
-def minirocket(panel: Panel, seed: int) -> float:
+def _minirocket(panel: Panel, seed: int) -> float:
     """Accuracy of 10,000 kernels and a ridge, the penalty cross-validated on the train part.
 
     Series of unequal length go through the variant that its authors wrote for them.

@@ -28,10 +28,10 @@ def rows(targets: Iterable[int] = TARGETS, repeats: int = 3, seed: int = 0) -> l
     for count in targets:
         train, valid = _problem(count, seed)
         jobs = {
-            "fit": (lambda t=train: fit_path(*t), lambda t=train: fit_separately(*t)),
+            "fit": (lambda t=train: _fit_path(*t), lambda t=train: _fit_separately(*t)),
             "choose": (
-                lambda t=train, v=valid: choose_on_path(*t, *v),
-                lambda t=train, v=valid: choose_separately(*t, *v),
+                lambda t=train, v=valid: _choose_on_path(*t, *v),
+                lambda t=train, v=valid: _choose_separately(*t, *v),
             ),
         }
         for job, (ours, theirs) in jobs.items():
@@ -47,20 +47,20 @@ def rows(targets: Iterable[int] = TARGETS, repeats: int = 3, seed: int = 0) -> l
     return found
 
 
-def fit_path(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+def _fit_path(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     path = RidgePath(Moments.of(x, y))
     return [path.model(alpha).weight for alpha in PENALTIES]
 
 
-def fit_separately(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+def _fit_separately(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     return [Ridge(alpha).fit(x, y).coef_.T for alpha in PENALTIES]
 
 
-def choose_on_path(x, y, x_valid, y_valid) -> list[np.ndarray]:
+def _choose_on_path(x, y, x_valid, y_valid) -> list[np.ndarray]:
     return [RidgePath(Moments.of(x, y)).choose(x_valid, y_valid).weight]
 
 
-def choose_separately(x, y, x_valid, y_valid) -> list[np.ndarray]:
+def _choose_separately(x, y, x_valid, y_valid) -> list[np.ndarray]:
     scores = []
     for alpha in PENALTIES:
         error = Ridge(alpha).fit(x, y).predict(x_valid) - y_valid

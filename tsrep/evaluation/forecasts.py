@@ -49,7 +49,7 @@ def readout_inputs(
     return inputs, seconds
 
 
-def fit_readouts(
+def _fit_readouts(
     inputs: Inputs, series: Series, horizons: Sequence[int]
 ) -> dict[str, dict[int, Forecast]]:
     """Forecasts of both readouts, ``product`` and ``probe``, by horizon."""
@@ -93,7 +93,7 @@ def forecasting(
     for encoder, into in ((trained, found), (untrained, found["untrained"])):
         inputs, encode_s = readout_inputs(encoder, series, window)
         started = time.perf_counter()
-        fitted = fit_readouts(inputs, series, horizons)
+        fitted = _fit_readouts(inputs, series, horizons)
         for name, by_horizon in fitted.items():
             into[name] = score(by_horizon, series)
         if encoder is trained:

@@ -34,7 +34,7 @@ def summary(
     """
 
     def over_seeds(pick: Callable[[dict[str, Any]], Scores]) -> Scores:
-        return mean_scores([pick(result) for result in results])
+        return _mean_scores([pick(result) for result in results])
 
     return {
         "task": "forecasting",
@@ -77,11 +77,11 @@ def forecaster_summary(
         "data": series.name,
         "mode": "univariate" if series.channels == 1 else "multivariate",
         "seeds": list(seeds),
-        **mean_scores([result["forecast"] for result in results]),
+        **_mean_scores([result["forecast"] for result in results]),
         "coverage": {h: fmean(share[h] for share in shares) for h in shares[0]},
         "controls": {
             **fixed,
-            **{name: mean_scores([r[name] for r in results]) for name in sorted(parts)},
+            **{name: _mean_scores([r[name] for r in results]) for name in sorted(parts)},
         },
         "timing": {
             name: fmean(result["timing"][name] for result in results)
@@ -90,7 +90,7 @@ def forecaster_summary(
     }
 
 
-def mean_scores(found: Sequence[Scores]) -> Scores:
+def _mean_scores(found: Sequence[Scores]) -> Scores:
     """Means over seeds, with the standard deviation of the average MSE."""
     horizons = {
         h: {m: fmean(s["horizons"][h][m] for s in found) for m in ("mse", "mae")}

@@ -21,11 +21,11 @@ from tsrep.forecasting.ridge import OFF, Product, fit_beside, fit_product, linea
 from tsrep.forecasting.task import ForecastData, Task, window_vectors
 from tsrep.forecasting.training import Settings, learn
 
-REPRESENTATION = (0.1, 0.3)
+_REPRESENTATION = (0.1, 0.3)
 """Scales of the network's vectors to choose from."""
-PARTS = 4
+_PARTS = 4
 """The vectors must help in each of so many successive parts of the validation rows."""
-WEIGHED = 1000
+_WEIGHED = 1000
 """Origins that errors are taken from, about."""
 
 
@@ -95,7 +95,7 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
     def fitted(values: np.ndarray) -> tuple[dict[int, Product], float]:
         inputs = _product_inputs(values, vectors, calendar, task)
         plain = fit_product(inputs, horizons, look_back, (OFF,))
-        found = fit_product(inputs, horizons, look_back, REPRESENTATION)
+        found = fit_product(inputs, horizons, look_back, _REPRESENTATION)
         products = {
             h: found[h] if _helps_throughout(found[h], plain[h], inputs, h) else plain[h]
             for h in horizons
@@ -118,7 +118,7 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
 def _helps_throughout(found: Product, plain: Product, inputs: Inputs, horizon: int) -> bool:
     """Whether a product has less error than another in each part of the validation rows."""
     errors = (_squared_errors(one, inputs, horizon).mean(axis=(1, 2)) for one in (found, plain))
-    parts = zip(*(np.array_split(error, PARTS) for error in errors), strict=True)
+    parts = zip(*(np.array_split(error, _PARTS) for error in errors), strict=True)
     return all(new.mean() < old.mean() for new, old in parts)
 
 
@@ -156,7 +156,7 @@ def _errors(
 def _weighed(rows: slice, horizon: int) -> np.ndarray:
     """Origins of ``rows`` that errors are taken from, evenly spaced."""
     starts = origins(rows, horizon)
-    return starts[:: max(1, len(starts) // WEIGHED)]
+    return starts[:: max(1, len(starts) // _WEIGHED)]
 
 
 def _future(values: np.ndarray, starts: np.ndarray, horizon: int) -> np.ndarray:

@@ -59,7 +59,7 @@ class ForecasterConfig:
             raise UserError(
                 f"patch: found {self.patch}, expected at most the look-back of {self.look_back}"
             )
-        check_quantiles(self.quantiles)
+        _check_quantiles(self.quantiles)
 
     def build(self, channels: int, horizon: int, **inputs) -> "Forecaster":
         """The untrained network, see :class:`Forecaster`."""
@@ -298,6 +298,6 @@ def width(config: ForecasterConfig, ahead: np.ndarray) -> np.ndarray:
     return np.maximum(ahead[..., -1] - ahead[..., 0], 1e-6)
 
 
-def check_quantiles(quantiles: Sequence[float]) -> None:
+def _check_quantiles(quantiles: Sequence[float]) -> None:
     if any(not 0 < q < 1 for q in quantiles) or list(quantiles) != sorted(set(quantiles)):
         raise UserError(f"quantiles: found {quantiles}, expected rising numbers between 0 and 1")

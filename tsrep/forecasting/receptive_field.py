@@ -14,7 +14,7 @@ from tsrep.datasets.series import Series, filled
 if TYPE_CHECKING:  # a field can be measured of any forecaster
     from tsrep.forecasting.forecaster import SeriesForecaster
 
-WINDOWS = 32
+_WINDOWS = 32
 """Validation windows that the field of a fitted forecaster is averaged over, evenly spaced."""
 
 
@@ -127,7 +127,7 @@ def measured(model: "SeriesForecaster", series: Series, horizon: int) -> np.ndar
     rows, look_back = series.split.valid, model.look_back
     values = model.scaler.transform(series.scaler.inverse(series.values[0]))
     values = filled(values).astype(np.float32)
-    starts = np.linspace(max(rows.start, look_back - 1), rows.stop - 1, WINDOWS).astype(int)
+    starts = np.linspace(max(rows.start, look_back - 1), rows.stop - 1, _WINDOWS).astype(int)
     past = np.stack([values[t - look_back + 1 : t + 1] for t in starts])  # (N, L, C)
     apart = model.network.independent
     return receptive_field(differentiable(model, horizon), torch.from_numpy(past), apart=apart)

@@ -20,19 +20,19 @@ T = TypeVar("T")
 PRODUCT_PENALTIES = tuple(10.0 ** np.arange(-1, 5.5, 0.5))
 OFF = 1e-3
 """Scale of a block of columns that a setting leaves out: its penalty is a million times larger."""
-SHARPNESS = 0.05
+_SHARPNESS = 0.05
 """A setting whose validation error is 5 % above the best has 1/e of its weight."""
 # Greatest ratios of validation errors, with and without, at which something is used:
-CLEARLY = 0.98
+_CLEARLY = 0.98
 """for the level."""
-SEASONAL = 0.95
+_SEASONAL = 0.95
 """for the calendar, to explain a series."""
-HELPS = 0.99
+_HELPS = 0.99
 """for the effect of known inputs."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class _Setting:
     """One way to combine the blocks of columns of the product forecaster."""
 
     calendar: bool
@@ -58,12 +58,12 @@ def product(
         therefore starts.
 
     For each setting, scale and penalty with the least validation error are taken; the forecast is
-    the mean over settings, weighted by ``exp(-(error / least error - 1) / SHARPNESS)``. A mean of
+    the mean over settings, weighted by ``exp(-(error / least error - 1) / _SHARPNESS)``. A mean of
     linear maps is one linear map.
 
     The level may pull a forecast back to the mean where that clearly helps on validation rows and
     the mean is that of a season: where the calendar brings the validation error of a horizon below
-    ``SEASONAL`` of what it is without. Elsewhere a series may drift, and a mean learned on train
+    ``_SEASONAL`` of what it is without. Elsewhere a series may drift, and a mean learned on train
     rows has nothing to say about it, even where it happens to help on the validation rows.
     """
     fitted = fit_product(inputs, horizons, look_back, representation)
@@ -127,7 +127,7 @@ def fit_product(
     return {horizon: Product(look_back, *standard, maps) for horizon, maps in found.items()}
 
 
-def effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Slopes (F, C) of ``values (T, C)`` on ``known (T, F)``, both standardised.
 
     A ridge of penalty 1 on the changes from row to row, because levels that drift together would
@@ -148,10 +148,10 @@ def fit_beside(
     fit : values -> model and its validation error. Returns the model and the effect (F, C), zero
     where it does not help.
     """
-    effect = effect_of(known[train], values[train])
+    effect = _effect_of(known[train], values[train])
     plain, error = fit(values)
     beside, least = fit((values - known @ effect).astype(np.float32))
-    if least < HELPS * error:
+    if least < _HELPS * error:
         return beside, effect
     return plain, np.zeros_like(effect)
 
@@ -163,7 +163,7 @@ def _maps(
     refit: bool = False,
 ) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
     """For each horizon, one map a channel, or one for all."""
-    fits: dict[int, dict[Setting, list[_Fit]]] = {
+    fits: dict[int, dict[_Setting, list[_Fit]]] = {
         horizon: {setting: [] for setting in design.settings()} for horizon in horizons
     }
 
@@ -205,12 +205,12 @@ class _Design:
         self.lags = sliding_window_view(np.concatenate([first, self.values]), look_back, axis=0)
         self.sizes = [look_back - 1, self.vectors.size, inputs.calendar.shape[1], 1]
 
-    def settings(self) -> list[Setting]:
+    def settings(self) -> list[_Setting]:
         combinations = [(False, False)]
         if self.inputs.calendar.shape[1]:
             combinations += [(True, False), (True, True)]
         by_channel = (False, True) if self.channels > 1 else (False,)
-        return [Setting(*pair, each) for pair in combinations for each in by_channel]
+        return [_Setting(*pair, each) for pair in combinations for each in by_channel]
 
     def columns(self, channel: int, rows: slice | np.ndarray) -> np.ndarray:
         """(n, d) of the origins ``rows``."""
@@ -240,7 +240,7 @@ class _Design:
             for rows in parts
         ]
 
-    def scales(self, setting: Setting, representation: float) -> np.ndarray:
+    def scales(self, setting: _Setting, representation: float) -> np.ndarray:
         blocks = [
             1.0,
             representation,
@@ -260,7 +260,7 @@ class _Design:
 
 def _fit(
     design: _Design,
-    setting: Setting,
+    setting: _Setting,
     representation: Sequence[float],
     train: Moments,
     valid: Moments,
@@ -284,23 +284,23 @@ def _fit(
     return _Fit(best.error, RidgePath(whole, best.model.scale).model(best.model.alpha))
 
 
-def _admitted(fits: dict[Setting, list[_Fit]]) -> dict[Setting, list[_Fit]]:
+def _admitted(fits: dict[_Setting, list[_Fit]]) -> dict[_Setting, list[_Fit]]:
     """The settings with the level where it helps and the calendar explains, else those without."""
 
     def least(calendar: bool, level: bool) -> float:
         found = [f for s, f in fits.items() if (s.calendar, s.level) == (calendar, level)]
         return min(map(_error, found), default=np.inf)
 
-    seasonal = least(True, False) < SEASONAL * least(False, False)
-    level = seasonal and least(True, True) < CLEARLY * least(True, False)
+    seasonal = least(True, False) < _SEASONAL * least(False, False)
+    level = seasonal and least(True, True) < _CLEARLY * least(True, False)
     return {setting: found for setting, found in fits.items() if setting.level == level}
 
 
-def _average(fits: dict[Setting, list[_Fit]]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _average(fits: dict[_Setting, list[_Fit]]) -> list[tuple[np.ndarray, np.ndarray]]:
     """One map (weight (d, H), bias (H,)) a channel, or one for all: the mean over settings."""
     errors = np.array([_error(found) for found in fits.values()])
     errors = errors + 1e-12  # a series may be foretold without any error
-    shares = np.exp(-(errors / errors.min() - 1) / SHARPNESS)
+    shares = np.exp(-(errors / errors.min() - 1) / _SHARPNESS)
     shares /= shares.sum()
     maps = []
     for channel in range(max(len(found) for found in fits.values())):

@@ -39,9 +39,9 @@ from tsrep.forecasting.task import Task
 from tsrep.forecasting.windows import ForecastBatch, ForecastWindows
 
 Strategy = Literal["e2e", "finetune", "frozen-mlp", "frozen-ridge"]
-JUDGED = 400
+_JUDGED = 400
 """Validation origins by which a snapshot is chosen, at most; they are evenly spaced."""
-RIDGE_ROWS = 16384
+_RIDGE_ROWS = 16384
 """Train and validation windows that the ridge on frozen vectors is fitted to, at most."""
 
 
@@ -268,7 +268,7 @@ def _choose(learner: Learner, task: Task) -> tuple[Forecaster, float]:
 
 
 def _validation_error(model: Forecaster, task: Task) -> float:
-    data = task.judged_on(task.split.valid, model.config, JUDGED)
+    data = task.judged_on(task.split.valid, model.config, _JUDGED)
     return validation_error(model, data, task.horizons, model.config.quantiles)
 
 
@@ -285,7 +285,7 @@ def _ridge_rows(model: Forecaster, task: Task, part: str) -> list[np.ndarray]:
         before=part != "train",
         known=task.known,
         past=task.past,
-        stride=max(1, math.ceil(count / RIDGE_ROWS)),
+        stride=max(1, math.ceil(count / _RIDGE_ROWS)),
     )
 
     def read(batch: ForecastBatch) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from tsrep.evaluation.forecasts import readout_inputs, series_controls, without_
 from tsrep.forecasting.ridge import linear_look_back, product
 from tsrep.reports import plots, sections
 
-SYSTEMS = {
+_SYSTEMS = {
     "forecasting": "<em>probe</em> reads the representation alone, <em>product</em> sets it on top "
     "of a linear path from the lags, which is <em>no_representation</em> by itself. The random "
     "encoder is the same network before training.",
@@ -42,7 +42,7 @@ def write(
     """
     where = f"{result['data']}, {result.get('mode', 'classification')}"
     parts = [f"<h1>AutoTCL on {html.escape(where)}</h1>"]
-    parts += sections.results(result, SYSTEMS[result["task"]])
+    parts += sections.results(result, _SYSTEMS[result["task"]])
     if isinstance(data, Series):
         parts += _forecasts(result, encoder, data)
     parts += pages.losses(folder, result["seeds"])

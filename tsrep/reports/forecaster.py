@@ -14,7 +14,7 @@ from tsrep.forecasting.receptive_field import measured, period_within, periodici
 from tsrep.forecasting.task import ForecastData
 from tsrep.reports import plots, sections
 
-SYSTEMS = (
+_SYSTEMS = (
     "<em>linear_path</em> is the forecaster without its network, <em>random_encoder</em> a ridge "
     "on the vectors of the network before training."
 )
@@ -37,7 +37,7 @@ def write(
     shares = ", ".join(f"{h} steps {share:.3f}" for h, share in result["coverage"].items())
     parts = [
         f"<h1>Forecaster on {html.escape(where)}</h1>",
-        *sections.results(result, SYSTEMS),
+        *sections.results(result, _SYSTEMS),
         f"<p>Share of test values between the .1 and .9 quantiles: {shares}.</p>",
         *sections.drawn_forecasts(fitted, data.series, horizon),
         *_receptive_field(model, data.series, horizon),

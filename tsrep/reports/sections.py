@@ -11,7 +11,7 @@ from tsrep.evaluation import tables
 from tsrep.forecasting.protocol import Forecast, origins
 from tsrep.reports import plots
 
-LONGEST = 192
+_LONGEST = 192
 """Longest forecast that is drawn, in steps, if any horizon is as short."""
 
 
@@ -45,9 +45,9 @@ def results(result: dict[str, Any], systems: str) -> list[str]:
 
 
 def drawn_horizon(result: dict[str, Any]) -> int:
-    """The longest horizon of a summary up to ``LONGEST``, or the shortest of all."""
+    """The longest horizon of a summary up to ``_LONGEST``, or the shortest of all."""
     horizons = [int(h) for h in result["horizons"]]
-    return max([h for h in horizons if h <= LONGEST] or [min(horizons)])
+    return max([h for h in horizons if h <= _LONGEST] or [min(horizons)])
 
 
 def drawn_forecasts(fitted: dict[str, Forecast], series: Series, horizon: int) -> list[str]:

@@ -20,7 +20,7 @@ def test_errors_by_a_loop_over_origins():
     encoder = encoder_of()
     found = forecasts.forecasting(encoder, encoder_of(seed=1), series, (4,))
     inputs, _ = forecasts.readout_inputs(encoder, series)
-    fitted = forecasts.fit_readouts(inputs, series, (4,))
+    fitted = forecasts._fit_readouts(inputs, series, (4,))
     fitted["no_representation"] = forecasts.without_representation(inputs, series, (4,))
     values = series.values[0].astype(np.float64)
 

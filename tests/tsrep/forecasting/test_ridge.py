@@ -11,7 +11,7 @@ from tsrep.forecasting import ridge
 from tsrep.forecasting.ridge import (
     OFF,
     PRODUCT_PENALTIES,
-    effect_of,
+    _effect_of,
     fit_beside,
     fit_product,
     product,
@@ -117,10 +117,10 @@ def driven(rows=400, slope=2.0):
 def test_the_effect_is_that_of_least_squares_on_changes():
     known, values = driven()
     expected = np.linalg.lstsq(np.diff(known, axis=0), np.diff(values, axis=0), rcond=None)[0]
-    np.testing.assert_allclose(effect_of(known, values), expected, rtol=0.01, atol=0.01)
+    np.testing.assert_allclose(_effect_of(known, values), expected, rtol=0.01, atol=0.01)
     missing = values.copy()
     missing[100:103] = np.nan
-    np.testing.assert_allclose(effect_of(known, missing), expected, atol=0.05)
+    np.testing.assert_allclose(_effect_of(known, missing), expected, atol=0.05)
 
 
 def test_an_effect_enters_where_it_lowers_the_error():

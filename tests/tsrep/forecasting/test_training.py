@@ -169,7 +169,7 @@ def test_the_snapshot_of_least_validation_error_is_taken():
     learner.snapshots[1] = weights
     chosen, error = training._choose(learner, task)
     assert same(chosen, good)
-    data = task.judged_on(task.split.valid, SETTINGS.model, training.JUDGED)
+    data = task.judged_on(task.split.valid, SETTINGS.model, training._JUDGED)
     assert error == validation_error(good, data, (4, 12))
 
 
