@@ -1,14 +1,14 @@
-"""Measure an encoder on a series or a labelled set, beside its untrained self and the controls.
+"""Evaluate an encoder on a series or a labelled set, beside its untrained self and the controls.
 
     python tools/evaluate.py --encoder runs/etth1 --data ETTh1 --univariate
     python tools/evaluate.py --encoder runs/etth1 --data ETTh2 --univariate --mode probe
     python tools/evaluate.py --encoder runs/basic --data BasicMotions --output runs/basic-again
     python tools/evaluate.py --encoder runs/e2e --data ETTh1 --receptive-field --output runs/e2e
 
-Nothing is trained but ridges and classifiers on the frozen vectors. Errors are in units of the
-data's own train rows. ``--receptive-field`` measures a run of tools/train_forecaster.py instead:
-which past values its forecasts depend on, in receptive.npz (field (horizon, lags), lag 0 first) and
-receptive.png, and how much of that lies at whole seasons.
+Only ridges and classifiers are trained, on the frozen vectors. Errors are in units of the standard
+deviation of the data's train rows. ``--receptive-field`` evaluates a run of
+tools/train_forecaster.py instead: it measures which past values the forecasts depend on
+(receptive.npz, field (horizon, lags), lag 0 first; receptive.png), and the share at whole seasons.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,29 +36,29 @@ from tsrep.reports import plots
 @dataclass(frozen=True)
 class Config:
     encoder: Path
-    """A run folder, or an encoder.safetensors."""
+    """Run folder, or path of an encoder.safetensors."""
     data: str
     """ETTh1, ETTh2, ETTm1, WTH, mitdb, a CSV or Parquet file, or a set of the UEA/UCR archive."""
     output: Path | None = None
-    """Folder to write result.json, or the receptive field, into."""
+    """Folder for result.json or the receptive field; nothing is written by default."""
     target: str | None = None
-    """Forecast this column alone."""
+    """Forecast only this column."""
     univariate: bool = False
-    """The published target of a named set, or the last column of a file, alone."""
+    """Forecast only the published target of a named set, or the last column of a file."""
     columns: tuple[str, ...] | None = None
-    """Columns to use; by default those that the encoder was trained on."""
+    """Columns to use; those that the encoder was trained on by default."""
     time_column: str | None = None
-    """Column of the timestamps; found by itself where there is one."""
+    """Column of the timestamps; detected by default."""
     data_root: Path | None = None
-    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
-    """Steps to forecast; the published ones by default."""
+    """Horizons in steps; the published ones by default."""
     mode: tables.Readout | None = None
-    """Show this readout alone; both by default."""
+    """Readout to show; both by default."""
     window: int | None = None
-    """See each step through the window of so many steps that ends there; the whole past if none."""
+    """Steps of the window, ending at a step, that it is encoded from; the whole past by default."""
     receptive_field: bool = False
-    """Measure the empirical receptive field of a trained forecaster at its longest horizon."""
+    """Measure the empirical receptive field of a trained forecaster at the longest horizon."""
 
 
 def main(config: Config) -> None:
@@ -120,7 +120,7 @@ def _measure_field(config: Config) -> None:
 
 
 def read(config: Config, columns: Sequence[str]) -> Series:
-    """The series; ``columns`` of it where the configuration names none."""
+    """The series, with ``columns`` unless the configuration chooses others."""
     chosen = config.target is not None or config.univariate or config.columns is not None
     return load(
         config.data,

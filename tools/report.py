@@ -4,7 +4,7 @@
     python tools/report.py --run runs/fac
 
 The training tools (pretrain_autotcl.py, train_forecaster.py, pretrain_fac.py and
-finetune_segmentation.py) write it at their end; this draws it again.
+finetune_segmentation.py) write it at the end of a run; this tool writes it again.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def main(config: Config) -> None:
 
 
 def _tool_by_files(run: Path) -> str:
-    """The tool of a run folder that does not name it, as those of version 0.1."""
+    """The tool of a run folder that does not name it, such as one of version 0.1."""
     task = read_json(run / "result.json").get("task")
     if task == "pretraining":
         return "pretrain_fac"

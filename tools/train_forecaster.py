@@ -1,4 +1,4 @@
-"""Train a forecaster end to end or in two steps, on a linear path or alone, and test it.
+"""Train a forecaster end to end or in two steps, with or without a linear path, and test it.
 
     python tools/train_forecaster.py --data ETTh1 --output runs/e2e
     python tools/train_forecaster.py --data ETTh1 --output runs/hcl --objective hcl --no-linear
@@ -8,7 +8,7 @@
         --data ETTh1 --backbone tcn --output runs/finetune
     python tools/train_forecaster.py --data ETTh1 --output runs/e2e --resume
 
-The run folder ends with result.json, report.html and forecaster.safetensors, which
+The run folder receives result.json, report.html and forecaster.safetensors, which
 ``tsrep.load_forecaster`` opens.
 """
 
@@ -44,27 +44,27 @@ class Config:
     output: Path
     """Folder of the run."""
     target: str | None = None
-    """Forecast this column alone."""
+    """Forecast only this column."""
     univariate: bool = False
-    """The published target of a named set, or the last column of a file, alone."""
+    """Forecast only the published target of a named set, or the last column of a file."""
     columns: tuple[str, ...] | None = None
-    """Columns to forecast; all numeric ones by default."""
+    """Columns to forecast; all numeric columns by default."""
     known_columns: tuple[str, ...] = ()
     """Columns whose values are known ahead, such as planned prices; they are not forecast."""
     past_columns: tuple[str, ...] = ()
-    """Columns that are read up to the present and not forecast."""
+    """Columns that are known up to the present; they are read and not forecast."""
     time_column: str | None = None
-    """Column of the timestamps; found by itself where there is one."""
+    """Column of the timestamps; detected by default."""
     data_root: Path | None = None
-    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
-    """Steps to forecast, by one network; the published ones by default."""
+    """Horizons in steps, all forecast by one network; the published ones by default."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """One network is trained for each."""
+    """Random seeds; one network is trained per seed."""
     resume: bool = False
     """Continue the run that the output folder holds."""
     linear: bool = True
-    """Put the network on top of a linear path; without it the network forecasts alone."""
+    """Add the network to a linear path from the lags; otherwise the network forecasts alone."""
     model: ForecasterConfig = ForecasterConfig()
     contrast: ContrastConfig = ContrastConfig()
     learning: LearningConfig = LearningConfig()
@@ -101,7 +101,7 @@ def report(folder: Path, config: Config) -> Path:
 
 
 def _load_inputs(config: Config) -> ForecastData:
-    """What to forecast and from what; UserError, before anything is written, where it is amiss."""
+    """Load the series and its inputs, and check the options before anything is written."""
     settings = config.settings  # which checks that they fit together
     beside = (*config.known_columns, *config.past_columns)
     options = {"time_column": config.time_column, "root": config.data_root}
@@ -121,7 +121,7 @@ def _load_inputs(config: Config) -> ForecastData:
 
 
 def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> dict[str, Any]:
-    """Train the network of one seed, save it, and score it beside what it is made of."""
+    """Train, save and test the forecaster of one seed; test its linear path and untrained network."""
     series = inputs.series
     started = time.perf_counter()
     model = fit_forecaster(
@@ -150,7 +150,7 @@ def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> 
 
 
 def _untrained(config: Config, inputs: ForecastData, seed: int):
-    """A ridge on the vectors of the network before training."""
+    """Forecasts of a ridge on the vectors of the untrained network."""
     torch.manual_seed(seed)
     task = inputs.task(config.horizons)
     model = task.build(replace(config.model, head="linear", quantiles=()))

@@ -1,4 +1,4 @@
-"""Accuracy of frozen, pooled vectors beside the untrained encoder and the raw values."""
+"""Classification accuracy of frozen, pooled vectors, beside untrained encoder and raw values."""
 
 import time
 from collections.abc import Sequence
@@ -18,12 +18,11 @@ PROBES = {"svm": svm_probe, "linear": linear_probe}
 
 
 def classification(trained: nn.Module, untrained: nn.Module, panel: Panel) -> dict[str, Any]:
-    """Test accuracy by probe of an encoder, of itself before training, and of the raw values.
+    """Test accuracy per probe of an encoder, the same encoder untrained, and the raw values.
 
     Returns ``{"accuracy": {"svm", "linear"}, "untrained": ..., "raw": ..., "validation": ..,
-    "timing": {"encode_s", "probe_s"}}``. ``validation`` is the linear probe's accuracy in
-    cross-validation on the train part (0 where a class is too small for it), by which to choose
-    among seeds.
+    "timing": {"encode_s", "probe_s"}}``. ``validation`` is the linear probe's cross-validated
+    accuracy on the train part (0 if a class is too small), by which to choose among seeds.
     """
     started = time.perf_counter()
     parts = (panel.train, panel.test)
@@ -46,7 +45,7 @@ def classification(trained: nn.Module, untrained: nn.Module, panel: Panel) -> di
 
 
 def summary(panel: Panel, seeds: Sequence[int], results: Sequence[dict[str, Any]]) -> dict:
-    """``result.json``: mean accuracies and standard deviations over seeds, beside the controls."""
+    """Contents of ``result.json``: mean accuracies and standard deviations over seeds."""
 
     def over_seeds(name: str) -> dict[str, float]:
         found = {probe: [result[name][probe] for result in results] for probe in PROBES}

@@ -22,16 +22,16 @@ from tsrep.forecasting.protocol import Forecast, evaluate
 from tsrep.forecasting.ridge import OFF, linear_look_back, product
 
 HISTORY = DROP + min(LOOK_BACKS)
-"""Train rows that the readouts need in addition to the horizon."""
+"""Number of train rows that the readouts need, besides the horizon."""
 
 
 def readout_inputs(
     encoder: nn.Module, series: Series, window: int | None = None
 ) -> tuple[Inputs, float]:
-    """Vectors of every step of a series, and the seconds that encoding took.
+    """Encode every step of a series: inputs of the readouts, and the seconds that it took.
 
-    An encoder of one channel encodes each channel by itself; an encoder of C channels gives vectors
-    that all channels share. ``window``: see :func:`tsrep.encoders.encoding.encode`.
+    An encoder of one channel reads each channel by itself; vectors of an encoder of C channels are
+    shared by all channels. ``window``: see :func:`tsrep.encoders.encoding.encode`.
     """
     values = series.values[0, : series.split.test.stop]  # (T, C)
     started = time.perf_counter()
@@ -43,7 +43,7 @@ def readout_inputs(
         calendar = second_harmonics(calendar).astype(np.float32)
     level = encoder.level_channels
     train = series.split.train
-    whole = window or encoder.receptive_field  # rows before have a context that is padded
+    whole = window or encoder.receptive_field  # earlier rows have a padded context
     drop = min(max(DROP, whole), (train.stop - train.start) // 4)
     inputs = Inputs(filled(values).astype(np.float32), vectors, calendar, series.split, level, drop)
     return inputs, seconds
@@ -62,12 +62,12 @@ def _fit_readouts(
 def without_representation(
     inputs: Inputs, series: Series, horizons: Sequence[int]
 ) -> dict[int, Forecast]:
-    """Forecasts of the product with its representation scaled to nothing."""
+    """Forecasts of the product by horizon, with its representation scaled to almost nothing."""
     return product(inputs, horizons, linear_look_back(series), (OFF,))
 
 
 def check_horizons(series: Series, horizons: Sequence[int], look_back: int = 0) -> tuple[int, ...]:
-    """The horizons; raises UserError where the series is too short to learn and test them on."""
+    """Return the horizons; UserError if the series is too short to train and test on them."""
     if min(horizons) < 1:
         raise UserError(f"horizons: found {min(horizons)}, expected at least 1 step")
     check_length(series, max(look_back, HISTORY), max(horizons))
@@ -85,8 +85,8 @@ def forecasting(
 
     Returns ``{"product": Scores, "probe": Scores, "no_representation": Scores, "untrained":
     {"product": ..., "probe": ...}, "validation": .., "timing": {"encode_s", "probe_s"}}``, errors
-    in standardised units. ``validation`` is the product's average MSE on validation rows, by which
-    to choose among seeds.
+    in standardised units. ``validation`` is the average MSE of the product on validation rows, by
+    which to choose among seeds.
     """
     horizons = tuple(horizons or series.horizons)
     found: dict[str, Any] = {"untrained": {}}
@@ -106,7 +106,7 @@ def forecasting(
 
 
 def score(by_horizon: dict[int, Forecast], series: Series, rows: slice | None = None) -> Scores:
-    """Errors of a forecast for each horizon on ``rows`` (default: test), and their average."""
+    """Errors of forecasts by horizon on ``rows`` (default: test), and their averages."""
     values = series.values[0, : series.split.test.stop]
     rows = rows or series.split.test
     return scores({h: evaluate(f, values, rows, h) for h, f in by_horizon.items()})
@@ -120,7 +120,7 @@ def series_controls(series: Series) -> dict[str, Callable[[int], Forecast]]:
 
 
 def control_scores(series: Series, horizons: Sequence[int] | None = None) -> dict[str, Scores]:
-    """Test errors of the controls, which need no encoder."""
+    """Test errors of the controls of a series, by name."""
     horizons = tuple(horizons or series.horizons)
     bar = tqdm(series_controls(series).items(), desc="controls", delay=2, leave=False)
     return {name: score({h: fit(h) for h in horizons}, series) for name, fit in bar}

@@ -1,4 +1,4 @@
-"""Results of several seeds as a summary, and a summary as a table."""
+"""Summarise the results of several seeds as ``result.json``, and print a summary as a table."""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean, pstdev
@@ -15,6 +15,7 @@ Readout = Literal["product", "probe"]
 
 
 def scores(by_horizon: dict[int, Score]) -> Scores:
+    """Errors by horizon, and their averages over horizons."""
     errors = {str(h): {"mse": s.mse, "mae": s.mae} for h, s in by_horizon.items()}
     average = {m: fmean(e[m] for e in errors.values()) for m in ("mse", "mae")}
     return {"horizons": errors, "average": average}
@@ -26,11 +27,11 @@ def summary(
     results: Sequence[dict[str, Any]],
     fixed: dict[str, Scores],
 ) -> dict[str, Any]:
-    """``result.json``: means and standard deviations over seeds, beside the controls.
+    """Contents of ``result.json``: means and standard deviations over seeds, and the controls.
 
-    The forecast at the top level is the product's; ``probe`` is the papers' protocol. Among the
-    controls, ``random_encoder`` is the encoder before training and ``no_representation`` the
-    product's linear path alone.
+    The top level holds the errors of the product, ``probe`` those of the papers' protocol. Among
+    the controls, ``random_encoder`` is the encoder before training, and ``no_representation`` the
+    linear path of the product alone. fixed: the controls that need no encoder.
     """
 
     def over_seeds(pick: Callable[[dict[str, Any]], Scores]) -> Scores:
@@ -64,11 +65,11 @@ def forecaster_summary(
     results: Sequence[dict[str, Any]],
     fixed: dict[str, Scores],
 ) -> dict[str, Any]:
-    """``result.json`` of ``tools/train_forecaster.py``, of the same form as :func:`summary`.
+    """Contents of ``result.json`` for a forecaster, in the form of :func:`summary`.
 
     Among the controls, ``linear_path`` is the product without its network, and ``random_encoder`` a
-    ridge on the network's vectors before training. ``coverage``: share of test values between the
-    .1 and .9 quantiles, by horizon.
+    ridge on the vectors of the untrained network. ``coverage`` is the share of test values between
+    the .1 and .9 quantiles, by horizon.
     """
     parts = {"linear_path", "random_encoder"} & results[0].keys()
     shares = [result["coverage"] for result in results]
@@ -102,9 +103,9 @@ def _mean_scores(found: Sequence[Scores]) -> Scores:
 
 
 def table(result: dict[str, Any], mode: Readout | None = None) -> str:
-    """The summary as text: a row a system, the best of each column marked.
+    """A summary as text: one row per system, the best number of each column marked.
 
-    mode: show the forecasts of this readout and the controls alone.
+    mode: show only this readout and the controls.
     """
     columns = table_columns(result, mode)
     names = list(next(iter(columns.values())))
@@ -123,7 +124,7 @@ def table(result: dict[str, Any], mode: Readout | None = None) -> str:
 def table_columns(
     result: dict[str, Any], mode: Readout | None = None
 ) -> dict[str, dict[str, float]]:
-    """``{column: {system: number}}`` of a summary; systems and columns in the order to show."""
+    """Numbers ``{column: {system: number}}`` of a summary, in the order to show."""
     if result["task"] == "classification":
         systems = {"autotcl": result["accuracy"], **result["controls"]}
         return {probe: {n: s[probe] for n, s in systems.items()} for probe in PROBES}
@@ -139,12 +140,12 @@ def table_columns(
 
 
 def best(result: dict[str, Any], column: dict[str, float]) -> float:
-    """The best number of a column: the least error, the greatest accuracy."""
+    """The best number of a column: the least error or the greatest accuracy."""
     return (min if result["task"] == "forecasting" else max)(column.values())
 
 
 def spreads(result: dict[str, Any]) -> dict[str, float]:
-    """Standard deviations over seeds, of the average MSE or of the SVM's accuracy."""
+    """Standard deviations over seeds of the average MSE, or of the SVM's accuracy, by system."""
     if result["task"] == "classification":
         systems = {"autotcl": result["accuracy"], **result["controls"]}
         return {name: s.get("svm_std", 0.0) for name, s in systems.items()}

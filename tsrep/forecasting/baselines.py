@@ -1,13 +1,10 @@
-"""Controls that every forecasting number is printed beside: naive forecasts and ridges on lags.
+"""Baseline forecasters (controls): persistence, seasonal naive, and ridges on lags.
 
-All follow the protocol of TS2Vec, CoST and AutoTCL: a forecast is made at every origin of the test
-rows whose horizon fits inside them, its context may reach back into earlier rows, and errors are
-means over origins, steps and channels in standardised units. Look-back and penalty are chosen on
-validation rows; test rows are read for the error alone.
+Look-backs and penalties are chosen on validation rows. Scoring is in
+:mod:`tsrep.forecasting.protocol`.
 
-Values are (T, C), standardised, NaN where missing. A ridge fits, and every control reads, the last
-value seen in place of a missing one (the train mean, zero, before the first); a missing value to
-forecast does not count in the error.
+Values are (T, C), standardised, NaN where missing. Missing values are replaced by the last one
+seen, or by the train mean, zero, before the first.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,21 +20,21 @@ from tsrep.datasets.series import Split, filled
 from tsrep.forecasting.protocol import Forecast, origins
 
 LOOK_BACKS = (48, 96, 201, 336, 720)
-"""Lags that a ridge chooses from; 201 is what the references' encoders see."""
+"""Numbers of lags that a ridge chooses from; encoders of the references see 201 steps."""
 DROP = 200
-"""First train rows that the references leave out, for want of a full context."""
+"""First train rows, without a full context, that the references leave out."""
 
 
 def persistence(values: np.ndarray, horizon: int) -> Forecast:
-    """The last value seen, at each step."""
+    """Forecast the last value seen at every step."""
     values = filled(values)
     return lambda starts: np.repeat(values[starts, None], horizon, axis=1)
 
 
 def seasonal_naive(values: np.ndarray, horizon: int, period: int) -> Forecast:
-    """The value one season before, or, past the first season, the last one seen at that phase.
+    """Forecast the last value seen at the same phase of the season.
 
-    period: season in steps. Raises ValueError at an origin that has less than a season behind it.
+    period: season in steps. Raises ValueError at an origin with less than a season before it.
     """
     values = filled(values)
     steps = np.arange(horizon) % period - period + 1
@@ -52,10 +49,10 @@ def seasonal_naive(values: np.ndarray, horizon: int, period: int) -> Forecast:
 
 @dataclass(frozen=True, eq=False)
 class LagRidge:
-    """A ridge from the last ``look_back`` values of a channel to its next H, the same for each.
+    """A ridge from the last ``look_back`` values of a channel to its next H, shared by channels.
 
     model: from [calendar of the origin (K), lags (look_back)] to (H,). normalise: the last value
-    is taken from lags and labels, and added to the forecast.
+    is subtracted from lags and labels, and added to the forecast.
     """
 
     look_back: int
@@ -63,7 +60,7 @@ class LagRidge:
     normalise: bool
 
     def forecast(self, values: np.ndarray, calendar: np.ndarray) -> Forecast:
-        """values: (T, C), calendar: (T, K), K = 0 where the ridge was fitted without."""
+        """values: (T, C), calendar: (T, K), K = 0 if the ridge was fitted without one."""
         windows = sliding_window_view(filled(values), self.look_back, axis=0)  # (., C, look-back)
 
         def forecast(starts: np.ndarray) -> np.ndarray:
@@ -89,15 +86,15 @@ def fit_lag_ridge(
     alphas: Sequence[float] = PENALTIES,
     drop: int = DROP,
 ) -> LagRidge:
-    """Fit a ridge on lags on train rows; the look-back and penalty of least validation MSE.
+    """Fit a ridge on lags to train rows, with the look-back and penalty of least validation MSE.
 
     One map serves all channels (their windows are its rows), for which the Gram matrix of all
     windows costs O((look-back + horizon)^2), whatever the length of the series.
 
     values: (T, C). normalise: see :class:`LagRidge`; this is NLinear (Zeng et al. 2023, section 4)
     fitted in closed form. calendar: (T, K), features of the origin. look_backs: those with fewer
-    train windows than lags are left out. drop: train rows without an origin. Raises ValueError
-    where none is left.
+    train windows than lags are skipped. drop: first train rows that are no origins. Raises
+    ValueError if no look-back remains.
     """
     values = filled(values)
     calendar = np.zeros((len(values), 0)) if calendar is None else calendar.astype(np.float64)
@@ -196,7 +193,7 @@ def _window_moments(
     gram[k:, k:] = _window_gram(part, len(starts))
     if normalise:
         last = k + look_back - 1
-        row = np.where(np.arange(k + size) < k, 0.0, 1.0)  # takes the last value from all but time
+        row = np.where(np.arange(k + size) < k, 0.0, 1.0)  # not from the calendar
         sums = sums - sums[last] * row
         shift = np.outer(row, gram[last] - 0.5 * gram[last, last] * row)
         gram -= shift + shift.T

@@ -24,9 +24,9 @@ from tsrep.forecasting.training import Settings, learn
 _REPRESENTATION = (0.1, 0.3)
 """Scales of the network's vectors to choose from."""
 _PARTS = 4
-"""The vectors must help in each of so many successive parts of the validation rows."""
-_WEIGHED = 1000
-"""Origins that errors are taken from, about."""
+"""Number of successive parts of the validation rows, in each of which the vectors must help."""
+_SAMPLED = 1000
+"""Approximate number of origins that errors are measured at."""
 
 
 def fit_forecaster(
@@ -40,15 +40,20 @@ def fit_forecaster(
 ) -> SeriesForecaster:
     """Train the network by ``settings``, then fit the product in closed form.
 
-    The product is :func:`tsrep.forecasting.ridge.product` with the mean of the patches' vectors of
-    each window for the representation: it starts from the best simple model, a ridge on lags, and
-    takes the vectors in, horizon by horizon, where they lower the error in each quarter of the
-    validation rows. A gain that comes from some weeks alone may turn in others: on ETTh1
-    univariate, vectors that lower the validation error by 5 % at 336 steps raise that of the last
-    quarter by 8 %. ``linear=False``: the network alone.
+    The product is :func:`tsrep.forecasting.ridge.product`; its representation is the mean of the
+    patch vectors of each window. It starts from a ridge on lags and adds the vectors, horizon by
+    horizon, where they lower the error in each quarter of the validation rows. A gain in some weeks
+    only may turn into a loss in others: on ETTh1 univariate at 336 steps, vectors that lower the
+    validation error by 5 % raise that of its last quarter by 8 %.
 
-    Inputs that are known ahead enter the network and, in the product, by a linear effect at the
-    time of the forecast, where that lowers the validation error. Past inputs enter the network.
+    Inputs known ahead enter the network and, if that lowers the validation error, the product, by a
+    linear effect at the time of the forecast. Past inputs enter the network only.
+
+    Parameters
+    ----------
+    folder, resume : see :func:`tsrep.forecasting.training.learn`.
+    horizons : steps; those of the series by default.
+    linear : False for the network alone.
     """
     task = data.task(horizons)
     network, _ = learn(task, settings, seed, folder, resume)
@@ -62,7 +67,7 @@ def fit_forecaster(
 
 
 def linear_path(data: ForecastData, horizons: Sequence[int] | None = None) -> dict[int, Forecast]:
-    """The product without the network, which it starts from."""
+    """Forecasts of the product without the network: the linear path that it starts from."""
     task = data.task(horizons)
     nothing = np.zeros((1, len(task.values), 0), dtype=np.float32)
     inputs = _product_inputs(filled(task.values), nothing, data.calendar, task)
@@ -77,7 +82,10 @@ def coverage(
     low: float = 0.1,
     high: float = 0.9,
 ) -> dict[str, float]:
-    """Share of values between two quantiles, by horizon, of forecasts from origins of ``rows``."""
+    """Share of the values of ``rows`` between the quantiles ``low`` and ``high``, by horizon.
+
+    found: the forecasts of ``model`` from origins of ``rows``.
+    """
     shares = {}
     for horizon, errors in _errors(model, data, found, rows).items():
         bounds = model.path(horizon).spread.quantiles((low, high))
@@ -116,15 +124,15 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
 
 
 def _helps_throughout(found: Product, plain: Product, inputs: Inputs, horizon: int) -> bool:
-    """Whether a product has less error than another in each part of the validation rows."""
+    """Whether ``found`` has less error than ``plain`` in each part of the validation rows."""
     errors = (_squared_errors(one, inputs, horizon).mean(axis=(1, 2)) for one in (found, plain))
     parts = zip(*(np.array_split(error, _PARTS) for error in errors), strict=True)
     return all(new.mean() < old.mean() for new, old in parts)
 
 
 def _squared_errors(found: Product, inputs: Inputs, horizon: int) -> np.ndarray:
-    """Of forecasts from validation rows, (n, H, C)."""
-    starts = _weighed(inputs.split.valid, horizon)
+    """Squared errors of forecasts from validation rows, (n, H, C)."""
+    starts = _sampled(inputs.split.valid, horizon)
     return np.square(found.forecast(inputs)(starts) - _future(inputs.values, starts, horizon))
 
 
@@ -135,7 +143,7 @@ def _product_inputs(
 
 
 def _keep_spread(model: SeriesForecaster, data: ForecastData) -> None:
-    """Of the errors on validation rows."""
+    """Store the spread of the errors on validation rows."""
     valid = data.series.split.valid
     for horizon, errors in _errors(model, data, model.forecasts(data, valid), valid).items():
         model.path(horizon).keep_spread(Spread.of(errors))
@@ -144,21 +152,21 @@ def _keep_spread(model: SeriesForecaster, data: ForecastData) -> None:
 def _errors(
     model: SeriesForecaster, data: ForecastData, found: dict[int, Forecast], rows: slice
 ) -> dict[int, np.ndarray]:
-    """Errors (n, H, C) of forecasts from origins of ``rows``, over the network's widths."""
+    """Errors (n, H, C) of forecasts from origins of ``rows``, divided by the network's widths."""
     widths, values, errors = model.widths(data, rows), data.task(model.horizons).values, {}
     for horizon, forecast in found.items():
-        starts = _weighed(rows, horizon)
+        starts = _sampled(rows, horizon)
         missed = _future(values, starts, horizon) - forecast(starts)
         errors[horizon] = missed / widths[horizon](starts)
     return errors
 
 
-def _weighed(rows: slice, horizon: int) -> np.ndarray:
-    """Origins of ``rows`` that errors are taken from, evenly spaced."""
+def _sampled(rows: slice, horizon: int) -> np.ndarray:
+    """Origins of ``rows`` that errors are measured at, evenly spaced."""
     starts = origins(rows, horizon)
-    return starts[:: max(1, len(starts) // _WEIGHED)]
+    return starts[:: max(1, len(starts) // _SAMPLED)]
 
 
 def _future(values: np.ndarray, starts: np.ndarray, horizon: int) -> np.ndarray:
-    """What follows each row of ``starts``, (n, H, C)."""
+    """The H values after each row of ``starts``, (n, H, C)."""
     return values[starts[:, None] + np.arange(1, horizon + 1)]

@@ -47,12 +47,12 @@ class SeriesForecaster(nn.Module):
         product: y_{t+h} - u = y_t - u + w_h' [lags ; s network(window) ; calendar ; level] + b_h
         alone:   y = network(window)
 
-    u is the effect of the inputs that are known ahead.
+    u is the linear effect of the inputs that are known ahead.
 
     names: columns that are forecast and read. scalers: of the series, and of [known, past].
-    horizons: steps, rising; any horizon up to the longest can be asked for, and is read from the
-    shortest that reaches so far. products: by horizon, none where the network forecasts alone.
-    calendar: K, features of the origin that the products read.
+    horizons: steps, rising; a forecast may be of any length up to the longest, and is cut from that
+    of the next longer horizon. products: by horizon, {} if the network forecasts alone. calendar:
+    K, number of calendar features that the products read.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class SeriesForecaster(nn.Module):
 
     @property
     def look_back(self) -> int:
-        """Steps of history that a forecast reads."""
+        """Number of steps of history that a forecast reads."""
         return max(self.network.config.look_back, *(p.look_back or 0 for p in self.paths.values()))
 
     def path(self, horizon: int) -> "_Path":
@@ -109,17 +109,17 @@ class SeriesForecaster(nn.Module):
 
         Parameters
         ----------
-        history : (T, C), T at least ``look_back``; NaN where missing; columns ``names.columns``.
-        times : (T,), of the history; needed where the series was dated.
-        horizon : steps, by default the longest.
-        known : (T + H, F), columns ``names.known``: of the history and of the steps to forecast.
+        history : (T, C), T at least ``look_back``, NaN where missing; columns ``names.columns``.
+        times : (T,), of the history; required if the fitted series had timestamps.
+        horizon : H in steps, the longest by default.
+        known : (T + H, F), columns ``names.known``, of the history and of the steps to forecast.
         past : (T, E), columns ``names.past``.
 
         Raises
         ------
         UserError
-            A horizon beyond the longest; another number of columns; too short a history; an input
-            that the forecaster was fitted with is missing; times of another frequency.
+            The horizon is beyond the longest; the number of columns is another; the history is too
+            short; an input is missing; times have another frequency.
         """
         horizon = self._horizon(horizon)
         ahead, _ = self._ahead(history, times, horizon, known, past)
@@ -136,10 +136,10 @@ class SeriesForecaster(nn.Module):
     ) -> np.ndarray:
         """Quantiles (H, C, Q) of the next values, in the data's units, Q in the order asked for.
 
-        The forecast plus the quantiles of its errors on validation rows, see
-        :class:`tsrep.forecasting.intervals.Spread`. Where the network forecasts quantiles, errors
-        are measured by the distance of its outermost ones, so that intervals widen where it expects
-        to err more: the locally weighted errors of Lei et al. (2018, section 5.2).
+        The forecast plus quantiles of its errors on validation rows, see
+        :class:`tsrep.forecasting.intervals.Spread`. If the network forecasts quantiles, errors are
+        divided by the distance of the outermost ones, so that intervals widen where it expects
+        larger errors: the locally weighted conformal inference of Lei et al. (2018, sec. 5.2).
         """
         if any(not 0 < q < 1 for q in quantiles):
             raise UserError(f"quantiles: found {tuple(quantiles)}, expected numbers in (0, 1)")
@@ -150,7 +150,7 @@ class SeriesForecaster(nn.Module):
         return self.scaler.inverse(found.transpose(2, 0, 1)).transpose(1, 2, 0)
 
     def widths(self, data: ForecastData, rows: slice) -> dict[int, Forecast]:
-        """How wide the network's quantiles are, from all origins of ``rows``; 1 without any."""
+        """Distance between the network's outermost quantiles, by origin of ``rows``; else 1."""
         if len(self.network.config.quantiles) < 2:
             shape = (len(self.names.columns),)
             return {h: lambda starts, h=h: np.ones((len(starts), h, *shape)) for h in self.horizons}
@@ -178,9 +178,9 @@ class SeriesForecaster(nn.Module):
     def _product_forecast(
         self, horizon: int, task: Task, calendar: np.ndarray, vectors: np.ndarray
     ) -> Forecast:
-        """From rows whose ``vectors`` are there, see :func:`window_vectors`.
+        """The forecast of the path that serves a horizon, which may be longer.
 
-        As many steps as the path has that serves the horizon.
+        vectors: of :func:`window_vectors`, present for the rows to forecast from.
         """
         values = filled(task.values).astype(np.float32)
         explained = self._explained(task)
@@ -203,7 +203,7 @@ class SeriesForecaster(nn.Module):
         return forecast
 
     def _explained(self, task: Task) -> np.ndarray:
-        """The effect of the known inputs, (T, C) or longer."""
+        """The effect of the known inputs on each row, (T, C) or longer."""
         if task.known is None:
             return np.zeros_like(task.values, dtype=np.float32)
         return task.known.astype(np.float32) @ self.effect.numpy()
@@ -252,14 +252,14 @@ class SeriesForecaster(nn.Module):
         if times is None or len(times) != rows:
             raise UserError(
                 f"times: found {0 if times is None else len(times)}, expected one for each of the "
-                f"{rows} steps of the history, since the series fitted was dated"
+                f"{rows} steps of the history, since the fitted series had timestamps"
             )
         features = calendar_features(pd.DatetimeIndex(times))
         found = second_harmonics(features) if features.shape[1] else features
         if found.shape[1] != self.calendar:
             raise UserError(
                 f"times give {found.shape[1]} calendar features, expected {self.calendar}: their "
-                "frequency cannot be inferred, or is not that of the series fitted"
+                "frequency cannot be inferred, or is not that of the fitted series"
             )
         return found.astype(np.float32)
 
@@ -312,12 +312,12 @@ def save_forecaster(path: str | Path, model: SeriesForecaster) -> None:
 
 
 def load_forecaster(path: str | Path) -> SeriesForecaster:
-    """The forecaster in a file, or in a run folder. Nothing is unpickled.
+    """Load a forecaster from a file or a run folder. Nothing is unpickled.
 
     Raises
     ------
     UserError
-        No such file, a truncated one, or one that holds something else.
+        There is no such file, it is truncated, or it holds something else.
     """
     path = Path(path) / FORECASTER_FILE if Path(path).is_dir() else Path(path)
     kind, config, tensors = weights.read_encoder(path)
@@ -341,7 +341,7 @@ def _name_in_file(name: str) -> str:
 
 
 def _empty(config: dict[str, Any], tensors: dict[str, Tensor]) -> SeriesForecaster:
-    """The forecaster that a header describes, its numbers still to be loaded."""
+    """The forecaster that a header describes, before its weights are loaded."""
 
     def scaler(prefix: str) -> Scaler:
         return Scaler(np.array(config[f"{prefix}mean"]), np.array(config[f"{prefix}std"]))

@@ -1,4 +1,4 @@
-"""How far forecasts miss: quantiles of their errors on rows that they were not fitted to."""
+"""Prediction intervals: quantiles of forecast errors on rows not used for fitting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVELS = np.linspace(0, 1, 201)
-"""Quantiles of the errors that are kept; others are interpolated between them."""
+"""Levels of the stored quantiles; others are interpolated."""
 
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Quantiles of errors: their size by step, their shape from all steps together.
+    """Distribution of forecast errors: its size per step, its shape from all steps together.
 
-    A step by itself has too few errors for its tails where the rows are few.
+    With few rows, a single step has too few errors to estimate its tails.
 
-    deviation : (H, C), root mean square error of each step and channel.
-    shape : (len(LEVELS), C), quantiles of the errors over their deviation.
+    deviation : (H, C), root mean square error per step and channel.
+    shape : (len(LEVELS), C), quantiles of the errors divided by their deviation.
     """
 
     deviation: np.ndarray
@@ -24,7 +24,7 @@ class Spread:
 
     @classmethod
     def of(cls, errors: np.ndarray) -> "Spread":
-        """From errors (n, H, C); NaN are left aside."""
+        """Estimate from errors (n, H, C); NaN are left out."""
         known = np.isfinite(errors)
         square = np.where(known, errors, 0.0) ** 2
         pooled = square.sum((0, 1)) / known.sum((0, 1)).clip(1)  # for steps without a known error
@@ -38,9 +38,10 @@ class Spread:
         return cls(deviation, np.stack(shapes, axis=1))
 
     def quantiles(self, alphas: Sequence[float], steps: int | None = None) -> np.ndarray:
-        """Quantiles of the errors of the first ``steps`` (default: H), in (0, 1): (steps, C, A).
+        """Quantiles (steps, C, A) of the errors of the first ``steps``, H by default.
 
-        Behind step H the deviation grows with the root of the step, as a random walk's.
+        alphas: A levels in (0, 1). Beyond step H the deviation grows with the square root of the
+        step, as that of a random walk.
         """
         last = len(self.deviation)
         steps = steps or last

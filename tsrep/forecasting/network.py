@@ -4,7 +4,7 @@
     model = ForecasterConfig(backbone="transformer").build(channels=7, horizon=24)
     ahead = model(past)                                   # (B, L, C) -> (B, H, C)
 
-Strategies of training are in :mod:`tsrep.forecasting.training`.
+The training strategies are in :mod:`tsrep.forecasting.training`.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,30 +25,30 @@ from tsrep.forecasting.windows import ForecastBatch, ForecastWindows
 
 @dataclass(frozen=True)
 class ForecasterConfig:
-    """The network."""
+    """Configuration of a :class:`Forecaster`."""
 
     backbone: Backbone = "transformer"
-    """What reads the window."""
+    """Network that encodes the look-back window."""
     look_back: int = 336
-    """Steps of the window."""
+    """Length of the look-back window, in steps."""
     dim: int = 64
-    """Channels of the backbone."""
+    """Channels of the backbone's output."""
     depth: int | None = None
-    """Layers of the backbone; by default 2, of convolutions as many as reach the look-back."""
+    """Layers of the backbone; by default 2, or as many convolutions as cover the look-back."""
     heads: int = 4
-    """Attention heads (Transformer)."""
+    """Attention heads of the Transformer."""
     patch: int = 24
-    """Steps of a token; the head reads one vector of every so many steps, whatever the backbone."""
+    """Steps per patch; the head reads one vector per patch, whatever the backbone."""
     dropout: float = 0.2
-    """In the backbone, and before the head."""
+    """Dropout rate in the backbone and before the head."""
     channels: Literal["independent", "joint"] = "independent"
-    """One network that reads each channel by itself, or one that reads and mixes all channels."""
+    """Whether the network reads each channel by itself, or all channels together."""
     normalise: Literal["last", "revin", "none"] = "last"
-    """Take away the last value, or the window's mean and deviation, and give it back at the end."""
+    """Normalise each window by its last value, or by mean and deviation; undone on the forecast."""
     head: Literal["linear", "mlp"] = "linear"
-    """From the vectors to the horizon."""
+    """Head that maps the window's vectors to the horizon."""
     quantiles: tuple[float, ...] = ()
-    """Forecast these quantiles, by pinball loss, in place of the mean."""
+    """Quantiles to forecast, trained by pinball loss, instead of the mean."""
 
     def __post_init__(self) -> None:
         for name in ("look_back", "dim", "depth", "patch"):
@@ -59,7 +59,9 @@ class ForecasterConfig:
             raise UserError(
                 f"patch: found {self.patch}, expected at most the look-back of {self.look_back}"
             )
-        _check_quantiles(self.quantiles)
+        q = self.quantiles
+        if any(not 0 < one < 1 for one in q) or list(q) != sorted(set(q)):
+            raise UserError(f"quantiles: found {q}, expected rising numbers between 0 and 1")
 
     def build(self, channels: int, horizon: int, **inputs) -> "Forecaster":
         """The untrained network, see :class:`Forecaster`."""
@@ -88,7 +90,7 @@ class Forecaster(nn.Module):
     """``past (B, L, C + E), known (B, L + H, F) -> (B, H, C)``, or ``(B, H, C, Q)`` quantiles.
 
         s = (x - level) / scale            level: the last value (scale 1), or mean and deviation
-        v = [z_p, z_2p, .., z_L]           z = backbone([s ; known]), one vector of each patch
+        v = [z_p, z_2p, .., z_L]           z = backbone([s ; known]), one vector per patch
         y = level + scale (head(v) + W known_future)
 
     Subtracting the last value is NLinear's normalisation (Zeng et al. 2023, sec. 4), mean and
@@ -98,15 +100,16 @@ class Forecaster(nn.Module):
 
     Parameters
     ----------
-    channels : C, to forecast. With ``channels="independent"`` the network reads each by itself,
-        beside the E others; any number of channels goes in.
-    horizon : H, steps.
-    known : F, inputs known ahead: calendar, planned exogenous values. Their effect at the time of
-        the forecast is linear.
-    past : E, exogenous channels that are known up to the present alone.
+    channels : number C of channels to forecast. With ``channels="independent"`` in the
+        configuration, the network reads each by itself, together with the E exogenous channels, and
+        accepts any number of them.
+    horizon : H, in steps.
+    known : number F of inputs known ahead, such as the calendar or planned exogenous values. Their
+        effect at the time of the forecast is linear.
+    past : number E of exogenous channels known only up to the present.
 
-    Missing values are read as the last value seen; see :func:`tsrep.datasets.series.filled`.
-    Quantiles cannot cross: the lowest is followed by increments that are positive.
+    Missing values must be filled, see :func:`tsrep.datasets.series.filled`. Quantiles cannot cross:
+    the network predicts the lowest one and positive increments.
     """
 
     def __init__(
@@ -137,9 +140,9 @@ class Forecaster(nn.Module):
         return self.in_units(outputs, level, scale, known)
 
     def seen(self, past: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """What the backbone reads ``(B', L, C')``, and level and scale ``(B, 1, C)``.
+        """The backbone's input ``(B', L, C')``, and level and scale ``(B, 1, C)``.
 
-        B' is B, or B * C where channels are read one by one.
+        B' is B, or B * C if channels are independent.
         """
         self._check(past, known)
         level, scale = self._normalisation(past)
@@ -159,7 +162,7 @@ class Forecaster(nn.Module):
         return self.encoder.every(seen, self.config.patch).flatten(1)
 
     def summary(self, seen: Tensor) -> Tensor:
-        """One vector a window, the mean of its patches': ``(B', L, C') -> (B', dim)``."""
+        """One vector per window, the mean over its patches: ``(B', L, C') -> (B', dim)``."""
         return self.vectors(seen).unflatten(1, (-1, self.config.dim)).mean(1)
 
     def in_units(
@@ -215,11 +218,11 @@ class Forecaster(nn.Module):
 def forecast_loss(
     ahead: Tensor, future: Tensor, horizons: Sequence[int], quantiles: Sequence[float] = ()
 ) -> Tensor:
-    """The mean over horizons of the error of their steps, missing labels left out.
+    """Mean squared error up to each horizon, averaged over horizons; missing labels are left out.
 
-    Squared errors, or with ``quantiles`` the pinball loss ``max(q e, (q - 1) e)`` of
-    ``e = y - y_q`` (Koenker and Bassett 1978), averaged over quantiles. A published average is
-    a mean over horizons too, so one training serves all rows of a table.
+    With ``quantiles``, the mean pinball loss ``max(q e, (q - 1) e)``, ``e = y - y_q`` (Koenker and
+    Bassett 1978), instead. The average of a published table is this mean over horizons, so one
+    training serves all its rows.
 
     ahead: (B, H, C), or (B, H, C, Q) quantiles. future: (B, H, C), NaN where missing.
     """
@@ -243,7 +246,10 @@ def over_windows(
     batch_size: int,
     what: str = "forecast",
 ) -> list[np.ndarray]:
-    """The tensors that ``read`` makes of a batch, in evaluation mode, joined over all windows."""
+    """The tensors that ``read`` returns for a batch, concatenated over all windows.
+
+    The model is in evaluation mode meanwhile, and batches are on its device.
+    """
     was_training = model.training
     model.eval()
     device, found = next(model.parameters()).device, []
@@ -278,26 +284,21 @@ def validation_error(
 
 
 def as_forecast(ahead: np.ndarray, data: ForecastWindows, horizon: int) -> Forecast:
-    """The first ``horizon`` steps of :func:`predictions` as a forecast by origin."""
+    """The first ``horizon`` steps of :func:`predictions` as a :data:`Forecast`."""
     place = np.full(int(data.starts[-1]) + 1, -1)
     place[data.starts] = np.arange(len(data.starts))
     return lambda starts: ahead[place[starts], :horizon]
 
 
 def median(config: ForecasterConfig, ahead: np.ndarray) -> np.ndarray:
-    """The point forecast (..., H, C): of quantiles, that nearest the median."""
+    """The point forecast (..., H, C): the outputs, or the quantile nearest the median."""
     if not config.quantiles:
         return ahead
     return ahead[..., int(np.abs(np.subtract(config.quantiles, 0.5)).argmin())]
 
 
 def width(config: ForecasterConfig, ahead: np.ndarray) -> np.ndarray:
-    """How far apart the outermost quantiles are (..., H, C); 1 where there are fewer than two."""
+    """Distance between the outermost quantiles (..., H, C); 1 if there are fewer than two."""
     if len(config.quantiles) < 2:
         return np.ones_like(median(config, ahead))
     return np.maximum(ahead[..., -1] - ahead[..., 0], 1e-6)
-
-
-def _check_quantiles(quantiles: Sequence[float]) -> None:
-    if any(not 0 < q < 1 for q in quantiles) or list(quantiles) != sorted(set(quantiles)):
-        raise UserError(f"quantiles: found {quantiles}, expected rising numbers between 0 and 1")

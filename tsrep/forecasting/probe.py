@@ -1,8 +1,7 @@
 """Forecasts from a frozen representation alone: the protocol of TS2Vec, CoST and AutoTCL.
 
-What a user would run, with a linear path beside the representation, is
-:mod:`tsrep.forecasting.ridge`.
-Both return a :data:`tsrep.forecasting.protocol.Forecast` and make every choice on validation rows.
+:mod:`tsrep.forecasting.ridge` adds a linear path from the lags, for use in practice. Both return a
+:data:`tsrep.forecasting.protocol.Forecast` and make every choice on validation rows.
 """
 
 from collections.abc import Sequence
@@ -23,17 +22,18 @@ from tsrep.forecasting.baselines import DROP
 from tsrep.forecasting.protocol import Forecast
 
 FREE = 10.0
-"""Scale of a few columns that the penalty should hardly touch."""
+"""Scale of columns that the penalty should hardly touch."""
 FAINT = 0.1
-"""Scale of columns that count little."""
+"""Scale of columns that are to have little weight."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a readout sees of a series, all on the same T rows.
+    """Inputs of a readout: arrays on the same T rows of a series.
 
-    values: (T, C), standardised, without NaN. vectors: (C, T, D), or (1, T, D) where all channels
-    share them. calendar: (T, K). level_channels: how many of the last D carry the level.
+    values: (T, C), standardised, without NaN. vectors: (C, T, D), or (1, T, D) if all channels
+    share them. calendar: (T, K). level_channels: how many of the last of the D carry the level.
+    drop: first train rows to leave out, for want of context.
     """
 
     values: np.ndarray
@@ -45,7 +45,7 @@ class Inputs:
 
     @property
     def train(self) -> slice:
-        """Train rows to forecast from: the first ``drop`` are left out for want of context."""
+        """Train rows to forecast from, without the first ``drop``."""
         return slice(self.split.train.start + self.drop, self.split.train.stop)
 
     def of_channel(self, channel: int) -> np.ndarray:
@@ -76,12 +76,12 @@ class Columns:
 def probe(
     inputs: Inputs, horizons: Sequence[int], alphas: Sequence[float] = PENALTIES
 ) -> dict[int, Forecast]:
-    """A ridge for each channel from its vector, and the calendar of the origin, to the next values.
+    """A ridge per channel from the vector and the calendar of the origin to the next values.
 
-    The penalty is one of the papers' 13, chosen by sqrt(MSE) + MAE on validation, and so is whether
-    the calendar counts ``FREE`` or ``FAINT``. The papers feed the calendar to the encoder; here it
-    stands beside the vector, for every system alike. Vectors are standardised on train rows; the
-    level counts ``FREE`` times as much, so that the penalty hardly touches it.
+    The penalty, one of the papers' 13, and the scale of the calendar, ``FREE`` or ``FAINT``, are
+    those of least sqrt(MSE) + MAE on validation rows. The papers feed the calendar to the encoder;
+    here it is given to the ridge, in every system alike. Vectors are standardised on train rows;
+    the level is scaled by ``FREE``, so that the penalty hardly touches it.
     """
     columns, valid = Columns(inputs), inputs.split.valid
     sizes = [columns.size, inputs.level_channels, inputs.calendar.shape[1]]
@@ -112,7 +112,7 @@ def moments_ahead(
 ) -> list[Moments]:
     """Moments of ``x (n, d)`` with the next values of ``own (n, 1)`` inside the same n rows.
 
-    base: the labels are differences from the row's own value.
+    base: labels are differences from the value of the row itself.
     """
     labels = []
     for horizon in horizons:

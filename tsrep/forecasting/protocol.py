@@ -1,4 +1,4 @@
-"""What a forecast is, from which rows it starts, and how it is scored.
+"""The evaluation protocol: forecasts, the origins that they start from, and their errors.
 
 The protocol of TS2Vec, CoST and AutoTCL: a forecast is made at every origin of the test rows whose
 horizon fits inside them, its context may reach back into earlier rows, and errors are means over
@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 _BLOCK_BYTES = 32 << 20
 
 Forecast = Callable[[np.ndarray], np.ndarray]
-"""Origins (N,), rows of the last value seen -> the next H values (N, H, C)."""
+"""A function from origins (N,), rows of the last value seen, to the next H values (N, H, C)."""
 
 
 class Score(NamedTuple):
@@ -30,7 +30,10 @@ def origins(rows: slice, horizon: int) -> np.ndarray:
 
 
 def evaluate(forecast: Forecast, values: np.ndarray, rows: slice, horizon: int) -> Score:
-    """Mean errors of a forecast over all origins of ``rows``, missing values left aside."""
+    """Mean errors of a forecast over all origins of ``rows``; missing values are left out.
+
+    values: (T, C). Raises ValueError if ``rows`` are not longer than the horizon.
+    """
     starts = origins(rows, horizon)
     if len(starts) == 0:
         length = rows.stop - rows.start

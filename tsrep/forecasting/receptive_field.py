@@ -1,4 +1,4 @@
-"""Which past values a forecast depends on, measured: the empirical receptive field."""
+"""The empirical receptive field: measured sensitivity of a forecast to each past value."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # a field can be measured of any forecaster
     from tsrep.forecasting.forecaster import SeriesForecaster
 
 _WINDOWS = 32
-"""Validation windows that the field of a fitted forecaster is averaged over, evenly spaced."""
+"""Number of validation windows, evenly spaced, that a receptive field is averaged over."""
 
 
 def receptive_field(
@@ -31,24 +31,24 @@ def receptive_field(
     ----------
     forecaster : (N, L, C) -> (N, H, K), differentiable; a module is put into evaluation mode.
     past : (N, L, C), windows that end at the origin t.
-    steps : output steps j to measure, from 1; all of them by default.
-    apart : each output channel depends on the input channel of its place alone. Then one backward
-        pass serves all channels; it would be wrong for a forecaster that mixes them.
+    steps : output steps j to measure, counted from 1; all by default.
+    apart : each output channel depends on its own input channel only. One backward pass then serves
+        all channels; for a forecaster that mixes channels, the result would be wrong.
 
     Returns
     -------
-    (len(steps), L) float64. Column l is the value l steps before the origin, so ``past`` backwards.
-    Gradients of several input channels are summed, those of output channels averaged: of a linear
-    map of one channel this is exactly its absolute weights.
+    (len(steps), L) float64. Column l is lag l, the value l steps before the origin. Gradients are
+    summed over input channels and averaged over output channels: for a linear map of one channel
+    they are exactly its absolute weights.
 
-    Zhang et al. (2023, sec. 4.4, eq. 3) draw the gradient of the squared error of step j for one
-    window. Here the error does not weigh the gradient, and windows are averaged, so the field
-    belongs to the forecaster rather than to one window's luck.
+    Zhang et al. (2023, sec. 4.4, eq. 3) show the gradient of the squared error of step j for one
+    window. Here the gradient is not weighted by the error and is averaged over windows, so that the
+    field describes the forecaster rather than one window.
 
     Raises
     ------
     UserError
-        A step that the forecaster does not have.
+        A step is not among those that the forecaster predicts.
     """
     training = isinstance(forecaster, nn.Module) and forecaster.training
     if isinstance(forecaster, nn.Module):
@@ -65,7 +65,7 @@ def receptive_field(
         for step in tqdm(steps, desc="receptive field", delay=2, leave=False):
             row = x.new_zeros(x.shape[1], dtype=torch.float64)
             for part in ahead[:, step - 1].split(channels if apart else 1, -1):
-                # Windows do not meet, so the gradient of the sum holds each window's own.
+                # Windows do not interact, so the gradient of the sum holds that of each window.
                 (slope,) = torch.autograd.grad(part.sum(), x, retain_graph=True, allow_unused=True)
                 if slope is not None:
                     row += slope.abs().sum(2).double().mean(0)
@@ -80,7 +80,7 @@ def differentiable(
 ) -> Callable[[Tensor], Tensor]:
     """A fitted forecaster as a map of its past, (N, L, C) -> (N, H, C), standardised.
 
-    L is ``model.look_back``. What the calendar adds is left out: it does not depend on the past.
+    L is ``model.look_back``. The calendar's part is left out: it does not depend on the past.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def differentiable(
     Raises
     ------
     UserError
-        Another horizon; a forecaster with exogenous inputs, whose field depends on their values.
+        The horizon is another, or the forecaster has exogenous inputs.
     """
     horizon = max(model.horizons) if horizon is None else horizon
     if horizon not in model.horizons:
@@ -134,31 +134,32 @@ def measured(model: "SeriesForecaster", series: Series, horizon: int) -> np.ndar
 
 
 def period_within(field: np.ndarray, series: Series) -> int | None:
-    """The season of the series, where the field (H, L) reaches back so far."""
+    """The season of the series in steps, or None if the field (H, L) does not reach so far back."""
     return series.period if series.period and series.period <= field.shape[1] else None
 
 
 def periodicity(
     field: np.ndarray, periods: Sequence[int], steps: Sequence[int] | None = None
 ) -> float:
-    """How much of a receptive field lies whole periods before what is forecast.
+    """Share of a receptive field at whole periods before the forecast, relative to a flat field.
 
         s_j = sum_{l: (j + l) mod p = 0} F_jl^2 / sum_l F_jl^2        score = (s - s0) / (1 - s0)
 
-    s is the mean of s_j over output steps with any dependence, s0 the same of a flat field: 1 where
-    all energy lies at whole periods (a seasonal naive forecast), 0 as a flat field, below 0 where
-    the field avoids them. Persistence scores 0 where the horizon is a multiple of the period.
+    s is the mean of s_j over output steps with any dependence, s0 that of a flat field. The score
+    is 1 if all energy lies at whole periods (a seasonal naive forecast), 0 for a flat field, and
+    negative if the field avoids them. Persistence scores 0 if the horizon is a multiple of the
+    period.
 
     Parameters
     ----------
     field : (J, L) of :func:`receptive_field`.
-    periods : p in steps, at least 2 each; a lag counts that is a multiple of any.
-    steps : output steps of the rows, from 1; 1 to J by default.
+    periods : p in steps, at least 2 each; a lag counts if j + l is a multiple of any.
+    steps : output steps of the rows, counted from 1; 1 to J by default.
 
     Raises
     ------
     UserError
-        A period of less than 2 steps, or none of which a multiple lies within the field.
+        A period is shorter than 2 steps, or no multiple of any lies within the field.
     """
     if not periods or min(periods) < 2:
         raise UserError(f"periods: found {tuple(periods)}, expected periods of at least 2 steps")

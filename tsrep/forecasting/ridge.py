@@ -1,7 +1,7 @@
 """The product forecaster in closed form: a linear path from the lags, a representation on top.
 
-Instance normalisation, lags, calendar and level are what the best simple models have; the vectors
-of an encoder stand beside them, and count where that lowers the error on validation rows.
+Normalised lags, calendar and level are the inputs of the best simple models. The vectors of an
+encoder are added to them, and are used where they lower the error on validation rows.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,25 +19,22 @@ from tsrep.forecasting.protocol import Forecast
 T = TypeVar("T")
 PRODUCT_PENALTIES = tuple(10.0 ** np.arange(-1, 5.5, 0.5))
 OFF = 1e-3
-"""Scale of a block of columns that a setting leaves out: its penalty is a million times larger."""
+"""Scale of a block of columns that is left out: it multiplies their penalty by a million."""
 _SHARPNESS = 0.05
-"""A setting whose validation error is 5 % above the best has 1/e of its weight."""
-# Greatest ratios of validation errors, with and without, at which something is used:
-_CLEARLY = 0.98
-"""for the level."""
-_SEASONAL = 0.95
-"""for the calendar, to explain a series."""
-_HELPS = 0.99
-"""for the effect of known inputs."""
+"""A setting whose validation error is 5 % above the least has 1/e of its weight."""
+# Something is used if the validation error with it, over that without it, is below:
+_CLEARLY = 0.98  # for the level
+_SEASONAL = 0.95  # for the calendar, to call a series seasonal
+_HELPS = 0.99  # for the effect of known inputs
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """One way to combine the blocks of columns of the product forecaster."""
+    """Which blocks of columns the product uses, and whether channels share a map."""
 
     calendar: bool
-    level: bool  # may the level pull back to the (seasonal) mean, or is the last value the base
-    by_channel: bool  # a ridge for each channel, or one for all
+    level: bool  # whether the level may pull the forecast back to the (seasonal) mean
+    by_channel: bool  # one ridge per channel, or one for all
 
 
 def product(
@@ -58,33 +55,33 @@ def product(
         therefore starts.
 
     For each setting, scale and penalty with the least validation error are taken; the forecast is
-    the mean over settings, weighted by ``exp(-(error / least error - 1) / _SHARPNESS)``. A mean of
+    the mean over settings, weighted by ``exp(-(error / least error - 1) / .05)``. A mean of
     linear maps is one linear map.
 
-    The level may pull a forecast back to the mean where that clearly helps on validation rows and
-    the mean is that of a season: where the calendar brings the validation error of a horizon below
-    ``_SEASONAL`` of what it is without. Elsewhere a series may drift, and a mean learned on train
-    rows has nothing to say about it, even where it happens to help on the validation rows.
+    The level may pull a forecast back to the mean only where that lowers the validation error by
+    2 %, and only for seasonal series, whose validation error the calendar lowers by 5 %. Other
+    series may drift, and then a mean of train rows is misleading even if it happens to help on
+    validation rows.
     """
     fitted = fit_product(inputs, horizons, look_back, representation)
     return {horizon: found.forecast(inputs) for horizon, found in fitted.items()}
 
 
 def linear_look_back(series: Series) -> int:
-    """Lags of the linear path: 336, two weeks of hours, where the train rows allow for them."""
+    """Lags of the linear path: 336 (two weeks of hours), at most an eighth of the train rows."""
     return min(336, max(2, (series.split.train.stop - series.split.train.start) // 8))
 
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """The product forecaster of one horizon as plain arrays, apart from the rows it was fitted on.
+    """The fitted product forecaster of one horizon, as plain arrays.
 
-    mean, deviation: (D,), of the vectors without level. maps: weight (d, H) and bias (H,) of each
+    mean, deviation: (D,), of the vectors without their level. maps: weight (d, H) and bias (H,) per
     channel, or one pair for all.
     """
 
     ARRAYS: ClassVar = ("mean", "deviation", "weight", "bias")
-    """What it is made of, to be kept."""
+    """Names of the arrays to save."""
 
     look_back: int
     mean: np.ndarray
@@ -93,7 +90,7 @@ class Product:
 
     @classmethod
     def of(cls, look_back: int, arrays: Mapping[str, np.ndarray]) -> "Product":
-        """From its :meth:`arrays`."""
+        """Build it from its :meth:`arrays`."""
         mean, deviation, weight, bias = (arrays[name] for name in cls.ARRAYS)
         return cls(look_back, mean, deviation, list(zip(weight, bias, strict=True)))
 
@@ -105,7 +102,7 @@ class Product:
         return {name: np.array(array, dtype=np.float32) for name, array in pairs}
 
     def forecast(self, inputs: Inputs) -> Forecast:
-        """For rows of ``inputs``, of this series or of its continuation."""
+        """The forecast from rows of ``inputs``, of this series or a continuation of it."""
         design = _Design(inputs, self.look_back, (self.mean, self.deviation))
         return lambda starts: design.forecast(self.maps, starts)
 
@@ -117,9 +114,9 @@ def fit_product(
     representation: Sequence[float] = (OFF, 0.3),
     refit: bool = False,
 ) -> dict[int, Product]:
-    """:func:`product` by horizon, to keep and to use on later rows.
+    """Fit :func:`product`; returns a :class:`Product` per horizon, which forecasts later rows too.
 
-    refit: fit the chosen settings once more, on train and validation rows together.
+    refit: fit the chosen settings again, on train and validation rows together.
     """
     design = _Design(inputs, look_back)
     found = _maps(design, horizons, representation, refit)
@@ -131,7 +128,7 @@ def _effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Slopes (F, C) of ``values (T, C)`` on ``known (T, F)``, both standardised.
 
     A ridge of penalty 1 on the changes from row to row, because levels that drift together would
-    look like an effect. Missing values are the last seen.
+    look like an effect. Missing values are replaced by the last one seen.
     """
     x, y = np.diff(known, axis=0), np.diff(filled(values), axis=0)
     return np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ y)
@@ -143,10 +140,10 @@ def fit_beside(
     known: np.ndarray,
     train: slice,
 ) -> tuple[T, np.ndarray]:
-    """A model of ``values (T, C)``, or of what ``known (T, F)`` leaves of them if that errs less.
+    """Fit a model to ``values (T, C)``, less the linear effect of ``known (T, F)`` if that helps.
 
-    fit : values -> model and its validation error. Returns the model and the effect (F, C), zero
-    where it does not help.
+    fit : maps values to a model and its validation error. Returns the model and the effect (F, C),
+    which is zero unless removing it lowers the error by 1 %.
     """
     effect = _effect_of(known[train], values[train])
     plain, error = fit(values)
@@ -162,7 +159,7 @@ def _maps(
     representation: Sequence[float],
     refit: bool = False,
 ) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
-    """For each horizon, one map a channel, or one for all."""
+    """For each horizon, one map per channel, or one for all."""
     fits: dict[int, dict[_Setting, list[_Fit]]] = {
         horizon: {setting: [] for setting in design.settings()} for horizon in horizons
     }
@@ -228,7 +225,7 @@ class _Design:
     def moments(
         self, channel: int, horizons: Sequence[int], refit: bool = False
     ) -> list[list[Moments]]:
-        """Of train rows and of validation rows, by horizon; to refit, of both together as well."""
+        """Moments of train rows, validation rows and, with ``refit``, both joined, by horizon."""
         own = self.values[:, channel : channel + 1]
         split = self.inputs.split
         start = split.train.start + self.sizes[0]  # all lags are there
@@ -266,9 +263,9 @@ def _fit(
     valid: Moments,
     whole: Moments | None = None,
 ) -> _Fit:
-    """The scale of the representation and the penalty of least validation error.
+    """The fit with the scale of the representation and the penalty of least validation error.
 
-    whole: rows to fit them on again.
+    whole: moments of the rows to fit it on again.
     """
 
     def candidates() -> Iterator[_Fit]:
@@ -285,7 +282,7 @@ def _fit(
 
 
 def _admitted(fits: dict[_Setting, list[_Fit]]) -> dict[_Setting, list[_Fit]]:
-    """The settings with the level where it helps and the calendar explains, else those without."""
+    """The settings with the level if it may be used, see :func:`product`, else those without."""
 
     def least(calendar: bool, level: bool) -> float:
         found = [f for s, f in fits.items() if (s.calendar, s.level) == (calendar, level)]
@@ -297,9 +294,9 @@ def _admitted(fits: dict[_Setting, list[_Fit]]) -> dict[_Setting, list[_Fit]]:
 
 
 def _average(fits: dict[_Setting, list[_Fit]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """One map (weight (d, H), bias (H,)) a channel, or one for all: the mean over settings."""
+    """The mean map over settings, (weight (d, H), bias (H,)), per channel or one for all."""
     errors = np.array([_error(found) for found in fits.values()])
-    errors = errors + 1e-12  # a series may be foretold without any error
+    errors = errors + 1e-12  # a series may be forecast without any error
     shares = np.exp(-(errors / errors.min() - 1) / _SHARPNESS)
     shares /= shares.sum()
     maps = []

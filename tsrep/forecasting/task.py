@@ -1,4 +1,4 @@
-"""What a forecaster is fitted to: a series, its horizons, and the columns that stand beside it."""
+"""Forecasting tasks: a series, its horizons and its exogenous inputs, and windows made of them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,11 +24,11 @@ from tsrep.forecasting.windows import ForecastBatch, ForecastWindows, evaluation
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A series to forecast.
+    """Arrays to train and test a forecasting network on.
 
     values: (T, C), standardised, NaN where missing. horizons: steps, rising; one network serves
-    them all. known: (T, F), known ahead, such as planned values. past: (T, E), known up to the
-    present.
+    them all. known: (T, F), inputs known ahead, such as planned values. past: (T, E), inputs known
+    up to the present.
     """
 
     values: np.ndarray
@@ -53,7 +53,7 @@ class Task:
         return config.build(self.values.shape[1], self.longest, known=known, past=past)
 
     def learned_from(self, config: ForecasterConfig) -> ForecastWindows:
-        """Train windows."""
+        """The training windows."""
         return ForecastWindows(
             self.values,
             self.split.train,
@@ -65,8 +65,10 @@ class Task:
             past=self.past,
         )
 
-    def judged_on(self, rows: slice, config: ForecasterConfig, most: int | None = None):
-        """Windows of all origins of validation or test rows, or of ``most`` evenly spaced ones."""
+    def judged_on(
+        self, rows: slice, config: ForecasterConfig, most: int | None = None
+    ) -> ForecastWindows:
+        """Windows of all origins of ``rows``, or of at most ``most``, evenly spaced."""
         count = rows.stop - rows.start - min(self.horizons)
         stride = 1 if most is None else max(1, math.ceil(count / most))
         options = {"known": self.known, "past": self.past, "stride": stride}
@@ -75,7 +77,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Names:
-    """Columns: what is forecast, what is known ahead, what is known up to the present."""
+    """Names of columns: to forecast, known ahead, and known up to the present."""
 
     columns: tuple[str, ...]
     known: tuple[str, ...] = ()
@@ -84,10 +86,10 @@ class Names:
 
 @dataclass(frozen=True, eq=False)
 class ForecastData:
-    """A series to forecast and what stands beside it.
+    """A series to forecast and its exogenous inputs.
 
-    known: (T, F), known ahead. past: (T, E), known up to the present; standardised like the series,
-    None where there are none. scaler: of [known, past].
+    known: (T, F), known ahead, or None. past: (T, E), known up to the present, or None. Both are
+    standardised; scaler is that of [known, past].
     """
 
     series: Series
@@ -101,15 +103,15 @@ class ForecastData:
 
     @property
     def calendar(self) -> np.ndarray:
-        """Two harmonics of the calendar, (T, K)."""
+        """Calendar features and their second harmonics, (T, K)."""
         calendar = self.series.calendar[: self.series.split.test.stop]
         return second_harmonics(calendar).astype(np.float32) if calendar.shape[1] else calendar
 
 
 def inputs_of(series: Series, known: Sequence[str] = (), past: Sequence[str] = ()) -> ForecastData:
-    """Take columns of a loaded series for inputs; the others are forecast.
+    """Use the columns ``known`` and ``past`` of a loaded series as inputs; forecast the others.
 
-    Raises UserError for a column that is not there, and where nothing is left to forecast.
+    Raises UserError for a column that does not exist, and if no column is left to forecast.
     """
     known, past = tuple(known), tuple(past)
     for name in (*known, *past):
@@ -143,7 +145,8 @@ def inputs_of(series: Series, known: Sequence[str] = (), past: Sequence[str] = (
 def windows_ending_at(
     network: Forecaster, task: Task, rows: slice, horizon: int
 ) -> ForecastWindows:
-    """Windows that end at ``rows``; before the first value of the series stands the first."""
+    """Windows that end at each of ``rows``; before the start of the series, its first value is
+    repeated."""
     look_back = network.config.look_back
     before = look_back - 1
 
@@ -169,7 +172,7 @@ def network_forecasts(
 ) -> dict[int, Forecast]:
     """Forecasts of every horizon from all origins of ``rows`` (default: test).
 
-    of : reads the network's outputs: :func:`median` for point forecasts, or :func:`width`.
+    of : :func:`tsrep.forecasting.network.median` for point forecasts, or ``width``.
     """
     data = task.judged_on(rows or task.split.test, model.config)
     ahead = of(model.config, predictions(model, data))
@@ -179,7 +182,7 @@ def network_forecasts(
 def window_vectors(network: Forecaster, task: Task, rows: slice) -> np.ndarray:
     """The network's vector of the window that ends at each of ``rows``: (C or 1, T, D).
 
-    Rows elsewhere are zero. Before the first value of the series, windows hold the first.
+    Other rows are zero.
     """
     data = windows_ending_at(network, task, rows, 1)
     groups = data.channels if network.independent else 1

@@ -4,7 +4,7 @@ Zhang, Yan, Meng and Sylvain, "Contrastive Learning for Time Series: End-to-End 
 sec. 2. All strategies see the same windows and the same split, and end with a
 :class:`tsrep.forecasting.network.Forecaster`:
 
-- ``e2e``: forecast loss + lambda * contrast, everything learned together.
+- ``e2e``: forecast loss + lambda * contrast, minimised together.
 - ``finetune``: the contrast alone, then the forecast alone, from that encoder on.
 - ``frozen-mlp``: the contrast alone, then a perceptron on the frozen encoder.
 - ``frozen-ridge``: the contrast alone, then a ridge on the frozen encoder's vectors.
@@ -40,9 +40,9 @@ from tsrep.forecasting.windows import ForecastBatch, ForecastWindows
 
 Strategy = Literal["e2e", "finetune", "frozen-mlp", "frozen-ridge"]
 _JUDGED = 400
-"""Validation origins by which a snapshot is chosen, at most; they are evenly spaced."""
+"""Largest number of validation origins, evenly spaced, that a snapshot is chosen by."""
 _RIDGE_ROWS = 16384
-"""Train and validation windows that the ridge on frozen vectors is fitted to, at most."""
+"""Largest number of windows, of train and of validation rows, for the ridge on frozen vectors."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Windows of a series with what follows them: what a forecaster learns from and is tested on."""
+"""Look-back windows of a series and the values that follow, to train and test a forecaster."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from tsrep.datasets.series import filled
 
 
 class ForecastBatch(NamedTuple):
-    """past: (B, L, C + E). future: (B, H, C), NaN where it is not to be learned. known: (B, L + H,
-    F), or None."""
+    """past: (B, L, C + E). future: (B, H, C), NaN where there is no label. known: (B, L + H, F), or
+    None."""
 
     past: Tensor
     future: Tensor
@@ -28,16 +28,26 @@ class ForecastBatch(NamedTuple):
 
 
 class ForecastWindows:
-    """Windows and what follows them, by origin; a data set for :func:`tspcrep.common.training.fit`.
+    """Windows and the values that follow them, one sample per origin.
 
-    values : (T, C), NaN where missing: the past is read filled, a missing label is not learned.
-    rows : of one part of the split. Labels stay inside and are NaN behind it, so one network learns
-        every horizon from as many origins as each allows. Look-backs stay inside too, except that
-        ``before`` lets them reach back (validation and test: history that a user would have).
-    look_back, horizon, shortest : steps; the last origin has ``shortest`` labels, 1 by default.
-    apart : each channel a sample of its own, (B, L, 1).
+    A data set for :func:`tspcrep.common.training.fit`.
+
+    Parameters
+    ----------
+    values : (T, C), NaN where missing. Windows are filled, labels are not.
+    rows : one part of the split. Labels beyond it are NaN, so that one network learns every horizon
+        from as many origins as each allows. Windows stay inside too, unless ``before`` lets them
+        reach into earlier rows: in validation and test, these are history that a user would have.
+    look_back, horizon : L and H, in steps.
+    shortest : number of labels inside ``rows`` that an origin must have.
+    apart : make each channel a sample of its own, (B, L, 1).
     known : (T, F), known ahead. past : (T, E), known up to the present.
     stride : steps between origins.
+
+    Raises
+    ------
+    UserError
+        ``rows`` are too short for a single sample.
     """
 
     def __init__(
@@ -102,7 +112,7 @@ class ForecastWindows:
 def evaluation_windows(
     values: np.ndarray, rows: slice, look_back: int, horizons: Sequence[int], **options
 ) -> ForecastWindows:
-    """The windows of all origins of validation or test rows, for :func:`predictions`."""
+    """Windows of all origins of validation or test rows that have the shortest horizon's labels."""
     longest, shortest = max(horizons), min(horizons)
     return ForecastWindows(
         values, rows, look_back, longest, shortest=shortest, before=True, **options

@@ -74,7 +74,7 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
 
 def _augmentation(window: Tensor, view: View) -> list[str]:
     drawn = (window, view.keep, view.gain, view.values)
-    told = "A training window as the augmentation network sees it, and the view that it makes"
+    told = "A training window, the mask and gain of the augmentation network, and their product"
     figure = plots.augmentation(*(part[0, :, 0].numpy() for part in drawn))
     return ["<h2>Learned augmentation</h2>", pages.figure(figure, told)]
 

@@ -1,4 +1,4 @@
-"""Figures of a run on series, as PNG bytes for a light and for a dark page."""
+"""Figures of runs on series, as PNG bytes for a light and for a dark page."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from tspcrep.common.figures import axes_grid, themed
 
 @dataclass(frozen=True, eq=False)
 class ForecastExample:
-    """One origin, in the data's units. Steps count from the origin, the last value seen is 0.
+    """Forecasts from one origin, in the data's units.
 
-    seen: (L,), the values up to the origin. truth: (H,). forecasts: {name: (H,)}. title: the time.
+    title: time of the origin. seen: (L,), values up to the origin. truth: (H,). forecasts: {name:
+    (H,)}.
     """
 
     title: str
@@ -25,7 +26,10 @@ class ForecastExample:
 
 
 def forecast_examples(examples: Sequence[ForecastExample], unit: str) -> tuple[bytes, bytes]:
-    """Forecasts at a few origins, one below the other, between what came before and after."""
+    """Forecasts from a few origins, one below the other, with the series before and after.
+
+    Steps count from the origin; the last value seen is step 0.
+    """
 
     def draw(theme: dict) -> Figure:
         figure, axes = axes_grid(len(examples), 1, 1.9)
@@ -53,7 +57,7 @@ def forecast_examples(examples: Sequence[ForecastExample], unit: str) -> tuple[b
 def augmentation(
     series: np.ndarray, keep: np.ndarray, gain: np.ndarray, view: np.ndarray
 ) -> tuple[bytes, bytes]:
-    """A window (T,) and what the augmentation network makes of it: mask h, gain g, view."""
+    """A window (T,) and its learned augmentation: mask h, gain g and view, (T,) each."""
 
     def draw(theme: dict) -> Figure:
         figure, axes = axes_grid(4, 1, 1.2)
@@ -72,9 +76,9 @@ def augmentation(
 
 
 def receptive_field(field: np.ndarray, period: int | None = None) -> Callable[[dict], Figure]:
-    """The heat map of a receptive field (H, L), lag 0 on the right, for ``themed`` or ``on_paper``.
+    """Heat map of a receptive field (H, L), lag 0 on the right, for ``themed`` or ``on_paper``.
 
-    Ticks stand at multiples of the period.
+    Ticks are at multiples of the period.
     """
     horizon, lags = field.shape
 
@@ -82,7 +86,7 @@ def receptive_field(field: np.ndarray, period: int | None = None) -> Callable[[d
         figure, (ax,) = axes_grid(1, 1, 3.0)
         clear = (*to_rgb(theme["colours"][0]), 0.0)
         colours = LinearSegmentedColormap.from_list("field", [clear, theme["colours"][0]])
-        # The last value stands out by far where a forecast starts from it.
+        # A forecast that starts from the last value depends on it far more than on others.
         most = max(float(np.quantile(field, 0.995)), 1e-12)
         image = ax.imshow(
             field[:, ::-1],
