@@ -121,7 +121,7 @@ def _load_inputs(config: Config) -> ForecastData:
 
 
 def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> dict[str, Any]:
-    """Train, save and test the forecaster of one seed; test its linear path and untrained network."""
+    """Train and save the forecaster of one seed, and test it beside its own controls."""
     series = inputs.series
     started = time.perf_counter()
     model = fit_forecaster(

@@ -1,8 +1,8 @@
 """Classification of labelled sets by AutoTCL's pooled vectors, beside its controls.
 
-Each set trains one encoder a seed with ``tools/pretrain_autotcl.py``'s own code and the settings of
-``tools/configs/classification.toml``. Those were chosen by cross-validation on the train part of
-both sets, each probe's penalty as well.
+For each set, one encoder per seed is trained with the code of ``tools/pretrain_autotcl.py`` and the
+settings of ``tools/configs/classification.toml``. These settings and the penalties of the probes
+were chosen by cross-validation on the train parts.
 """
 
 import tempfile

@@ -1,8 +1,8 @@
 """Strategies, backbones and objectives on the same windows, and the product, beside the controls.
 
-Every training is seen by one seed in a table of its own, so that the spread is that of the whole
-procedure. Nothing is chosen on test rows: settings were tuned on the validation rows of ETTh1 and
-ETTm1, multivariate, once for all systems; snapshots and ridges choose on validation rows.
+Each seed repeats the whole procedure, so that the spread is that of the procedure. Nothing is
+chosen on test rows: settings were tuned once for all systems, on the validation rows of ETTh1 and
+ETTm1, multivariate; snapshots and ridges are chosen on validation rows.
 """
 
 import shutil
@@ -33,11 +33,12 @@ SETTINGS = Settings(
     LearningConfig(learning_rate=3e-3),
     Training(epochs=100, max_steps=300, batch_size=32, checkpoint_every=1000, device="cpu"),
 )
-"""Of the table: small enough for some two hundred trainings on one core."""
+"""Settings of the table, small enough for some two hundred trainings on one core."""
 PRODUCT_SETTINGS = train_forecaster.Config("", Path()).settings
-"""Of the product: the tool's own."""
+"""Settings of the product: the defaults of ``tools/train_forecaster.py``."""
 WIDTHS = {"transformer": 32, "tcn": 16, "lstm": 32}
-"""A TCN computes every step where a Transformer computes patches: narrower, it costs the same."""
+"""Channels by backbone. A TCN computes every step, a Transformer patches: narrower, it costs the
+same."""
 PAPER = {"ETTh1/multivariate": 0.724, "ETTm1/multivariate": 0.606}
 """Average MSE of the Informer with MoCo2, end to end (Zhang et al. 2023, Table 3)."""
 TABLE = ("ETTh1/multivariate", "ETTm1/multivariate", "ETTh1/univariate", "ETTm1/univariate")
@@ -52,7 +53,7 @@ TWO_STEPS = ("finetune", "frozen-mlp", "frozen-ridge")
 
 @dataclass(frozen=True)
 class Job:
-    """Rows of a case that are measured together: seeds -> rows."""
+    """Systems of a case that are measured together; ``rows`` maps seeds to rows."""
 
     case: str
     systems: tuple[str, ...]
@@ -60,7 +61,7 @@ class Job:
 
 
 def jobs() -> list[Job]:
-    """All there is to measure, what matters most first."""
+    """All jobs, the most important first."""
     ours = [("transformer-none-e2e",), ("transformer-moco2-e2e",)]
     ours += [tuple(f"transformer-moco2-{strategy}" for strategy in TWO_STEPS)]
     more = [(f"transformer-{o}-e2e",) for o in ("moco", "hcl", "moco2+hcl", "autotcl")]
@@ -115,7 +116,7 @@ def _strategies(case: str, systems: tuple[str, ...], seeds: tuple[int, ...]) -> 
 
 
 def settings(system: str) -> Settings:
-    """Of a system of the table."""
+    """Settings of a system ``backbone-objective-strategy``."""
     backbone, objective, strategy = system.split("-", 2)
     return replace(
         SETTINGS,

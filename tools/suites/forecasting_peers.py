@@ -1,10 +1,10 @@
-"""Forecasters and classifiers that one installs with pip, on our windows, split and scaling.
+"""Forecasters and classifiers of other packages, on our windows, split and scaling.
 
 Networks of neuralforecast (`pip install -e '.[bench]'`) learn here as ours do: one network for all
 horizons, the loss of ``tsrep.forecasting.network.forecast_loss``, windows of train rows drawn at
 random, the checkpoint of least validation error. Forecasts start from every origin of the test
-rows. What differs from a run of ``NeuralForecast.fit`` is the loop alone: that one copies all
-windows of the series in each step, 255 MB on ETTh1 and 1.9 GB on ETTm1.
+rows. Only the training loop differs from ``NeuralForecast.fit``, which copies all windows of the
+series in each step, 255 MB on ETTh1 and 1.9 GB on ETTm1.
 """
 
 import copy
@@ -36,17 +36,17 @@ from tsrep.forecasting.windows import ForecastWindows, evaluation_windows
 
 CASES = ("ETTh1", "ETTh2", "ETTm1")
 LOOK_BACK = 336
-"""Steps, as in the papers of all three networks."""
+"""Steps of the look-back window, as in the papers of all three networks."""
 CHECK, JUDGED = 100, 400
-"""Steps between looks at validation, and its origins in each, evenly spaced."""
+"""Steps between validations, and the number of evenly spaced origins in each."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How a peer learns: Adam's rate, steps, and windows of one channel in each.
+    """Training budget of a peer: Adam's learning rate, steps, and one-channel windows per step.
 
-    The rate is the better of 1e-3 and 3e-4 on the validation rows of ETTh1. PatchTST has 102,400
-    windows, on one core what NLinear's 384,000 cost ten times over.
+    The rate is the better of 1e-3 and 3e-4 on the validation rows of ETTh1. The 102,400 windows of
+    PatchTST cost ten times as much on one core as the 384,000 of NLinear.
     """
 
     rate: float
@@ -63,7 +63,7 @@ SETS = ("BasicMotions", "JapaneseVowels")
 
 
 class Peer(nn.Module):
-    """A network of neuralforecast as ours are called: (B, L, C) -> (B, H, C), channels apart."""
+    """A network of neuralforecast with our interface: (B, L, C) -> (B, H, C), channels apart."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -93,7 +93,7 @@ def peer(name: str, horizon: int) -> Peer:
 
 
 def installed() -> dict[str, str]:
-    """Peers by name, each with the name of its rows; none without neuralforecast."""
+    """Names of the peers' rows by peer; none without neuralforecast."""
     if find_spec("neuralforecast") is None:
         return {}
     return {name: _versioned(name) for name in BUDGETS}
@@ -164,11 +164,11 @@ def score_rows(case: str, system: str, found: list[tables.Scores]) -> Iterator[R
 
 
 def step_rows(width: int = 64, depth: int = 2, repeats: int = 20) -> Iterator[Row]:
-    """Seconds of a training step on one core: forward, backward and AdamW of the bare networks.
+    """Seconds per training step on one core: forward, backward and AdamW of the bare networks.
 
     Ours and PatchTST at the same look-back, horizon, width, depth, heads, feed-forward width and
     batch; PatchTST with as many patches as ours (stride 16), and with its default stride of 8.
-    Time of the process, so that other processes count little; the least of ``repeats`` turns.
+    CPU time of the process, which others hardly disturb; the least of ``repeats`` turns.
     """
     if find_spec("neuralforecast") is None:
         return
@@ -257,7 +257,7 @@ def _minirocket(panel: Panel, seed: int) -> float:
 
 
 def _series(values: np.ndarray) -> list:
-    """A frame an instance, without the missing steps behind its end."""
+    """One frame per instance, without the missing steps after its end."""
     import pandas as pd
 
     return [pd.DataFrame(x[~np.isnan(x).all(axis=1)].astype(np.float64)) for x in values]

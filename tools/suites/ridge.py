@@ -1,8 +1,8 @@
 """The ridge probe for 13 penalties: one eigendecomposition against 13 fits of scikit-learn.
 
 The problem has the sizes of the ETTh1 protocol: 7,720 train rows, 320 dimensions, targets from 24
-(univariate, horizon 24) to 5,040 (7 channels, horizon 720). Embeddings and labels are float64 and
-lie ready in memory as scikit-learn wants them.
+(univariate, horizon 24) to 5,040 (7 channels, horizon 720). Embeddings and labels are float64,
+in the memory layout that scikit-learn expects.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,8 +21,8 @@ TARGETS = (24, 168, 720, 168 * 7, 720 * 7)
 def rows(targets: Iterable[int] = TARGETS, repeats: int = 3, seed: int = 0) -> list[Row]:
     """Seconds (best of ``repeats``, in turn), their ratio, largest difference of a coefficient.
 
-    For each number of targets, two jobs: ``fit``, the coefficients for all penalties; ``choose``,
-    those of the penalty that has the least sqrt(MSE) + MAE on validation rows.
+    Two jobs per number of targets: ``fit``, coefficients for all penalties; ``choose``, those of
+    the penalty of least sqrt(MSE) + MAE on validation rows.
     """
     found = []
     for count in targets:
@@ -69,7 +69,7 @@ def _choose_separately(x, y, x_valid, y_valid) -> list[np.ndarray]:
 
 
 def _problem(targets: int, seed: int):
-    """Embeddings whose variances fall over four decades, and labels that hang on them."""
+    """Embeddings whose variances fall over four decades, and labels that depend on them."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(TRAIN + VALID, DIM)) * np.logspace(0, -2, DIM)
     y = x @ rng.normal(size=(DIM, targets)) / 4 + rng.normal(size=(TRAIN + VALID, targets))
@@ -77,7 +77,7 @@ def _problem(targets: int, seed: int):
 
 
 def _race(*runs: Callable[[], list[np.ndarray]], repeats: int):
-    """Best seconds and result of each run; they take turns, so that a busy machine slows both."""
+    """Best seconds and result of each run; runs alternate, so that other load slows all alike."""
     seconds = [[] for _ in runs]
     for _ in range(repeats):
         found = []

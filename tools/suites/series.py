@@ -1,7 +1,7 @@
 """AutoTCL on the published series, beside its controls and the paper's own numbers.
 
-Each case trains one encoder a seed with ``tools/pretrain_autotcl.py``'s own code and defaults, and
-scores it in both readouts. Test rows are read for the errors alone.
+Each case trains one encoder per seed, with the code and defaults of ``tools/pretrain_autotcl.py``,
+and scores it by both readouts. Test rows are used for the errors only.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ CASES = {
 
 
 def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
-    """All numbers of one case: errors by horizon and on average, and seconds."""
+    """Rows of one case: errors by horizon and on average, and seconds."""
     name, mode = case.split("/")
     univariate = mode == "univariate"
     series = load(name, univariate=univariate)

@@ -1,1 +1,1 @@
-"""Downstream tasks of series, and their tables."""
+"""Downstream tasks: forecasting and classification, and their tables."""

@@ -1,4 +1,4 @@
-"""How well a representation forecasts, beside the same encoder untrained and the controls.
+"""Forecast errors of a representation, beside the same encoder untrained and the controls.
 
 Penalties, look-backs, blends and scales are chosen on validation rows, never on test rows.
 """

@@ -1,1 +1,1 @@
-"""From a series to a fitted forecaster."""
+"""Forecasting: networks and ridges, their training, and the fitted forecaster."""

@@ -283,7 +283,7 @@ class _Path(nn.Module):
 
     @property
     def spread(self) -> Spread:
-        """Of standardised errors, in units of :meth:`SeriesForecaster.widths`."""
+        """Spread of the standardised errors, divided by :meth:`SeriesForecaster.widths`."""
         return Spread(self.miss.numpy(), self.miss_shape.numpy())
 
     def keep_spread(self, found: Spread) -> None:

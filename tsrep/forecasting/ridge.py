@@ -30,7 +30,7 @@ _HELPS = 0.99  # for the effect of known inputs
 
 @dataclass(frozen=True)
 class _Setting:
-    """Which blocks of columns the product uses, and whether channels share a map."""
+    """A choice of column blocks for the product, and of maps per channel or shared."""
 
     calendar: bool
     level: bool  # whether the level may pull the forecast back to the (seasonal) mean

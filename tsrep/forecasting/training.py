@@ -47,7 +47,7 @@ _RIDGE_ROWS = 16384
 
 @dataclass(frozen=True)
 class LearningConfig:
-    """How the network learns."""
+    """Strategy, loss weights and optimiser of a training."""
 
     strategy: Strategy = "e2e"
     """End to end, or contrast first: then fine-tuned, frozen under an MLP, frozen under a ridge."""

@@ -1,1 +1,1 @@
-"""report.html of a run on series, and its pictures."""
+"""``report.html`` of runs on series, and its pictures."""
