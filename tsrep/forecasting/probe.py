@@ -116,7 +116,7 @@ def moments_ahead(
     """
     labels = []
     for horizon in horizons:
-        origins = slice(0, len(own) - horizon)
-        ahead = targets(own, origins, horizon)[..., 0]
-        labels.append(ahead - own[origins] if base else ahead)
+        starts = slice(0, len(own) - horizon)
+        ahead = targets(own, starts, horizon)[..., 0]
+        labels.append(ahead - own[starts] if base else ahead)
     return nested_moments(x, labels)
