@@ -14,6 +14,7 @@ from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.contrast.view_network import Augmentation, View
 from tsrep.datasets.series import Panel, Series
 from tsrep.evaluation.forecasts import readout_inputs, series_controls, without_representation
+from tsrep.forecasting.protocol import Forecast
 from tsrep.forecasting.ridge import linear_look_back, product
 from tsrep.reports import plots, sections
 
@@ -59,11 +60,15 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
     horizon = sections.drawn_horizon(result)
     inputs, _ = readout_inputs(encoder, series)
 
-    def linear(horizon: int):
+    def linear(horizon: int) -> Forecast:
         return without_representation(inputs, series, (horizon,))[horizon]
 
     controls = {**series_controls(series), "no_representation": linear}
-    errors = {name: result["controls"][name]["horizons"][str(horizon)]["mse"] for name in controls}
+    errors = {
+        name: scores["horizons"][str(horizon)]["mse"]
+        for name, scores in result["controls"].items()
+        if name in controls
+    }
     best = min(errors, key=errors.__getitem__)
     fitted = {
         "product": product(inputs, (horizon,), linear_look_back(series))[horizon],
