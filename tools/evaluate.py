@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Literal
 
 import numpy as np
 from torch import nn
@@ -25,9 +25,10 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.figures import on_paper
 from tspcrep.common.runs import write_atomically, write_json
 from tsrep.datasets import is_classification, load, load_classification
-from tsrep.datasets.series import Series, check_length
-from tsrep.encoders.files import load_encoder, untrained
-from tsrep.evaluation import classification, forecasts, tables
+from tsrep.datasets.series import Panel, Series, check_length
+from tsrep.encoders.files import load_encoder
+from tsrep.evaluation import TASKS
+from tsrep.evaluation.tables import Readout
 from tsrep.forecasting.forecaster import load_forecaster
 from tsrep.forecasting.receptive_field import measured, period_within, periodicity
 from tsrep.reports import plots
@@ -53,7 +54,9 @@ class Config:
     """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
     """Horizons in steps; the published ones by default."""
-    mode: tables.Readout | None = None
+    task: Literal[tuple(TASKS)] | None = None
+    """Downstream task; classification of a labelled set and forecasting of a series by default."""
+    mode: Readout | None = None
     """Readout to show; both by default."""
     window: int | None = None
     """Steps of the window, ending at a step, that it is encoded from; the whole past by default."""
@@ -66,11 +69,12 @@ def main(config: Config) -> None:
         _measure_field(config)
         return
     encoder = load_encoder(config.encoder)
-    if is_classification(config.data):
-        result = classify(config, encoder)
-    else:
-        result = forecast(config, encoder)
-    print(tables.table(result, config.mode))
+    task = TASKS[config.task or _default_task(config.data)]
+    data = read(config, encoder.columns, task.reads)
+    _check_channels(encoder, data.channels, data.name)
+    options = {name: getattr(config, name) for name in task.options}
+    result = task.evaluate(encoder, data, **options)
+    print(task.table(result, config.mode))
     if config.output is not None:
         path = config.output / "result.json"
         try:
@@ -80,19 +84,8 @@ def main(config: Config) -> None:
         print(path)
 
 
-def classify(config: Config, encoder: nn.Module) -> dict[str, Any]:
-    panel = load_classification(config.data, root=config.data_root)
-    _check_channels(encoder, panel.channels, panel.name)
-    found = classification.classification(encoder, untrained(encoder), panel)
-    return classification.summary(panel, [0], [found])
-
-
-def forecast(config: Config, encoder: nn.Module) -> dict[str, Any]:
-    series = read(config, encoder.columns)
-    _check_channels(encoder, series.channels, series.name)
-    horizons = forecasts.check_horizons(series, config.horizons or series.horizons)
-    found = forecasts.forecasting(encoder, untrained(encoder), series, horizons, config.window)
-    return tables.summary(series, [0], [found], forecasts.control_scores(series, horizons))
+def _default_task(data: str) -> str:
+    return "classification" if is_classification(data) else "forecasting"
 
 
 def _measure_field(config: Config) -> None:
@@ -119,8 +112,10 @@ def _measure_field(config: Config) -> None:
         save(config.output / "receptive.png", lambda file: file.write(picture))
 
 
-def read(config: Config, columns: Sequence[str]) -> Series:
-    """The series, with ``columns`` unless the configuration chooses others."""
+def read(config: Config, columns: Sequence[str], kind: type = Series) -> Series | Panel:
+    """The data; of a series ``columns``, unless the configuration names some."""
+    if kind is Panel:
+        return load_classification(config.data, root=config.data_root)
     chosen = config.target is not None or config.univariate or config.columns is not None
     return load(
         config.data,

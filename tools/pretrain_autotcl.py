@@ -31,7 +31,7 @@ from tsrep.datasets.series import Panel, Series
 from tsrep.encoders import Encoder
 from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.files import load_encoder, save_encoder
-from tsrep.evaluation import classification, forecasts, tables
+from tsrep.evaluation import TASKS, classification, forecasts
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,10 @@ def main(config: Config) -> None:
         summary = classification.summary(data, config.seeds, results)
     else:
         controls = forecasts.control_scores(data, config.horizons)
-        summary = tables.summary(data, config.seeds, results, controls)
-    run.finish(summary, tables.best_seed(config.seeds, results), FILE)
-    print(tables.table(summary))
+        summary = forecasts.summary(data, config.seeds, results, controls)
+    task = TASKS[summary["task"]]
+    run.finish(summary, task.best_seed(config.seeds, results), FILE)
+    print(task.table(summary))
     print(run.output / "result.json")
     print(report(run.output, config))
 

@@ -28,8 +28,8 @@ from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
-from tsrep.evaluation import tables
-from tsrep.evaluation.forecasts import check_horizons, control_scores, score
+from tsrep.evaluation import forecasts
+from tsrep.evaluation.forecasts import FORECASTING, check_horizons, control_scores, score
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
@@ -85,11 +85,11 @@ def main(config: Config) -> None:
     for seed in run.start():
         run.add(seed, train_one(config, inputs, seed, run.seed_folder(seed)))
     results = run.results()
-    summary = tables.forecaster_summary(
+    summary = forecasts.forecaster_summary(
         series, config.seeds, results, control_scores(series, config.horizons)
     )
-    run.finish(summary, tables.best_seed(config.seeds, results), FORECASTER_FILE)
-    print(tables.table(summary))
+    run.finish(summary, FORECASTING.best_seed(config.seeds, results), FORECASTER_FILE)
+    print(FORECASTING.table(summary))
     print(run.output / "result.json")
     print(report(run.output, config))
 

@@ -9,7 +9,7 @@ import pytest
 
 from tspcrep.common.runs import tool_of
 from tsrep import encode, load, load_encoder, load_forecaster
-from tsrep.evaluation import tables
+from tsrep.evaluation import TASKS
 
 OLD = Path(__file__).parents[1] / "data" / "version-0.1"
 
@@ -52,7 +52,7 @@ def test_the_report_of_a_run_is_drawn_again(tool, copied, name):
     assert stdout.strip() == f"{name}/report.html"
     page = (copied / name / "report.html").read_text()
     result = json.loads((copied / name / "result.json").read_text())
-    for column in tables.table_columns(result).values():
+    for column in TASKS[result["task"]].columns(result, None).values():
         assert f'<td class="best">{min(column.values()):.4f}</td>' in page
     assert ("<h2>Receptive field</h2>" in page) == (name == "forecaster")
 

@@ -15,7 +15,7 @@ from tspcrep.common.weights import FILE
 from tsrep import load_encoder
 from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.contrast.view_network import Augmentation
-from tsrep.evaluation import tables
+from tsrep.evaluation import TASKS
 from tsrep.reports.autotcl import learned_view
 
 FIXED = {"persistence", "seasonal_naive", "lag_ridge", "nridge", "lag_ridge_calendar"}
@@ -43,7 +43,7 @@ def test_schema_of_result(finished):
         assert scores["average"]["mse"] == scores["horizons"]["4"]["mse"]
     assert result["average"]["mse_std"] == 0
     assert result["timing"].keys() == {"encode_s", "probe_s", "train_s"}
-    assert tables.table(result) in stdout
+    assert TASKS[result["task"]].table(result) in stdout
 
 
 def test_the_run_folder_holds_the_encoder_of_the_seed_of_least_validation_error(
@@ -93,7 +93,7 @@ def test_report_needs_no_network_and_no_script(finished):
     for name in ("product", "probe", "random encoder, product", *FIXED, "no_representation"):
         assert f"<td>{name}</td>" in page
     result = json.loads((finished[0] / "result.json").read_text())
-    for column in tables.table_columns(result).values():
+    for column in TASKS[result["task"]].columns(result, None).values():
         assert f'<td class="best">{min(column.values()):.4f}</td>' in page
 
 
@@ -198,7 +198,7 @@ def test_classification_pretrained_and_evaluated(tool, tmp_path):
     for scores in (result["accuracy"], *result["controls"].values()):
         assert scores.keys() == {"svm", "linear", "svm_std", "linear_std"}
         assert all(0.5 < scores[probe] <= 1 for probe in ("svm", "linear"))
-    assert tables.table(result) in stdout
+    assert TASKS[result["task"]].table(result) in stdout
     assert (folder / "report.html").read_text().count("<figure>") == 3
     again = tmp_path / "again"
     status, _, stderr = tool(

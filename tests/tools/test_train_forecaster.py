@@ -13,7 +13,8 @@ from tests.tools.conftest import TOOLS, contents, run
 from tspcrep.common.config import load
 from tspcrep.common.runs import write_json
 from tsrep import datasets
-from tsrep.evaluation import forecasts, tables
+from tsrep.evaluation import forecasts
+from tsrep.evaluation.forecasts import FORECASTING
 from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster
 from tsrep.forecasting.task import inputs_of
 
@@ -58,7 +59,7 @@ def test_the_result_holds_every_control_and_what_the_forecaster_scores(trained, 
         errors = [scores["horizons"][h]["mse"] for h in ("4", "12")]
         assert scores["average"]["mse"] == pytest.approx(np.mean(errors))
     assert all(0.6 < share <= 1 for share in result["coverage"].values())
-    assert tables.table(result) in stdout and "forecaster" in stdout
+    assert FORECASTING.table(result) in stdout and "forecaster" in stdout
     seeds = [json.loads((folder / f"seed-{s}" / "result.json").read_text()) for s in (0, 1)]
     best = int(np.argmin([seed["validation"] for seed in seeds]))
     data = inputs_of(datasets.load(csv))

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from tsrep.datasets import load, load_classification
 from tsrep.datasets.series import Panel, Series
-from tsrep.evaluation import forecasts, tables
+from tsrep.evaluation import forecasts
 from tsrep.forecasting.network import (
     ForecasterConfig,
     as_forecast,
@@ -141,7 +141,7 @@ def train(
     return model.eval(), best
 
 
-def scores(model: nn.Module, series: Series) -> tables.Scores:
+def scores(model: nn.Module, series: Series) -> forecasts.Scores:
     """Errors at every horizon from all origins of the test rows."""
     values = series.values[0, : series.split.test.stop]
     data = evaluation_windows(values, series.split.test, LOOK_BACK, series.horizons)
@@ -149,7 +149,7 @@ def scores(model: nn.Module, series: Series) -> tables.Scores:
     return forecasts.score({h: as_forecast(ahead, data, h) for h in series.horizons}, series)
 
 
-def score_rows(case: str, system: str, found: list[tables.Scores]) -> Iterator[Row]:
+def score_rows(case: str, system: str, found: list[forecasts.Scores]) -> Iterator[Row]:
     """Means over seeds, with their spread if there are several, by horizon and on average."""
     count = len(found) if len(found) > 1 else None
 

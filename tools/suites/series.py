@@ -13,7 +13,7 @@ import pretrain_autotcl
 from suites.table import Row
 
 from tsrep.datasets import load
-from tsrep.evaluation import forecasts, tables
+from tsrep.evaluation import forecasts
 
 CASES = {
     "ETTh1/univariate": 0.076,
@@ -39,7 +39,7 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
             results.append(
                 pretrain_autotcl.train_one(config, series, series.horizons, seed, Path(folder))
             )
-    summary = tables.summary(series, seeds, results, forecasts.control_scores(series))
+    summary = forecasts.summary(series, seeds, results, forecasts.control_scores(series))
     random = summary["controls"].pop("random_encoder")
     systems = {
         "autotcl-product": summary,

@@ -11,7 +11,10 @@ from tqdm import tqdm
 
 from tspcrep.common.classifiers import linear_probe, svm_probe
 from tsrep.datasets.series import Panel
+from tsrep.encoders.base import Encoder
 from tsrep.encoders.encoding import encode
+from tsrep.encoders.files import untrained
+from tsrep.evaluation.tables import Columns, Task
 
 PROBES = {"svm": svm_probe, "linear": linear_probe}
 """The RBF-SVM of the papers, and a logistic regression."""
@@ -63,3 +66,28 @@ def summary(panel: Panel, seeds: Sequence[int], results: Sequence[dict[str, Any]
             for name in results[0]["timing"]
         },
     }
+
+
+def _systems(result: dict[str, Any]) -> dict[str, dict[str, float]]:
+    return {"autotcl": result["accuracy"], **result["controls"]}
+
+
+def _columns(result: dict[str, Any], mode: None = None) -> Columns:
+    return {probe: {n: s[probe] for n, s in _systems(result).items()} for probe in PROBES}
+
+
+def _evaluate(encoder: Encoder, panel: Panel) -> dict[str, Any]:
+    return summary(panel, [0], [classification(encoder, untrained(encoder), panel)])
+
+
+CLASSIFICATION = Task(
+    name="classification",
+    measure="accuracy",
+    heading="Accuracy by probe",
+    numbers="Test accuracy",
+    best=max,
+    reads=Panel,
+    evaluate=_evaluate,
+    columns=_columns,
+    spreads=lambda result: {n: s.get("svm_std", 0.0) for n, s in _systems(result).items()},
+)

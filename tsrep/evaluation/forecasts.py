@@ -5,6 +5,7 @@ Penalties, look-backs, blends and scales are chosen on validation rows, never on
 
 import time
 from collections.abc import Callable, Sequence
+from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,17 @@ from tqdm import tqdm
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import Series, check_length, filled
+from tsrep.encoders.base import Encoder
 from tsrep.encoders.encoding import encode
-from tsrep.evaluation.tables import Scores, scores
+from tsrep.encoders.files import untrained
+from tsrep.evaluation.tables import Columns, Readout, Task
 from tsrep.forecasting.baselines import DROP, LOOK_BACKS, controls
 from tsrep.forecasting.probe import Inputs, probe
 from tsrep.forecasting.protocol import Forecast, evaluate
 from tsrep.forecasting.ridge import OFF, linear_look_back, product
+
+Scores = dict[str, Any]
+"""``{"horizons": {"24": {"mse": .., "mae": ..}}, "average": {"mse": .., "mae": ..}}``"""
 
 HISTORY = DROP + min(LOOK_BACKS)
 """Number of train rows that the readouts need, besides the horizon."""
@@ -109,7 +115,10 @@ def score(by_horizon: dict[int, Forecast], series: Series, rows: slice | None = 
     """Errors of forecasts by horizon on ``rows`` (default: test), and their averages."""
     values = series.values[0, : series.split.test.stop]
     rows = rows or series.split.test
-    return scores({h: evaluate(f, values, rows, h) for h, f in by_horizon.items()})
+    found = {str(h): evaluate(f, values, rows, h) for h, f in by_horizon.items()}
+    errors = {h: {"mse": s.mse, "mae": s.mae} for h, s in found.items()}
+    average = {m: fmean(e[m] for e in errors.values()) for m in ("mse", "mae")}
+    return {"horizons": errors, "average": average}
 
 
 def series_controls(series: Series) -> dict[str, Callable[[int], Forecast]]:
@@ -124,3 +133,135 @@ def control_scores(series: Series, horizons: Sequence[int] | None = None) -> dic
     horizons = tuple(horizons or series.horizons)
     bar = tqdm(series_controls(series).items(), desc="controls", delay=2, leave=False)
     return {name: score({h: fit(h) for h in horizons}, series) for name, fit in bar}
+
+
+def summary(
+    series: Series,
+    seeds: Sequence[int],
+    results: Sequence[dict[str, Any]],
+    fixed: dict[str, Scores],
+) -> dict[str, Any]:
+    """Contents of ``result.json``: means and standard deviations over seeds, and the controls.
+
+    The top level holds the errors of the product, ``probe`` those of the papers' protocol. Among
+    the controls, ``random_encoder`` is the encoder before training, and ``no_representation`` the
+    linear path of the product alone. fixed: the controls that need no encoder.
+    """
+
+    def over_seeds(pick: Callable[[dict[str, Any]], Scores]) -> Scores:
+        return _mean_scores([pick(result) for result in results])
+
+    return {
+        "task": "forecasting",
+        "data": series.name,
+        "mode": "univariate" if series.channels == 1 else "multivariate",
+        "seeds": list(seeds),
+        **over_seeds(lambda r: r["product"]),
+        "probe": over_seeds(lambda r: r["probe"]),
+        "controls": {
+            **fixed,
+            "no_representation": over_seeds(lambda r: r["no_representation"]),
+            "random_encoder": {
+                **over_seeds(lambda r: r["untrained"]["product"]),
+                "probe": over_seeds(lambda r: r["untrained"]["probe"]),
+            },
+        },
+        "timing": {
+            name: fmean(result["timing"][name] for result in results)
+            for name in results[0]["timing"]
+        },
+    }
+
+
+def forecaster_summary(
+    series: Series,
+    seeds: Sequence[int],
+    results: Sequence[dict[str, Any]],
+    fixed: dict[str, Scores],
+) -> dict[str, Any]:
+    """Contents of ``result.json`` for a forecaster, in the form of :func:`summary`.
+
+    Among the controls, ``linear_path`` is the product without its network, and ``random_encoder`` a
+    ridge on the vectors of the untrained network. ``coverage`` is the share of test values between
+    the .1 and .9 quantiles, by horizon.
+    """
+    parts = {"linear_path", "random_encoder"} & results[0].keys()
+    shares = [result["coverage"] for result in results]
+    return {
+        "task": "forecasting",
+        "data": series.name,
+        "mode": "univariate" if series.channels == 1 else "multivariate",
+        "seeds": list(seeds),
+        **_mean_scores([result["forecast"] for result in results]),
+        "coverage": {h: fmean(share[h] for share in shares) for h in shares[0]},
+        "controls": {
+            **fixed,
+            **{name: _mean_scores([r[name] for r in results]) for name in sorted(parts)},
+        },
+        "timing": {
+            name: fmean(result["timing"][name] for result in results)
+            for name in results[0]["timing"]
+        },
+    }
+
+
+def _mean_scores(found: Sequence[Scores]) -> Scores:
+    """Means over seeds, with the standard deviation of the average MSE."""
+    horizons = {
+        h: {m: fmean(s["horizons"][h][m] for s in found) for m in ("mse", "mae")}
+        for h in found[0]["horizons"]
+    }
+    average = {m: fmean(s["average"][m] for s in found) for m in ("mse", "mae")}
+    average["mse_std"] = pstdev(s["average"]["mse"] for s in found)
+    return {"horizons": horizons, "average": average}
+
+
+def _rows(result: dict[str, Any]) -> dict[str, Scores]:
+    controls = result["controls"]
+    if "probe" not in result:  # of a forecaster
+        return {"forecaster": result, **controls}
+    random = controls["random_encoder"]
+    rows = {
+        "product": result,
+        "probe": result["probe"],
+        "random encoder, product": random,
+        "random encoder, probe": random["probe"],
+    }
+    return {**rows, **{name: s for name, s in controls.items() if name != "random_encoder"}}
+
+
+def _columns(result: dict[str, Any], mode: Readout | None = None) -> Columns:
+    hidden = {"product": "probe", "probe": "product"}.get(mode, "none of them")
+    rows = {n: s for n, s in _rows(result).items() if not n.endswith(hidden)}
+    columns = {
+        h: {name: s["horizons"][h]["mse"] for name, s in rows.items()}
+        for h in next(iter(rows.values()))["horizons"]
+    }
+    columns["average"] = {name: s["average"]["mse"] for name, s in rows.items()}
+    columns["MAE"] = {name: s["average"]["mae"] for name, s in rows.items()}
+    return columns
+
+
+def _evaluate(
+    encoder: Encoder,
+    series: Series,
+    horizons: Sequence[int] | None = None,
+    window: int | None = None,
+) -> dict[str, Any]:
+    horizons = check_horizons(series, horizons or series.horizons)
+    found = forecasting(encoder, untrained(encoder), series, horizons, window)
+    return summary(series, [0], [found], control_scores(series, horizons))
+
+
+FORECASTING = Task(
+    name="forecasting",
+    measure="MSE",
+    heading="MSE by horizon",
+    numbers="Test errors in standardised units",
+    best=min,
+    reads=Series,
+    evaluate=_evaluate,
+    columns=_columns,
+    spreads=lambda result: {n: s["average"].get("mse_std", 0.0) for n, s in _rows(result).items()},
+    options=("horizons", "window"),
+)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tspcrep.common import pages
 from tsrep.datasets.series import Series
-from tsrep.evaluation import tables
+from tsrep.evaluation import TASKS
 from tsrep.forecasting.protocol import Forecast, origins
 from tsrep.reports import plots
 
@@ -17,30 +17,27 @@ _LONGEST = 192
 
 def results(result: dict[str, Any], systems: str) -> list[str]:
     """The table of a summary; ``systems`` explains its rows, in HTML."""
-    columns = tables.table_columns(result)
-    spreads = tables.spreads(result)
+    task = TASKS[result["task"]]
+    columns, spreads = task.columns(result, None), task.spreads(result)
     lines = []
     for name in next(iter(columns.values())):
         cells = "".join(
             f'<td class="best">{c[name]:.4f}</td>'
-            if c[name] == tables.best(result, c)
+            if c[name] == task.best(c.values())
             else f"<td>{c[name]:.4f}</td>"
             for c in columns.values()
         )
         spread = f"± {spreads[name]:.4f}" if spreads.get(name) else ""
         lines.append(f"<tr><td>{html.escape(name)}</td>{cells}<td>{spread}</td></tr>")
     header = "".join(f"<th>{c}</th>" for c in (*columns, "over seeds"))
-    if result["task"] == "forecasting":
-        first, numbers, marked = "MSE by horizon", "Test errors in standardised units", "least"
-    else:
-        first, numbers, marked = "Accuracy by probe", "Test accuracy", "greatest"
+    marked = "least" if task.best is min else "greatest"
     timing = ", ".join(f"{n.removesuffix('_s')} {s:.1f} s" for n, s in result["timing"].items())
     return [
         "<h2>Results</h2>",
-        f'<div class="wide"><table><tr><th>{first}</th>{header}</tr>',
+        f'<div class="wide"><table><tr><th>{task.heading}</th>{header}</tr>',
         *lines,
-        f"</table></div><p>{numbers}, means over seeds; the {marked} of each column is marked. "
-        f"{systems}</p><p>Time per seed: {timing}.</p>",
+        f"</table></div><p>{task.numbers}, means over seeds; the {marked} of each column is "
+        f"marked. {systems}</p><p>Time per seed: {timing}.</p>",
     ]
 
 

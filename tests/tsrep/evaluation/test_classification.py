@@ -9,7 +9,8 @@ from tsrep.datasets.series import Panel
 from tsrep.encoders import DilatedConv
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import untrained
-from tsrep.evaluation import classification, tables
+from tsrep.evaluation import classification
+from tsrep.evaluation.classification import CLASSIFICATION
 
 
 def encoder_of(channels=1, seed=0):
@@ -67,6 +68,6 @@ def test_classification_summary():
     assert found["accuracy"] == pytest.approx(
         {"svm": 0.7, "svm_std": 0.1, "linear": 1.0, "linear_std": 0.0}
     )
-    lines = tables.table(found).splitlines()
+    lines = CLASSIFICATION.table(found).splitlines()
     assert lines[0].split() == ["accuracy", "svm", "linear"]
     assert lines[1].split()[:3] == ["autotcl", "0.7000*", "1.0000*"]

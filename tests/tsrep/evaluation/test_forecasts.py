@@ -7,7 +7,9 @@ import torch
 from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.errors import UserError
 from tsrep.encoders import DilatedConv
-from tsrep.evaluation import forecasts, tables
+from tsrep.evaluation import forecasts
+from tsrep.evaluation.classification import CLASSIFICATION
+from tsrep.evaluation.forecasts import FORECASTING
 
 
 def encoder_of(channels=1, seed=0):
@@ -51,9 +53,9 @@ def test_validation_does_not_see_test_rows():
 
 def test_best_seed_by_validation_alone():
     pretrained = [{"validation": v, "product": p} for v, p in ((0.5, 0.1), (0.3, 0.9), (0.4, 0.2))]
-    assert tables.best_seed((7, 8, 9), pretrained) == 8
+    assert FORECASTING.best_seed((7, 8, 9), pretrained) == 8
     classes = [{"validation": v, "accuracy": {}} for v in (0.5, 0.9, 0.7)]
-    assert tables.best_seed((7, 8, 9), classes) == 8
+    assert CLASSIFICATION.best_seed((7, 8, 9), classes) == 8
 
 
 def scores(mse):
@@ -77,7 +79,7 @@ def summary_of(products):
         for p in products
     ]
     seeds = tuple(range(len(products)))
-    return tables.summary(series, seeds, results, {"persistence": scores(5.0)})
+    return forecasts.summary(series, seeds, results, {"persistence": scores(5.0)})
 
 
 def test_summary_is_mean_and_deviation_over_seeds():
@@ -93,11 +95,11 @@ def test_summary_is_mean_and_deviation_over_seeds():
 
 def test_table_marks_the_least_error_and_hides_the_other_readout():
     found = summary_of([0.2, 0.4])
-    lines = tables.table(found).splitlines()
+    lines = FORECASTING.table(found).splitlines()
     assert lines[1].startswith("product") and lines[1].count("0.3000*") == 2
     assert lines[1].endswith("+- 0.1000")
     assert [line for line in lines[2:] if "*" in line] == []
-    shown = tables.table(found, "probe")
+    shown = FORECASTING.table(found, "probe")
     assert "product" not in shown and "random encoder, probe" in shown and "0.6000*" in shown
 
 
