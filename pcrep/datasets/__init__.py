@@ -1,4 +1,4 @@
-"""Point clouds from files, folders and named sets."""
+"""Load point clouds from files, folders and named data sets."""
 
 from pcrep.datasets.formats import load_points
 from pcrep.datasets.loading import Split, labelled_split, load_scenes

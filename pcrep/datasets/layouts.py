@@ -1,4 +1,4 @@
-"""How a set lies in a folder, and the layout of a user's own folder."""
+"""Folder layouts of published data sets, and that of a user's own folder."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -11,20 +11,20 @@ from pcrep.datasets.formats.columns import judge_labels
 from tspcrep.common.errors import UserError
 
 LEARN, TEST, UNLABELLED = "learn", "test", "unlabelled"
-# Folders of a user's set, and the part that the files in them belong to.
+# Subfolders of a user's folder, and the part of the split that their files belong to.
 _PART_OF = {"learn": LEARN, "train": LEARN, "test": TEST, "val": TEST, "unlabelled": UNLABELLED}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which scenes lie on disk.
+    """Folder layout of a data set.
 
     name : for messages.
-    files : the scenes below a folder, one path each, in order; none if it has another layout.
-    read : the cloud of such a path.
-    title : its name.
-    part : LEARN, TEST, UNLABELLED, or None, of a path in a folder.
-    classes, things : what labels mean, and which of them are objects.
+    files : folder -> sorted paths of its scenes; empty if the folder has another layout.
+    read : path -> cloud.
+    title : path -> name of the scene.
+    part : (path, folder) -> LEARN, TEST, UNLABELLED, or None for neither.
+    classes, things : names of the labels, and those of them that are objects.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Layout:
     things: tuple[str, ...] = ()
 
     def scenes(self, name: str, paths: list[Path]) -> Scenes:
-        """Scenes of these paths; a label outside the classes is a UserError when it is read."""
+        """Scenes of these paths. Reading a label outside the classes raises a UserError."""
         return Scenes(
             name,
             tuple(self.title(path) for path in paths),
@@ -47,11 +47,11 @@ class Layout:
 
 
 def own(folder: Path, files: list[Path]) -> Layout:
-    """A user's folder of files of any format, or of subfolders of them.
+    """Layout of a user's folder of files of any format, in it or in subfolders.
 
-    Labels are class indices. Their names come from a file ``classes.txt`` in the folder, one a
-    line, or from an array ``class_names`` in the first NPZ. Subfolders ``learn`` (or ``train``),
-    ``test`` (or ``val``) and ``unlabelled`` say what a scene is for.
+    Labels are class indices, with names from a file ``classes.txt`` in the folder, one per line, or
+    from an array ``class_names`` in the first NPZ. Subfolders ``learn`` (or ``train``), ``test``
+    (or ``val``) and ``unlabelled`` define the split.
     """
     classes = _classes(folder, files)
     return Layout(
@@ -60,13 +60,13 @@ def own(folder: Path, files: list[Path]) -> Layout:
 
 
 def own_files(folder: Path) -> list[Path]:
-    """All files below a folder whose suffix is a format's."""
+    """Sorted files below a folder that have the suffix of a known format."""
     here = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
     return natural(p for p in here if p.is_file() and p.name not in ("classes.txt", "README.txt"))
 
 
 def natural(paths: Iterable[Path]) -> list[Path]:
-    """Sorted by name, numbers by value: scene2 before scene10."""
+    """Natural sort order: scene2 before scene10."""
 
     def key(path: Path):
         words = re.split(r"(\d+)", str(path.with_suffix("")))
@@ -87,7 +87,7 @@ def _classes(folder: Path, files: list[Path]) -> tuple[str, ...]:
             lines = listed.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
-                f"{listed}: cannot be read ({error}), expected a class a line"
+                f"{listed}: cannot be read ({error}), expected one class per line"
             ) from None
         return tuple(line.strip() for line in lines if line.strip())
     first = next((path for path in files if path.suffix.lower() == ".npz"), None)

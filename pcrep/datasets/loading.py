@@ -1,4 +1,4 @@
-"""Scenes by name or path, and the split that a labelled set is compared on."""
+"""Load scenes by name or path, and the train/test split of labelled data sets."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,12 +24,12 @@ _COUNTS = {LEARN: 8, TEST: 8, UNLABELLED: 32}  # of procedural scenes
 
 @dataclass(frozen=True)
 class Split:
-    """What a labelled set is for.
+    """Split of a labelled data set.
 
-    learn : scenes whose labels may be used.
-    test : scenes to report on, once.
-    unlabelled : scenes to pretrain on, without ``label`` and ``instance``: those of ``learn``, and
-        others that have no place in the task. None is in ``test``.
+    learn : training scenes, with labels.
+    test : scenes to report scores on.
+    unlabelled : scenes to pretrain on, without ``label`` and ``instance``: those of ``learn`` and
+        others outside the task, none of them in ``test``.
     """
 
     learn: Scenes
@@ -38,9 +38,9 @@ class Split:
 
 
 def load_scenes(name_or_path: str | Path, root: str | Path | None = None) -> Scenes:
-    """Scenes of a named set, a folder or a file, each read when it is asked for.
+    """Scenes of a named data set, a folder or a file, each read when it is indexed.
 
-    name_or_path : ``procedural`` (made, not read), ``mosd``, ``s3dis_room``, ``semantickitti`` or
+    name_or_path : ``procedural`` (generated), ``mosd``, ``s3dis_room``, ``semantickitti`` or
         ``indoor``; or a folder in the layout of mOSD, ScanNet, S3DIS or SemanticKITTI; or a folder
         of files that ``load_points`` reads (``layouts.own``); or one such file.
     root : folder to search for named sets, before ``$TSPCREP_DATA`` and the user cache.
@@ -57,13 +57,13 @@ def load_scenes(name_or_path: str | Path, root: str | Path | None = None) -> Sce
 
 
 def labelled_split(name_or_path: str | Path, root: str | Path | None = None) -> Split:
-    """The split of a labelled set, by name or folder.
+    """Split of a labelled data set, by name or folder.
 
-    ``procedural``: 8 scenes to learn from, 8 to test on, 32 to pretrain on. ``mosd``: the task
-    mOSD-3 (``mosd``). ScanNet: as its lists say. S3DIS: Area 5 to test on. SemanticKITTI: sequence
-    08. A user's own folder: its subfolders ``learn``, ``test`` and ``unlabelled``.
+    ``procedural``: 8 training, 8 test and 32 unlabelled scenes. ``mosd``: the task mOSD-3, see
+    :mod:`pcrep.datasets.mosd`. ScanNet: its published lists. S3DIS: test on Area 5. SemanticKITTI:
+    test on sequence 08. A user's folder: its subfolders ``learn``, ``test`` and ``unlabelled``.
 
-    Raises UserError where there is nothing to learn from or nothing to test on.
+    Raises UserError where there are no training or no test scenes.
     """
     name = str(name_or_path)
     if name == _PROCEDURAL:
@@ -90,7 +90,7 @@ def labelled_split(name_or_path: str | Path, root: str | Path | None = None) -> 
 
 
 def _without_labels(cloud: Cloud) -> Cloud:
-    """The cloud as a method may see it that learns without labels."""
+    """The cloud without ``label`` and ``instance``, for unsupervised methods."""
     return replace(cloud, label=None, instance=None)
 
 
@@ -116,7 +116,7 @@ def _place(name_or_path: str | Path, root: str | Path | None) -> Path:
 
 
 def _layout(folder: Path) -> tuple[Layout, list[Path]]:
-    """The layout that has files in the folder, and those."""
+    """The layout of a folder, and the paths of its scenes."""
     for layout in _LAYOUTS:
         if paths := layout.files(folder):
             return layout, paths

@@ -1,9 +1,10 @@
 """mOSD: boxes and cylinders on a table, seen by an RGB-D camera; and the task mOSD-3 on it.
 
 The modified Object Segmentation Database of S. Alexandrov, after A. Richtsfeld et al., IROS 2012.
-Files are called ``learn0.pcd``, ``test31.pcd``, ...: the number says what kind of objects a scene
-holds. In mOSD-3 an object's class is its scene's. Scenes of the learn set without a class, with
-occluded objects of both kinds, are for pretraining; those of the test set are for nothing.
+Files are named ``learn0.pcd``, ``test31.pcd``, ...; the number tells the kind of objects in the
+scene. mOSD-3 is a segmentation into table, box and cylinder, where the class of an object is that
+of its scene. Scenes with objects of both kinds have no class: those of the learn set are used for
+pretraining, those of the test set not at all.
 """
 
 import re
@@ -19,7 +20,7 @@ from tspcrep.common.errors import UserError
 
 CLASSES = ("table", "box", "cylinder")
 THINGS = CLASSES[1:]
-# First and last number of the scenes all of whose objects are of one class.
+# First and last number of the scenes whose objects are all of one class.
 _OF_ONE_CLASS = {
     ("learn", "box"): (0, 20),
     ("learn", "cylinder"): (33, 44),
@@ -30,7 +31,7 @@ _NAME = re.compile(r"(learn|test)(\d+)\.pcd$")
 
 
 def _files(folder: Path) -> list[Path]:
-    """The scenes below ``folder``: learn before test, then by number."""
+    """Scenes below ``folder``: learn before test, then by number."""
     found = [(match, path) for path in folder.rglob("*.pcd") if (match := _NAME.match(path.name))]
     return [path for _, path in sorted(found, key=lambda f: (f[0][1], int(f[0][2])))]
 
@@ -39,8 +40,8 @@ def _scene(path: Path) -> Cloud:
     """A scene in the camera's coordinates: x right, y down, z ahead, metres.
 
     The annotation numbers parts: 1-9 the table, 20-29 the first object, 30-39 the second, and so
-    on. ``label`` is 0 on the table, and on objects the scene's class or -1. ``instance`` is 0, 1,
-    ... on objects and -1 on the table: ``instance >= 0`` is the truth of object against table.
+    on. ``label`` is 0 for the table and the class of the scene, or -1, for objects. ``instance`` is
+    0, 1, ... for objects and -1 for the table: ``instance >= 0`` is the true foreground.
     """
     cloud = load_points(path)
     if cloud.label is None:
@@ -54,7 +55,7 @@ def _scene(path: Path) -> Cloud:
 
 
 def _object_class(path: Path) -> int:
-    """Class of all objects of a scene, an index of ``CLASSES``; -1 where they are of several."""
+    """Class of all objects of a scene, an index into ``CLASSES``; -1 for several classes."""
     part, number = _NAME.match(path.name).groups()
     for (of_part, name), (first, last) in _OF_ONE_CLASS.items():
         if part == of_part and first <= int(number) <= last:
@@ -63,7 +64,7 @@ def _object_class(path: Path) -> int:
 
 
 def _part(path: Path, folder: Path) -> str | None:
-    """What a scene is for in mOSD-3."""
+    """The part of mOSD-3 that a scene belongs to."""
     if path.name.startswith("learn"):
         return LEARN if _object_class(path) >= 0 else UNLABELLED
     return TEST if _object_class(path) >= 0 else None
@@ -71,7 +72,7 @@ def _part(path: Path, folder: Path) -> str | None:
 
 LAYOUT = Layout("mOSD", _files, _scene, lambda path: path.stem, _part, CLASSES, THINGS)
 
-# The collection of test data of PCL. A commit does not move.
+# Test data of PCL, at a fixed commit.
 URL = (
     "https://raw.githubusercontent.com/PointCloudLibrary/data/"
     "5c26bdd0591ba150b91858b5c9fe5e91cb39ae86/segmentation/mOSD/"

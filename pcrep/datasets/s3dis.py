@@ -1,6 +1,6 @@
 """S3DIS: rooms of offices, as published in text (I. Armeni et al., CVPR 2016).
 
-Area_1/office_1/Annotations/chair_1.txt   x y z r g b, one object a file
+Area_1/office_1/Annotations/chair_1.txt   x y z r g b, one object per file
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ _TEST_AREA = "Area_5"
 
 
 def _files(folder: Path) -> list[Path]:
-    """The rooms of the areas below ``folder``, or of one area, or the one room that it is."""
+    """Rooms of the areas below ``folder``, of the area ``folder``, or the room ``folder`` itself."""
     for pattern in ("*/*/Annotations", "*/Annotations", "Annotations"):
         if found := natural(path.parent for path in folder.glob(pattern)):
             return found
@@ -34,10 +34,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _room(path: Path) -> Cloud:
-    """A room, z up, metres: the objects in the order of their names, ``instance`` being it."""
+    """A room, z up, metres. ``instance`` numbers the objects in the order of their names."""
     objects = natural((path / "Annotations").glob("*.txt"))
     if not objects:
-        raise UserError(f"{path / 'Annotations'}: holds no .txt, expected one an object")
+        raise UserError(f"{path / 'Annotations'}: holds no .txt, expected one per object")
     parts: list[dict[str, np.ndarray]] = []
     for instance, file in enumerate(objects):
         columns = text.read(file, MAX_POINTS)
@@ -64,7 +64,7 @@ def _class(file: Path) -> int:
 
 
 def _part(path: Path, folder: Path) -> str | None:
-    """Area 5 is to test on, the other five to learn from, as in the literature."""
+    """Area 5 is the test set, the other five are for training, as in the literature."""
     return TEST if path.parent.name == _TEST_AREA else LEARN
 
 

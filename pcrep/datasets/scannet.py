@@ -1,12 +1,12 @@
 """ScanNet v2: reconstructed indoor scans (A. Dai et al., CVPR 2017).
 
     scans/scene0000_00/scene0000_00_vh_clean_2.ply                    vertices and colours
-                       scene0000_00_vh_clean_2.labels.ply             a class number a vertex
-                       scene0000_00_vh_clean_2.0.010000.segs.json     a segment a vertex
-                       scene0000_00.aggregation.json                  the segments of an object
+                       scene0000_00_vh_clean_2.labels.ply             class number per vertex
+                       scene0000_00_vh_clean_2.0.010000.segs.json     segment per vertex
+                       scene0000_00.aggregation.json                  segments per object
 
-The last three are absent in the test set. ``scannetv2_train.txt`` and ``scannetv2_val.txt``, in the
-folder or above the scans, say which scans are to learn from and to test on.
+The test set lacks the last three. ``scannetv2_train.txt`` and ``scannetv2_val.txt``, in the folder
+or above the scans, list the scans to train and to test on.
 """
 
 import json
@@ -20,7 +20,7 @@ from pcrep.datasets.formats import load_points
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
 from tspcrep.common.errors import UserError
 
-# The 20 classes of the benchmark, and the number of each among the 40 of NYU.
+# The 20 classes of the benchmark and their numbers among the 40 of NYU.
 _NYU40 = {
     "wall": 1,
     "floor": 2,
@@ -45,12 +45,12 @@ _NYU40 = {
 }
 CLASSES = tuple(_NYU40)
 THINGS = CLASSES[2:]
-"""All but wall and floor: the 18 classes of the benchmark of instances."""
+"""All classes but wall and floor: the 18 of the instance benchmark."""
 _MESH = "_vh_clean_2.ply"
 
 
 def _files(folder: Path) -> list[Path]:
-    """The meshes in ``folder``, in its subfolders or in those of ``scans`` and ``scans_test``."""
+    """Meshes in ``folder``, its subfolders, or the subfolders of ``scans`` and ``scans_test``."""
     patterns = ("", "*/", "scans/*/", "scans_test/*/")
     return natural({path for p in patterns for path in folder.glob(f"{p}*{_MESH}")})
 
@@ -62,8 +62,8 @@ def _title(path: Path) -> str:
 def _scan(path: Path) -> Cloud:
     """The vertices of a scan, z up, metres.
 
-    ``segment`` is ScanNet's own over-segmentation, ``instance`` the annotated object, ``label`` an
-    index of ``CLASSES``, -1 for other of NYU's classes: each where its file is there.
+    ``segment`` is ScanNet's over-segmentation, ``instance`` the annotated object and ``label`` an
+    index into ``CLASSES``, or -1 for other classes of NYU; each where its file exists.
     """
     cloud = replace(load_points(path), label=None, instance=None)
     stem = path.name.removesuffix(".ply")
@@ -94,7 +94,7 @@ def _segments(path: Path, count: int) -> np.ndarray:
     numbers = np.asarray(_json(path, "segIndices"), np.int64)
     if len(numbers) != count:
         raise UserError(
-            f"{path}: holds {len(numbers)} segment numbers, expected {count}, one a vertex"
+            f"{path}: holds {len(numbers)} segment numbers, expected {count}, one per vertex"
         )
     return numbers
 
@@ -116,7 +116,7 @@ def _json(path: Path, key: str) -> list:
 
 
 def _part(path: Path, folder: Path) -> str | None:
-    """As the lists beside the scans say; what is in neither is to pretrain on."""
+    """By the lists beside the scans; scans in neither are unlabelled."""
     for name, part_of in (("scannetv2_train.txt", LEARN), ("scannetv2_val.txt", TEST)):
         if _title(path) in _listed(name, folder):
             return part_of

@@ -2,7 +2,7 @@
 
     sequences/00/velodyne/000000.bin  sequences/00/labels/000000.label
 
-or frames in one folder, each with its ``.label`` beside it.
+or frames in one folder, each beside its ``.label``.
 """
 
 from dataclasses import replace
@@ -16,8 +16,8 @@ from pcrep.datasets.formats.binary import label_file
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
 from tspcrep.common.errors import UserError
 
-# The 19 classes of the single-scan task, in the benchmark's order, and the annotation's numbers
-# that count as each; moving things count as what they are.
+# The 19 classes of the single-scan task, in the order of the benchmark, and the annotated numbers
+# that are mapped to each; moving objects are mapped to their class.
 _ANNOTATED = {
     "car": (10, 252),
     "bicycle": (11,),
@@ -41,7 +41,7 @@ _ANNOTATED = {
 }
 CLASSES = tuple(_ANNOTATED)
 THINGS = CLASSES[:8]
-"""The classes whose objects are told apart: what is foreground."""
+"""The foreground: classes whose objects are annotated as instances."""
 
 _IGNORED = (0, 1, 52, 99)  # unlabelled, outlier, other structure, other object
 _VALIDATION = "08"
@@ -57,7 +57,7 @@ def _table() -> np.ndarray:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Frames of the sequences below ``folder``, or in it if there are labels beside them."""
+    """Frames of the sequences below ``folder``, or frames in it that have labels beside them."""
     for pattern in ("sequences/*/velodyne", "*/velodyne", "velodyne"):
         if found := natural(p for place in folder.glob(pattern) for p in place.glob("*.bin")):
             return found
@@ -67,10 +67,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _frame(path: Path) -> Cloud:
-    """A frame in the sensor's coordinates: x ahead, y left, z up, metres.
+    """A frame in sensor coordinates: x ahead, y left, z up, metres.
 
-    ``label`` is an index of ``CLASSES`` and -1 for what the benchmark ignores. ``instance`` tells
-    things apart (``binary.read``).
+    ``label`` is an index into ``CLASSES``, or -1 where the benchmark ignores it. ``instance``
+    numbers the things, see :mod:`pcrep.datasets.formats.binary`.
     """
     cloud = load_points(path)
     if cloud.label is None:
@@ -85,7 +85,7 @@ def _frame(path: Path) -> Cloud:
 
 
 def _part(path: Path, folder: Path) -> str | None:
-    """Sequence 08 is to test on, as in the literature; frames without labels to pretrain on."""
+    """Sequence 08 is the test set, as in the literature; frames without labels are unlabelled."""
     if path.parent.parent.name == _VALIDATION:
         return TEST
     return LEARN if label_file(path) else UNLABELLED

@@ -188,8 +188,8 @@ def sharpen(coords, index, shape):
     """Normals (N, 3) float32 that are not blurred at creases.
 
     Near a crease the neighbours of a point lie on two faces, and its normal belongs to neither.
-    Each point takes the normal of the neighbour j (or itself) whose neighbourhood is closest to a
-    plane through the point: least l3 + (n_j . (x_i - x_j))^2.
+    Each point takes the normal of the neighbour j, or of itself, whose neighbourhood is closest to
+    a plane through the point: least l3 + (n_j . (x_i - x_j))^2.
     """
     normal = np.empty_like(shape.normal)
     for i in range(len(index)):

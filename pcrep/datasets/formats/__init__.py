@@ -1,4 +1,7 @@
-"""One file, whatever its format, as a cloud."""
+"""Read a point cloud file of any format.
+
+A new format is a module with a reader and its :class:`columns.Format`, and one name in _FORMATS.
+"""
 
 from pathlib import Path
 
@@ -15,7 +18,7 @@ SUFFIXES = tuple(_BY_SUFFIX)
 
 
 def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
-    """The points of a file, with all that it says of them.
+    """Read the points of a file with all their attributes.
 
     ======================  ====================================================================
     .ply, .pcd              colours, normals, intensity, label, instance
@@ -25,15 +28,16 @@ def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
     .xyz, .pts, .txt, .csv  columns x y z, then colours and more; a first line may name them
     ======================  ====================================================================
 
-    A file with another suffix is read if its first bytes say what it is. ``label`` and ``instance``
-    are the file's own numbers. ``columns.to_cloud`` says what becomes of far coordinates, of points
-    that are not finite, and of colours.
+    A file with another suffix is read if its first bytes identify the format. ``label`` and
+    ``instance`` are the numbers in the file. See :func:`columns.to_cloud` for the treatment of far
+    coordinates, of points that are not finite, and of colours.
 
-    max_points : of a file that holds more, one point of each k is read, with a warning, so that
-        memory stays bounded: ``.bin``, LAS, and binary PLY and PCD. Other formats are refused.
+    max_points : from a larger ``.bin``, LAS, binary PLY or binary PCD file, one point in every k is
+        read, with a warning, so that memory stays bounded; larger files of other formats are
+        refused.
 
-    Raises UserError, one line, where the file is missing, is not what its name says, is cut off or
-    holds nothing usable.
+    Raises UserError where the file is missing, is not of the format of its name, is cut off or
+    holds no usable points.
     """
     path = Path(path)
     return to_cloud(_format(path).read(path, max_points), path)

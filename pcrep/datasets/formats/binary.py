@@ -1,14 +1,14 @@
-"""Records of float32 without a header: LiDAR frames, and coloured points.
+"""Headerless float32 records: LiDAR frames (KITTI, nuScenes) and coloured points.
 
-How long a record is, the file does not say. Of the lengths that divide its size, the first of
-these counts whose columns fit:
+The file does not state the record length. It is the first of these that divides the file size and
+whose columns are plausible:
 
     5  x y z intensity ring      ring a whole number in 0 .. 127 (nuScenes)
-    6  x y z red green blue      all colours in 0 .. 1, or all whole numbers in 0 .. 255
+    6  x y z red green blue      colours all in 0 .. 1, or all whole numbers in 0 .. 255
     4  x y z intensity           intensity not negative (KITTI)
 
-LiDAR frames, metres across and with fractions of intensity, fit none of the longer ones. A
-cloud whose points all lie in the unit cube is taken for coloured points if its size allows it.
+LiDAR frames, metres across and with fractional intensities, fit none of the longer ones. A cloud
+within the unit cube is taken for coloured points if its size allows it.
 """
 
 from pathlib import Path
@@ -20,15 +20,15 @@ from pcrep.datasets.formats.records import Rows, records, rows_to_read
 from tspcrep.common.errors import UserError
 
 _LENGTHS = (5, 6, 4)
-_LOOK = 1_000_000  # records from which the length is told
+_LOOK = 1_000_000  # records that the length is judged by
 
 
 def _read(path: Path, max_points: int) -> Columns:
-    """Columns of a ``.bin``, and of the ``.label`` that goes with it.
+    """Columns of a ``.bin`` and of its ``.label``.
 
-    The labels of SemanticKITTI lie beside the frame or in ``../labels``, a word of 32 bits a point:
-    ``label`` is its lower half. ``instance`` is the whole word where the upper half is not 0, and
-    -1 elsewhere: the upper half alone numbers the objects of each class anew.
+    Labels of SemanticKITTI lie beside the frame or in ``../labels``, one 32-bit word per point:
+    ``label`` is its lower half. ``instance`` is the whole word where the upper half is not 0, else
+    -1, since the upper half alone restarts for each class.
     """
     size = path.stat().st_size
     lengths = [n for n in _LENGTHS if size % (4 * n) == 0]
@@ -69,7 +69,7 @@ def _whole(values: np.ndarray, most: int) -> bool:
 
 
 def label_file(path: Path) -> Path | None:
-    """The ``.label`` of a frame, where there is one."""
+    """Path of the ``.label`` of a frame, or None."""
     beside = path.with_suffix(".label")
     apart = path.parent.parent / "labels" / beside.name
     return next((place for place in (beside, apart) if place.is_file()), None)

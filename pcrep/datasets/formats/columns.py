@@ -1,6 +1,6 @@
-"""From the columns of a file to a ``Cloud``, or to an error in one line: the same for all formats.
+"""Convert the columns of a file to a ``Cloud``, with the same checks for all formats.
 
-Columns go by the names of ``Cloud``'s fields; coordinates are of any float type.
+Columns are named as the fields of ``Cloud``; coordinates may have any float type.
 """
 
 import warnings
@@ -22,8 +22,8 @@ class Format:
 
     name : for messages.
     suffixes : in lower case, with the dot.
-    read : path and the most points to read -> columns.
-    marks : the bytes that a file of this format begins with; empty where there is no such mark.
+    read : (path, largest number of points) -> columns.
+    marks : first bytes of such a file; empty for formats without a signature.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Format:
 
 _FAR = 10_000.0  # metres; float32 counts in steps of 1 mm here, of 0.5 m at 5,000 km
 _NEAR = 0.05  # metres
-_HUGE = 1e12  # in no unit a place on Earth
+_HUGE = 1e12  # beyond any place on Earth in any unit
 
-# What files call a field, in lower case; the first that is there counts.
+# Names of a field in files, in lower case; the first that is present counts.
 _NAMES = {
     "coords": ("coords", "coord", "xyz", "points", "positions", "pos"),
     "colour": ("colour", "color", "colours", "colors", "rgb"),
@@ -45,7 +45,7 @@ _NAMES = {
     "label": ("label", "labels", "semantic", "semantic_label", "classification", "class"),
     "instance": ("instance", "instances", "instance_label", "objectid", "treeid"),
 }
-# The same, where each component has its own column.
+# The same for one column per component.
 _COMPONENTS = {
     "coords": (("x", "y", "z"),),
     "colour": (("red", "green", "blue"), ("r", "g", "b")),
@@ -54,10 +54,10 @@ _COMPONENTS = {
 
 
 def select(arrays: dict[str, np.ndarray], path: Path) -> Columns:
-    """The fields among the named arrays of a file; what has a name of no field is left out.
+    """Select the fields of a ``Cloud`` among the named arrays of a file; others are left out.
 
-    Capitals do not count, nor does CloudCompare's prefix ``scalar_``. Raises UserError where
-    coordinates are missing or an array has another shape than its field.
+    Case and CloudCompare's prefix ``scalar_`` are ignored. Raises UserError where coordinates are
+    missing or an array has the wrong shape.
     """
     arrays = {name.lower().removeprefix("scalar_"): values for name, values in arrays.items()}
     columns = {}
@@ -83,22 +83,21 @@ def _shaped(field: str, values: np.ndarray, count: int, path: Path) -> np.ndarra
     if values.dtype.kind not in "fiub" or values.shape not in ((count, width), (count,) * width):
         raise UserError(
             f"{path}: {field} has shape {values.shape} and type {values.dtype}, expected "
-            f"({count}, {width}) numbers, one row a point"
+            f"({count}, {width}) numbers, one row per point"
         )
     return values if width == 3 else values.reshape(count)
 
 
 def to_cloud(columns: Columns, path: Path) -> Cloud:
-    """The points whose coordinates are finite, and below 1e12.
+    """Cloud of the points with finite coordinates below 1e12.
 
-    Coordinates beyond 10 km, as those of a national grid, would lose their centimetres in float32:
-    their minimum, rounded down to a whole metre, is subtracted in float64 first. Colours are
-    brought to 0 .. 1 (``_unit_colour``), normals to length 1. A label or instance that is NaN or
-    beyond 32 bits is -1. An intensity or a normal that is not finite throughout is left out.
+    Coordinates beyond 10 km, as in a national grid, would lose centimetres in float32: their
+    minimum, rounded down to a whole metre, is first subtracted in float64. Colours are scaled to
+    0 .. 1 (``_unit_colour``) and normals to unit length. A label or instance that is NaN or beyond
+    32 bits becomes -1. Intensities or normals with any non-finite value are left out.
 
-    Warns, with a count, of points that are dropped because of NaN, infinite or absurd coordinates,
-    and of an extent that is hardly one in metres. Raises UserError where there are no points, or
-    most would be dropped.
+    Warns of the number of points dropped for NaN, infinite or absurd coordinates, and of an extent
+    that is unlikely in metres. Raises UserError where there are no points or most would be dropped.
     """
     coords = columns["coords"]
     if not len(coords):
@@ -152,7 +151,7 @@ def _typed(name: str, values: np.ndarray, path: Path) -> np.ndarray | None:
 
 
 def _whole_numbers(name: str, values: np.ndarray, path: Path) -> np.ndarray:
-    """Labels; what stands for none in a column of floats, NaN or a huge number, is -1."""
+    """Labels as int64; NaN and huge floats, which stand for no label, become -1."""
     if values.dtype.kind == "f":
         values = np.where(np.abs(values) < 2**31, values, -1)
         if not (values == np.floor(values)).all():
@@ -161,10 +160,10 @@ def _whole_numbers(name: str, values: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _unit_colour(colour: np.ndarray, path: Path) -> np.ndarray:
-    """Colours as float32 in 0 .. 1. What white is follows from the largest value in the file.
+    """Colours as float32 in 0 .. 1; the value of white follows from the largest in the file.
 
-    It is 1 up to 1, for floats; 255 up to 255, also where 16 bits hold them, as in some LAS files;
-    and 65535 up to 65535. Raises UserError beyond.
+    White is 1 for floats up to 1; 255 for values up to 255, also in 16 bits, as in some LAS files;
+    and 65535 for values up to that. Raises UserError beyond.
     """
     low, high = colour.min(), colour.max()
     if not 0 <= low <= high <= 65535:  # NaN too
@@ -176,7 +175,7 @@ def _unit_colour(colour: np.ndarray, path: Path) -> np.ndarray:
 
 
 def judge_labels(cloud: Cloud, classes: tuple[str, ...]) -> Cloud:
-    """The cloud itself. Raises UserError where a label is the index of no class."""
+    """Return the cloud; raise UserError where a label is not the index of a class."""
     if cloud.label is not None and classes:
         outside = (cloud.label < -1) | (cloud.label >= len(classes))
         if outside.any():

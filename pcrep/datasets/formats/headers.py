@@ -1,4 +1,4 @@
-"""What PLY and PCD begin with: lines of text that say what records follow."""
+"""Text headers of PLY and PCD, which describe the records that follow."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _LONGEST = 1 << 16  # bytes of a header
 
 
 def header(path: Path, last: str, name: str) -> tuple[list[list[str]], int]:
-    """Words of each line up to the one that begins with ``last``, and the byte after that one."""
+    """Words of each header line up to the one starting with ``last``, and the offset after it."""
     lines: list[list[str]] = []
     with path.open("rb") as file:
         while file.tell() < _LONGEST and (raw := file.readline(_LONGEST)):

@@ -1,4 +1,4 @@
-"""LAS and LAZ through laspy."""
+"""LAS and LAZ, read through laspy."""
 
 import struct
 from pathlib import Path
@@ -15,9 +15,9 @@ _COLOURS = ("red", "green", "blue")
 def _read(path: Path, max_points: int) -> Columns:
     """Columns of an airborne or terrestrial scan.
 
-    Coordinates are float64, as the file's integers, scale and offset give them; ``to_cloud`` takes
-    an origin off. ``classification`` becomes the label, ``treeID`` the instance. Colours, an
-    intensity or a classification that are 0 throughout were never filled in, and are left out.
+    Coordinates are float64, from the file's integers, scale and offset; ``to_cloud`` subtracts an
+    origin. ``classification`` becomes the label, ``treeID`` the instance. Colours, intensities or
+    classifications that are 0 throughout were never set and are left out.
     """
     try:
         import laspy
@@ -37,7 +37,7 @@ def _read(path: Path, max_points: int) -> Columns:
                 found += len(chunk)
     except UserError:
         raise
-    # laspy, its LAZ backend and numpy each raise their own for the same broken bytes.
+    # laspy, its LAZ backend and numpy each raise their own errors for the same broken bytes.
     except Exception as error:
         raise UserError(
             f"{path}: cannot be read as LAS ({error}); it is cut off or damaged, get it again"
@@ -51,9 +51,9 @@ def _read(path: Path, max_points: int) -> Columns:
 
 
 def _judge_header(path: Path) -> None:
-    """Raise UserError where more variable length records are announced than there is room for.
+    """Raise UserError where the header announces more variable length records than fit.
 
-    laspy would go on to read them, millions where a byte is wrong.
+    laspy would try to read them, millions after a wrong byte.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

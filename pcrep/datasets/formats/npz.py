@@ -1,4 +1,4 @@
-"""NumPy archives: arrays by name."""
+"""NumPy archives of named arrays."""
 
 import zipfile
 import zlib
@@ -14,14 +14,14 @@ _CLASS_NAMES = ("class_names", "classes")
 
 
 def _read(path: Path, max_points: int) -> Columns:
-    """Columns of an ``.npz``, by any name in ``columns.NAMES``. Nothing in it is unpickled."""
+    """Columns of an ``.npz``, by the names that ``columns.select`` knows, without unpickling."""
     columns = select(_load(path, without=_CLASS_NAMES), path)
     judge_count(len(columns["coords"]), path, max_points)
     return columns
 
 
 def class_names(path: Path) -> tuple[str, ...]:
-    """What the labels of an ``.npz`` mean, where it says so."""
+    """Class names in an ``.npz``; empty where it has none."""
     arrays = _load(path, only=_CLASS_NAMES)
     return tuple(str(name) for names in arrays.values() for name in names.ravel())
 

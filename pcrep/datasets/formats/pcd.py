@@ -1,6 +1,6 @@
 """PCD, the format of PCL: text, binary and compressed.
 
-Open3D reads it too, but takes a text that ends too early, or holds words, for whole.
+Open3D reads it too, but accepts text files that are cut off or hold words.
 """
 
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class _Header:
 
 
 def _read(path: Path, max_points: int) -> Columns:
-    """Columns of a PCD; a field of several numbers, such as a histogram, is left out.
+    """Columns of a PCD; fields of several numbers, such as histograms, are left out.
 
-    Where the points are the pixels of an image (HEIGHT above 1), those without depth are NaN: they
-    are left out here, and are no reason for a warning.
+    In an organised cloud (HEIGHT above 1) pixels without depth are NaN: they are left out here,
+    without a warning.
     """
     lines, start = header(path, "DATA", "PCD")
     head = _parse(lines, path)
@@ -104,7 +104,7 @@ def _binary(path: Path, start: int, head: _Header, rows: Rows) -> dict[str, np.n
 
 
 def _compressed(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
-    """Field after field, all points of each."""
+    """Fields are stored one after the other, each for all points."""
     sizes = [kind.itemsize * n for kind, n in zip(head.types, head.counts, strict=True)]
     with path.open("rb") as file:
         file.seek(start)
@@ -126,10 +126,10 @@ def _compressed(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
 
 @njit(cache=True)
 def _unpack_lzf(packed: np.ndarray, plain: np.ndarray) -> int:
-    """Fill ``plain`` from ``packed``, in the format of LibLZF; the bytes filled, -1 on damage.
+    """Decompress LibLZF from ``packed`` into ``plain``; return the bytes filled, -1 on damage.
 
-    A byte below 32 says how many bytes follow as they are, less one. Any other says, with the one
-    or two after it, how many bytes to repeat and from how far back.
+    A control byte below 32 is the number of literal bytes that follow, minus one. Any other gives,
+    with the one or two bytes after it, the length and distance of a back reference.
     """
     at, filled = 0, 0
     while at < len(packed):
@@ -152,7 +152,7 @@ def _unpack_lzf(packed: np.ndarray, plain: np.ndarray) -> int:
             at += 1
             if source < 0 or filled + count > len(plain):
                 return -1
-            for i in range(count):  # one by one: what is repeated may be what is being filled
+            for i in range(count):  # one by one: source and target may overlap
                 plain[filled + i] = plain[source + i]
         filled += count
     return filled

@@ -1,4 +1,4 @@
-"""PLY, in text or binary. Open3D leaves out 16-bit numbers, which ScanNet's labels are."""
+"""PLY, text or binary. Open3D skips 16-bit properties such as ScanNet's labels."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ class _Element:
 
 
 def _read(path: Path, max_points: int) -> Columns:
-    """Columns of the vertices of a PLY; its faces are left out."""
+    """Columns of the vertices of a PLY; faces are left out."""
     lines, start = header(path, "end_header", "PLY")
     order, elements = _parse(lines, path)
     place = next((i for i, element in enumerate(elements) if element.name == "vertex"), None)

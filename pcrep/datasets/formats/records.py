@@ -1,4 +1,4 @@
-"""Records of a file, all or some: of more points than a scene may have, it has some."""
+"""Read binary records, or a random subset where there are more than a scene may have."""
 
 import warnings
 from pathlib import Path
@@ -14,16 +14,16 @@ Rows = np.ndarray | slice  # rising indices, or all
 
 
 def rows_to_read(count: int, path: Path, most: int) -> Rows:
-    """Which of a file's records to read: all, or with a warning one of each k in turn, at random.
+    """Rows to read: all, or with a warning a random one of every k consecutive records.
 
-    At random within each k, for scanners write ring after ring or line after line, of which a fixed
-    step would read some and leave out others. The draw is the same each time.
+    Random within each k, since scanners write ring after ring or line after line, of which a fixed
+    step would skip some altogether. The draw is the same each time.
     """
     if count <= most:
         return slice(None)
     step = -(-count // most)
     warnings.warn(
-        f"{path}: holds {count:,} points, more than {most:,}: one of each {step} is read; crop it "
+        f"{path}: holds {count:,} points, more than {most:,}: one in every {step} is read; crop it "
         "or cut it into tiles, one file each, to use all",
         stacklevel=4,
     )
@@ -33,7 +33,7 @@ def rows_to_read(count: int, path: Path, most: int) -> Rows:
 
 
 def within(rows: Rows, start: int, length: int) -> Rows:
-    """Those of the rows that are in a chunk, counted from its start."""
+    """The rows that fall into a chunk, relative to its start."""
     if isinstance(rows, slice):
         return rows
     first, last = np.searchsorted(rows, [start, start + length])
@@ -41,7 +41,7 @@ def within(rows: Rows, start: int, length: int) -> Rows:
 
 
 def records(path: Path, start: int, count: int, record: np.dtype, rows: Rows) -> np.ndarray:
-    """Those of ``count`` binary records, from the byte ``start`` on, that are to be read."""
+    """Read the ``rows`` of ``count`` binary records that begin at byte ``start``."""
     judge_whole(path, max(0, path.stat().st_size - start) // record.itemsize, count)
     parts = []
     with path.open("rb") as file:
@@ -53,7 +53,7 @@ def records(path: Path, start: int, count: int, record: np.dtype, rows: Rows) ->
 
 
 def judge_whole(path: Path, found: int, count: int) -> None:
-    """Raise UserError where a file holds fewer points than its header says."""
+    """Raise UserError where a file holds fewer points than its header announces."""
     if found < count:
         raise UserError(
             f"{path}: holds {found} points, expected {count} from its header; it is cut off, get "
@@ -62,7 +62,7 @@ def judge_whole(path: Path, found: int, count: int) -> None:
 
 
 def judge_count(count: int, path: Path, most: int) -> None:
-    """Raise UserError for a file too large to be a scene whose records cannot be picked."""
+    """Raise UserError for too large a file of a format that cannot be subsampled."""
     if count > most:
         raise UserError(
             f"{path}: holds {count:,} points, expected at most {most:,} in this format; crop it, "

@@ -1,4 +1,4 @@
-"""Points as lines of numbers: XYZ, PTS, the rooms of S3DIS, CSV."""
+"""Text files of one point per line: XYZ, PTS, CSV, and the rooms of S3DIS."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
 
 _CHUNK = 1_000_000  # lines read at once
-# What columns are where no first line names them. Seven are in the order of PTS.
+# Columns where no header line names them. Seven are in the order of PTS.
 _USUAL = {
     3: ("x", "y", "z"),
     4: ("x", "y", "z", "intensity"),
@@ -23,8 +23,8 @@ _USUAL = {
 def read(path: Path, max_points: int) -> Columns:
     """Columns of a text file, separated by spaces, tabs, commas or semicolons.
 
-    A line before the numbers may name them (``x y z r g b label``, also after ``#`` or ``//``) or
-    hold how many points there are, as in PTS; other lines before the numbers are passed over.
+    A line before the numbers may name the columns (``x y z r g b label``, also after ``#`` or
+    ``//``) or give the number of points, as in PTS; other lines before the numbers are skipped.
     """
     skip, names, declared, first = _start(path)
     separator = next((mark for mark in ",;" if mark in first), r"\s+")
@@ -48,7 +48,7 @@ def read(path: Path, max_points: int) -> Columns:
 
 
 def _start(path: Path) -> tuple[int, tuple[str, ...] | None, int | None, str]:
-    """Lines to skip, names of columns, number of points, and the first line of numbers."""
+    """Lines to skip, column names, number of points, and the first line of numbers."""
     names, declared = None, None
     with path.open("rb") as file:
         for skip in range(100):
@@ -90,10 +90,10 @@ def table(
     max_points: int,
     rows: int | None = None,
 ) -> np.ndarray:
-    """The numbers of all lines after the first ``skip``, or of ``rows`` of them: (N, width).
+    """Numbers (N, width) of all lines after the first ``skip``, or of ``rows`` of them.
 
-    A line may hold more numbers than ``width``, which are left out. Raises UserError for a line
-    that holds fewer, other than ``x y z`` alone, or a word.
+    Numbers beyond ``width`` in a line are left out. Raises UserError for a line that holds a word
+    or fewer numbers; rows of ``x y z`` alone may hold NaN.
     """
     parts, count = [], 0
     try:
@@ -116,14 +116,14 @@ def table(
         raise
     except ValueError as error:  # pandas' ParserError is one
         raise UserError(
-            f"{path}: {' '.join(str(error).split())}; expected {width} numbers a line"
+            f"{path}: {' '.join(str(error).split())}; expected {width} numbers per line"
         ) from None
     values = np.concatenate(parts) if parts else np.empty((0, width))
     short = np.isnan(values[:, -1]) & (width > 3)  # x y z may be NaN, what follows may not
     if short.any():
         raise UserError(
             f"{path}: point {int(short.argmax())} has no number in column {width}, expected "
-            f"{width} numbers a line; the file is cut off or has another column there"
+            f"{width} numbers per line; the file is cut off or has another column there"
         )
     return values
 
