@@ -26,7 +26,7 @@ _TEST_AREA = "Area_5"
 
 
 def _files(folder: Path) -> list[Path]:
-    """Rooms of the areas below ``folder``, of the area ``folder``, or the room ``folder`` itself."""
+    """Rooms of the areas below ``folder``, of one area, or the room ``folder`` itself."""
     for pattern in ("*/*/Annotations", "*/Annotations", "Annotations"):
         if found := natural(path.parent for path in folder.glob(pattern)):
             return found

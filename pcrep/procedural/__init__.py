@@ -1,7 +1,7 @@
-"""Procedural indoor scenes with labels: rooms seen by a moving depth camera, with no download.
+"""Procedural labelled indoor scenes: furnished rooms seen by a moving depth camera, no download.
 
 scenes = procedural(100)
-cloud = scenes[7]  # made when it is asked for, the same at every time
+cloud = scenes[7]  # generated when it is indexed, always the same
 """
 
 from pcrep.procedural.scenes import BACKGROUND, SceneConfig, procedural

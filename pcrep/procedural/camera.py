@@ -1,4 +1,4 @@
-"""A depth camera that walks through a room: where it stands, and what it measures."""
+"""A simulated depth camera: its poses in a room, and its noisy images."""
 
 from dataclasses import dataclass
 
@@ -9,30 +9,35 @@ from pcrep.procedural.rooms import Room
 from pcrep.procedural.shapes import FRUSTUM, Solids, cast
 
 _CLEAR = 0.15
+"""Smallest distance from a camera to a solid, metres."""
 _TRIES = 20
-"""Metres from a camera to the nearest solid at least, and how often a place is looked for."""
+"""Attempts at finding a free place for a camera."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """width, height: pixels. field_of_view: of the width, degrees. noise: standard deviation of a
-    depth z is noise * z^2, as triangulation has it; cut at 3 of them. dropout: share of pixels
-    without depth; more of them where a ray meets a surface at a cosine below ``grazing``.
-    nearest: depths below it are not measured, metres."""
+    """Resolution and noise of a depth camera."""
 
     width: int = 128
+    """Image width, pixels."""
     height: int = 96
+    """Image height, pixels."""
     field_of_view: float = 65.0
+    """Horizontal field of view, degrees."""
     noise: float = 0.0012
+    """Noise at depth z has standard deviation noise * z^2, as in triangulation, cut at 3 of them."""
     dropout: float = 0.02
+    """Fraction of pixels without depth."""
     grazing: float = 0.25
+    """Cosine of incidence below which more and more pixels lose their depth."""
     nearest: float = 0.4
+    """Smallest depth that is measured, metres."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Shot:
-    """The N pixels of an image that have depth: coords (N, 3) in the room, depth (N,), colour
-    (N, 3) in 0 .. 1, solid (N,) the one that is seen."""
+    """The N pixels with depth of an image: coords (N, 3) in the room, depth (N,), colour (N, 3) in
+    0 .. 1, and solid (N,), the index of the solid that is seen."""
 
     coords: np.ndarray
     depth: np.ndarray
@@ -41,8 +46,10 @@ class _Shot:
 
 
 def walk(rng: Generator, room: Room, poses: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Poses (origin (3,), view (3, 3)) on a way around the room's middle, each looking at a thing
-    in the room, at least a metre away where there is one. None stands in a solid."""
+    """Poses (origin (3,), view (3, 3)) on a path around the centre of the room, outside all solids.
+
+    Each looks at an object in the room, at least a metre away where there is one.
+    """
     start, sense = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
     found = []
     for k in range(poses):
@@ -57,7 +64,7 @@ def walk(rng: Generator, room: Room, poses: int) -> list[tuple[np.ndarray, np.nd
 
 
 def _free_place(rng: Generator, room: Room, angle: float) -> np.ndarray:
-    """At the height of eyes and clear of all solids; else in the middle, below the ceiling."""
+    """A place at eye height and clear of all solids, or else at the centre below the ceiling."""
     solids = room.solids
     radius = solids.size[:, :2].max(1)
     round_box = np.stack([radius, radius, solids.size[:, 2]], 1)
@@ -72,7 +79,7 @@ def _free_place(rng: Generator, room: Room, angle: float) -> np.ndarray:
 
 
 def _look(origin: np.ndarray, target: np.ndarray, roll: float) -> np.ndarray:
-    """Right, down and forward axes as rows."""
+    """Rotation with the right, down and forward axes as rows."""
     forward = (target - origin) / np.linalg.norm(target - origin)
     right = np.cross(forward, (0.0, 0.0, 1.0))
     right = right / np.linalg.norm(right)
@@ -89,7 +96,7 @@ def shoot(
     origin: np.ndarray,
     view: np.ndarray,
 ) -> _Shot:
-    """One image: exact depths, then what a sensor makes of them. light (3,): where it hangs."""
+    """One image: exact depths, then sensor noise and dropout. light (3,): position of the lamp."""
     width, height = camera.width, camera.height
     focal = 0.5 * width / np.tan(np.radians(camera.field_of_view) / 2)
     shift = rng.uniform(-0.5, 0.5, 2)

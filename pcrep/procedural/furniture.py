@@ -1,6 +1,6 @@
-"""Pieces of furniture of random form, each in a frame of its own.
+"""Pieces of furniture of random shape, each in its own coordinates.
 
-The origin lies on the floor below the middle, z is up, and a piece faces +y. Sizes are metres.
+The origin is on the floor below the centre, z is up, and a piece faces +y. Sizes are in metres.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from pcrep.procedural.shapes import BOX, ELLIPSOID, FRUSTUM
 
 @dataclass(frozen=True)
 class _Part:
-    """A solid of a piece. tone: which of the piece's colours it has. lean: about x, radians."""
+    """A solid of a piece. tone: index of its colour. lean, turn: about x and z, radians."""
 
     kind: int
     size: tuple[float, float, float]
@@ -27,8 +27,8 @@ class _Part:
 
 @dataclass(frozen=True)
 class Piece:
-    """label: its class. width, depth: of the floor that it takes. top: height of a surface of
-    that size on which things can stand, None for none."""
+    """label: class. width, depth: of its footprint. top: height of a surface of that size on which
+    objects can stand, or None."""
 
     label: str
     parts: tuple[_Part, ...]
@@ -38,19 +38,19 @@ class Piece:
 
 
 def slab(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, **more) -> _Part:
-    """A box by its faces, in either order."""
+    """A box given by its faces, in either order."""
     size = (abs(x1 - x0) / 2, abs(y1 - y0) / 2, abs(z1 - z0) / 2)
     return _Part(BOX, size, ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), **more)
 
 
 def _post(x: float, y: float, z0: float, z1: float, r0: float, r1: float | None = None, **more):
-    """An upright frustum by its ends."""
+    """An upright frustum given by its ends and radii."""
     r1 = r0 if r1 is None else r1
     return _Part(FRUSTUM, (r0, r1, (z1 - z0) / 2), (x, y, (z0 + z1) / 2), **more)
 
 
 def _legs(rng: Generator, width: float, depth: float, height: float, thick: float) -> list[_Part]:
-    """Four legs below a rectangle, round or square."""
+    """Four legs, round or square, at the corners of a rectangle."""
     x, y = width / 2 - thick, depth / 2 - thick
     corners = [(x, y), (x, -y), (-x, y), (-x, -y)]
     if rng.random() < 0.5:
@@ -156,7 +156,7 @@ def _bookcase(rng: Generator) -> Piece:
 
 
 def board(rng: Generator) -> Piece:
-    """A whiteboard, a screen or a picture. It hangs: its origin is the middle of its back."""
+    """A whiteboard, a screen or a picture on a wall; its origin is the centre of its back."""
     width, height, thick = rng.uniform(0.5, 2.0), rng.uniform(0.4, 1.1), rng.uniform(0.02, 0.06)
     x, z = width / 2, height / 2
     parts = [slab(-x, x, 0, 0.7 * thick, -z, z)]
@@ -193,7 +193,7 @@ def _box(rng: Generator) -> Piece:
 
 
 def _small_box(rng: Generator) -> Piece:
-    """From a book that lies to a cereal packet that stands."""
+    """Anything from a lying book to a standing cereal packet."""
     width, depth, height = rng.uniform(0.07, 0.26), rng.uniform(0.05, 0.2), rng.uniform(0.04, 0.3)
     parts = (slab(-width / 2, width / 2, -depth / 2, depth / 2, 0, height),)
     return Piece("box", parts, width, depth)

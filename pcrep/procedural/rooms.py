@@ -1,4 +1,4 @@
-"""Rooms: which pieces stand where, without standing in each other."""
+"""Furnish a room with pieces that do not intersect."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,17 @@ from pcrep.procedural.furniture import ON_A_TOP, ON_THE_FLOOR, Piece
 from pcrep.procedural.shapes import CLASSES, Solids
 
 _THICK = 0.1
+"""Thickness of the walls, metres."""
 _CELL = 0.05
-"""Of walls, and of the map of the floor that says where there is room; metres."""
+"""Cell size of the occupancy map of the floor, metres."""
 _TONES = 6
 _WALL_BOUND = ("bookcase", "sofa", "lamp")
 
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """solids: all of it. size: width, depth and height between the walls, the middle of the floor
-    being the origin. things: (T, 3), the middles of what stands in it."""
+    """solids: all solids of the room. size: inner width, depth and height, with the origin at the
+    centre of the floor. things: (T, 3), centres of the objects that stand in it."""
 
     solids: Solids
     size: np.ndarray
@@ -27,7 +28,7 @@ class Room:
 
 
 class _Builder:
-    """The solids of a room, as they are put down."""
+    """A room under construction: its solids, and the occupancy of its floor."""
 
     def __init__(self, rng: Generator, width: float, depth: float):
         self.rng = rng
@@ -40,7 +41,7 @@ class _Builder:
         self.taken = np.zeros(self.cells.shape[:2], bool)
 
     def put(self, piece: Piece, at: np.ndarray, yaw: float) -> None:
-        """Add a piece with its origin ``at (3,)``, turned about z. Its colours are drawn here."""
+        """Add a piece with its origin ``at (3,)``, rotated about z, in randomly drawn colours."""
         tones = _tone_colours(self.rng)
         turn = about_z(yaw)
         for part in piece.parts:
@@ -52,7 +53,7 @@ class _Builder:
         self.instances += 1
 
     def stand(self, piece: Piece, x: float, y: float, yaw: float, gap: float = 0.05) -> bool:
-        """Put a piece on the floor if it stands in the room and in nothing else."""
+        """Put a piece on the floor if it fits into the room without intersection; whether it did."""
         back = about_z(yaw)[:2, :2]
         own = (self.cells - (x, y)) @ back  # rows times R are R^T times columns
         under = (np.abs(own) <= (piece.width / 2 + gap, piece.depth / 2 + gap)).all(-1)
@@ -73,8 +74,8 @@ class _Builder:
 
 
 def furnish(rng: Generator, width: tuple[float, float], height: tuple[float, float]) -> Room:
-    """A room of one to three pieces of each kind, with things on the tables, chairs around them
-    and boards on the walls. width and height: bounds of the floor's edges and of the ceiling."""
+    """A room with at least one piece of each kind that fits, objects on the tables, chairs around
+    them and boards on the walls. width, height: ranges of the floor's edges and of the ceiling."""
     w, d = rng.uniform(*width, 2)
     h = rng.uniform(*height)
     room = _Builder(rng, w, d)
@@ -109,7 +110,7 @@ def _flat(label: str, *faces: tuple[float, float]) -> Piece:
 
 
 def _boards(room: _Builder, height: float) -> None:
-    """At least one, on a wall, so high that most furniture stands below it."""
+    """Hang one to three boards on the walls, above most furniture."""
     rng = room.rng
     for _ in range(int(rng.integers(1, 4))):
         piece, yaw = furniture.board(rng), int(rng.integers(4)) * np.pi / 2
@@ -125,7 +126,7 @@ def _boards(room: _Builder, height: float) -> None:
 
 
 def _place(room: _Builder, piece: Piece) -> None:
-    """Stand a piece against a wall or anywhere, at the first of some random places that is free."""
+    """Place a piece at the first free of some random places, against a wall or anywhere."""
     rng = room.rng
     for _ in range(25):
         side = int(rng.integers(4)) * np.pi / 2
@@ -147,7 +148,7 @@ def _place(room: _Builder, piece: Piece) -> None:
 
 
 def _set_table(room: _Builder, piece: Piece, at: np.ndarray, yaw: float) -> None:
-    """Things on a table, small ones upon boxes as it comes, and chairs around it."""
+    """Put objects on a table or a box, and chairs around a table."""
     rng, turn = room.rng, about_z(yaw)
     if piece.top > 0.6 and piece.label == "table":
         for _ in range(int(rng.integers(0, 4))):
@@ -173,7 +174,7 @@ def _set_table(room: _Builder, piece: Piece, at: np.ndarray, yaw: float) -> None
 
 
 def _tone_colours(rng: Generator) -> np.ndarray:
-    """(TONES, 3) colours of one object, of any hue and of any brightness, whatever it is."""
+    """Colours (TONES, 3) of one object, of random hue and brightness, independent of its class."""
     first = rng.uniform(0.1, 0.95, 3)
     grey = first.mean()
     colours = np.vstack([first, rng.uniform(0.1, 0.95, (_TONES - 1, 3))])

@@ -1,4 +1,4 @@
-"""Scenes: a room, the images of a walk through it, and the cloud that they make together."""
+"""Generate a scene: a room, the images of a walk through it, and the cloud merged from them."""
 
 from dataclasses import dataclass
 
@@ -13,27 +13,29 @@ from pcrep.procedural.shapes import CLASSES
 from tspcrep.common.errors import UserError
 
 BACKGROUND = ("floor", "wall", "ceiling")
-"""The classes that are no objects."""
+"""The classes that are not objects."""
 
 
 @dataclass(frozen=True)
 class SceneConfig:
     room_width: tuple[float, float] = (2.8, 4.8)
-    """Least and greatest edge of the floor, metres."""
+    """Smallest and largest edge of the floor, metres."""
     room_height: tuple[float, float] = (2.4, 3.0)
-    """Of the ceiling, metres; at least 2.4."""
+    """Smallest and largest height of the ceiling, metres; at least 2.4."""
     poses: int = 6
-    """Images that are merged."""
+    """Number of images merged into a cloud."""
     voxel: float = 0.02
-    """Of all points in a cube of this edge, the one seen from the nearest stays; metres."""
+    """Voxel size in metres: of the points in a voxel, the one with the smallest depth is kept."""
     camera: Camera = Camera()
 
     def __post_init__(self) -> None:
         if not 2 < self.room_width[0] <= self.room_width[1]:
-            raise UserError(f"room_width: found {self.room_width}, expected 2 < least <= greatest")
+            raise UserError(
+                f"room_width: found {self.room_width}, expected 2 < smallest <= largest"
+            )
         if not 2.4 <= self.room_height[0] <= self.room_height[1]:
             raise UserError(
-                f"room_height: found {self.room_height}, expected 2.4 <= least <= greatest"
+                f"room_height: found {self.room_height}, expected 2.4 <= smallest <= largest"
             )
         if self.poses < 1 or self.voxel <= 0:
             raise UserError(
@@ -42,17 +44,17 @@ class SceneConfig:
 
 
 def procedural(count: int, seed: int = 0, config: SceneConfig = SceneConfig()) -> Scenes:
-    """``count`` labelled indoor scenes, each the same bit by bit for a (seed, index, config).
+    """``count`` labelled indoor scenes, bit-equal for the same (seed, index, config).
 
-    A room of random size holds at least one of each class of ``CLASSES`` that finds a place, with
-    things on its tables. A depth camera sees it from several places: what is hidden is missing,
-    depth errs the more the farther it is, rays that graze a surface are often lost. Colours are
-    drawn for each object, whatever its class: what a thing is, its form alone says. The room is
-    turned at random about z, which points up. The floor is at z = 0.
+    A room of random size holds at least one object of each class of ``CLASSES`` that fits, and
+    objects on its tables. A depth camera sees it from several places, with occlusion, noise that
+    grows with depth, and lost rays at grazing incidence. Colours are drawn per object independently
+    of its class, so that shape alone tells the class. The room is rotated at random about z, which
+    points up, with the floor at z = 0.
 
-    Each cloud has ``coords``, ``colour``, ``label`` and ``instance``, both exact; 20 to 70 thousand
-    points. A scene takes about 0.2 s when it is read, and none is kept. Raises UserError for a
-    count below 1.
+    Each cloud has ``coords``, ``colour`` and exact ``label`` and ``instance``; 20 to 70 thousand
+    points. Reading a scene takes about 0.2 s; nothing is cached. Raises UserError for a count
+    below 1.
     """
     if count < 1:
         raise UserError(f"count: found {count}, expected at least 1 scene")
@@ -78,7 +80,7 @@ def _scene(seed: int, index: int, config: SceneConfig, name: str) -> Cloud:
     kept = nearest[voxelize(torch.from_numpy(coords[nearest]), config.voxel).first.numpy()]
     turn = about_z(rng.uniform(0, 2 * np.pi))
     return Cloud(
-        # einsum sums three terms in one order; a matrix product's order is BLAS's affair
+        # einsum sums in a fixed order, a BLAS product does not
         coords=np.einsum("ij,nj->ni", turn, coords[kept]).astype(np.float32),
         colour=colour[kept].astype(np.float32),
         label=room.solids.label[solid[kept]],

@@ -1,4 +1,4 @@
-"""Solids that a room is made of, and the first one that each ray of a camera meets."""
+"""Solids that rooms are made of, and ray casting: the first solid that each pixel sees."""
 
 from dataclasses import dataclass
 
@@ -11,22 +11,22 @@ CLASSES = (
 )
 
 BOX, FRUSTUM, ELLIPSOID = range(3)
-"""Kinds of a solid, and what its three sizes are:
-half edges; radius at the bottom, radius at the top, half height; half axes."""
+"""Kinds of solids. Their three sizes are half edges; bottom radius, top radius and half height;
+half axes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Solids:
-    """P solids in a common frame, z up, metres.
+    """P solids in common coordinates, z up, metres.
 
     kind : (P,) int64, of BOX, FRUSTUM, ELLIPSOID.
-    size : (P, 3) float64, see the kinds.
+    size : (P, 3) float64, by kind.
     centre : (P, 3) float64.
     axes : (P, 3, 3) float64, the solid's own axes as columns: x = centre + axes @ own.
     label : (P,) int64 into CLASSES.
-    instance : (P,) int64, the object that a solid is part of.
+    instance : (P,) int64, the object that the solid is part of.
     colour : (P, 3) float64 in 0 .. 1.
-    wave : (P, 3) float64, radians a metre, of a ripple in the colour.
+    wave : (P, 3) float64, wave vector of a colour ripple, radians per metre.
     """
 
     kind: np.ndarray
@@ -44,13 +44,14 @@ class Solids:
 
 @njit(cache=True, error_model="numpy")
 def cast(origin, view, focal, width, height, shift, kind, size, centre, axes):
-    """The first solid that each pixel's ray meets: a z-buffer of exact intersections.
+    """The first solid along the ray of each pixel: a z-buffer of exact intersections.
 
-    origin (3,): of the camera, outside every solid. view (3, 3): its right, down and forward axes
-    as rows. focal: in pixels. shift (2,): of the pixels' centres, in pixels. Then Solids.
+    origin (3,): camera position, outside all solids. view (3, 3): its right, down and forward axes
+    as rows. focal: focal length, pixels. shift (2,): offset of the pixel centres, pixels. The rest
+    are fields of Solids.
 
-    Returns depth (height, width) along the forward axis, inf where nothing is met; the solid met,
-    -1 for none; the unit normal (height, width, 3) there, outwards.
+    Returns depth (height, width) along the forward axis, inf where nothing is hit; the solid hit,
+    -1 for none; the outward unit normal (height, width, 3) there.
     """
     depth = np.full((height, width), np.inf)
     which = np.full((height, width), -1, np.int64)
@@ -82,7 +83,7 @@ def cast(origin, view, focal, width, height, shift, kind, size, centre, axes):
 
 @njit(cache=True, error_model="numpy")
 def _radius(kind, size):
-    """Of a ball around the centre that holds the solid."""
+    """Radius of a ball around the centre that contains the solid."""
     if kind == BOX:
         return np.sqrt(size[0] ** 2 + size[1] ** 2 + size[2] ** 2)
     if kind == FRUSTUM:
@@ -92,7 +93,7 @@ def _radius(kind, size):
 
 @njit(cache=True, error_model="numpy")
 def _window(centre, radius, focal, width, height):
-    """Rows and columns (top, bottom, left, right) that a ball can cover, rather too many."""
+    """Bounds (top, bottom, left, right) on the pixels that a ball can cover."""
     near, far = centre[2] - radius, centre[2] + radius
     if far <= 0:
         return 0, 0, 0, 0
@@ -112,7 +113,7 @@ def _window(centre, radius, focal, width, height):
 
 @njit(cache=True, error_model="numpy")
 def _meet(kind, size, o, d, n):
-    """The least t with o + t d on the solid, in its own frame, from outside; inf for none.
+    """Smallest t > 0 with o + t d on the solid, in its own coordinates; inf for none.
 
     Writes the normal there to n.
     """
@@ -146,7 +147,7 @@ def _meet_box(size, o, d, n):
 
 @njit(cache=True, error_model="numpy")
 def _meet_frustum(size, o, d, n):
-    """A cone's slice about z: radius r(z) = middle + slope z for |z| <= size[2], with its lids."""
+    """A frustum about z with lids: radius r(z) = middle + slope z for |z| <= size[2]."""
     slope = (size[1] - size[0]) / (2 * size[2])
     middle = 0.5 * (size[0] + size[1])
     best = np.inf

@@ -1,1 +1,1 @@
-"""report.html of a run on points, and its pictures."""
+"""report.html of runs on point clouds, and its pictures."""

@@ -1,4 +1,4 @@
-"""Pictures of point clouds for a page: stills, and scenes to turn with the mouse."""
+"""Figures of point clouds for a report: still pictures, and interactive ones through plotly."""
 
 import colorsys
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,18 @@ from pcrep.reports.render import Viewpoint, render
 from tspcrep.common.figures import WIDTH, themed
 
 _PIXELS = 375
-"""Width of a panel: two of them side by side, as wide as a figure."""
+"""Width of a panel in pixels; two side by side are as wide as a figure."""
 _MOST = 10_000
-"""Points of a scene to turn."""
+"""Largest number of points in an interactive figure."""
 _UNKNOWN = (0.55, 0.55, 0.55)
-"""Colour of what has no label or no segment."""
+"""Colour of points without label, segment or score."""
 _SCALE = "viridis"
-"""Matplotlib's name of the colours of a score."""
+"""Matplotlib colour map of scores."""
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture of a still: image (H, W, 4) uint8, and the pixel (x, y) that is marked."""
+    """One panel of a still figure: image (H, W, 4) uint8, and a marked pixel (x, y) or None."""
 
     title: str
     image: np.ndarray
@@ -39,7 +39,7 @@ def panel(
     viewpoint: Viewpoint,
     query: int | None = None,
 ) -> Panel:
-    """A cloud (N, 3) in ``colours`` (N, 3) 0 .. 1, its point ``query`` marked."""
+    """Render a cloud (N, 3) in ``colours`` (N, 3) in 0 .. 1, with its point ``query`` marked."""
     image = render(coords, colours, viewpoint, _PIXELS)
     if query is None:
         return Panel(title, image)
@@ -55,7 +55,7 @@ def still(
 ) -> tuple[bytes, bytes]:
     """Panels in two columns as PNG, for a light and for a dark page.
 
-    legend : colours by name, below. score : name, least and greatest value of a bar, below.
+    legend : colour by name. score : name, minimum and maximum of a colour bar.
     """
     rows = -(-len(panels) // 2)
     height = WIDTH / 2 * max(p.image.shape[0] for p in panels) / _PIXELS + 0.35
@@ -89,12 +89,12 @@ def still(
 
 
 def turnable(clouds: Sequence[np.ndarray], colourings: Mapping[str, Sequence[np.ndarray]]) -> str:
-    """HTML of clouds side by side, to turn with the mouse; a menu picks how they are coloured.
+    """Interactive HTML figure of clouds side by side, with a menu of colourings.
 
-    clouds : of (N, 3) metres; :data:`_MOST` points of all of them are kept, drawn at random.
-    colourings : by name, for each cloud colours (N, 3) in 0 .. 1.
+    clouds : (N, 3) metres each; a random subset of 10,000 points in all is drawn.
+    colourings : name -> colours (N, 3) in 0 .. 1, for each cloud.
 
-    A page holds :func:`script` once before it. Raises ImportError where plotly is missing.
+    The page needs :func:`script` once before it. Raises ImportError without plotly.
     """
     import plotly.graph_objects as go
     import plotly.io
@@ -141,7 +141,7 @@ def turnable(clouds: Sequence[np.ndarray], colourings: Mapping[str, Sequence[np.
 
 
 def script() -> str:
-    """What draws :func:`turnable` in a browser. Raises ImportError where plotly is missing."""
+    """The script that draws :func:`turnable` in a browser. Raises ImportError without plotly."""
     import plotly.offline
 
     return f"<script>{plotly.offline.get_plotlyjs()}</script>"
@@ -150,14 +150,14 @@ def script() -> str:
 def correlation(query: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Cosine (N,) of ``query`` (D,) with each of ``features`` (N, D), in -1 .. 1.
 
-    What FAC's authors draw as activation maps (Liu et al., CVPR 2023, figure 1).
+    FAC's paper draws these as activation maps (Liu et al., CVPR 2023, figure 1).
     """
     norms = np.linalg.norm(features, axis=1) * np.linalg.norm(query)
     return (features @ query / np.maximum(norms, 1e-12)).clip(-1, 1)
 
 
 def class_colours(count: int) -> np.ndarray:
-    """Colours (C, 3) in 0 .. 1 of classes; up to 20 are those of matplotlib's tab10 and tab20."""
+    """Colours (C, 3) in 0 .. 1 of classes, from matplotlib's tab10 or tab20 up to 20 classes."""
     if count <= 20:
         name = "tab10" if count <= 10 else "tab20"
         return np.array(matplotlib.colormaps[name].colors)[:count]
@@ -165,7 +165,7 @@ def class_colours(count: int) -> np.ndarray:
 
 
 def many_colours(count: int) -> np.ndarray:
-    """Colours (S, 3) in 0 .. 1 that tell segments apart: hues a golden angle from each other."""
+    """Distinct colours (S, 3) in 0 .. 1 of segments, with hues a golden angle apart."""
     steps = np.arange(count)
     hues, values = 0.618034 * steps % 1, (0.95, 0.65, 0.8)
     saturations = (0.55, 0.75, 0.95, 0.4)
@@ -175,12 +175,12 @@ def many_colours(count: int) -> np.ndarray:
 
 
 def by_number(numbers: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Colours (N, 3) of labels or segments (N,), those below 0 grey."""
+    """Colours (N, 3) of labels or segments (N,); negative ones are grey."""
     return np.vstack([colours, _UNKNOWN])[np.where(numbers < 0, len(colours), numbers)]
 
 
 def by_score(scores: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Colours (N, 3) of scores (N,), dark at ``low``, bright at ``high``; NaN is grey."""
+    """Colours (N, 3) of scores (N,), from dark at ``low`` to bright at ``high``; NaN is grey."""
     shade = (np.nan_to_num(scores, nan=low) - low) / (high - low)
     colours = matplotlib.colormaps[_SCALE](shade.clip(0, 1))[:, :3]
     return np.where(np.isnan(scores)[:, None], _UNKNOWN, colours)

@@ -31,16 +31,16 @@ def write(
 ) -> Path:
     """Write ``report.html`` into the folder of a finished run and return its path.
 
-    Where plotly is missing the page has the still pictures alone.
+    Without plotly the page has still pictures only.
 
     Parameters
     ----------
     result : ``result.json`` of the run.
-    config : the run's dataclass, printed on the page.
-    title : of the page.
-    cloud : the scene to draw, as it was read.
-    encoder : the trained one, drawn beside itself before training.
-    augment : how the two views of the activation maps are drawn.
+    config : configuration of the run, printed on the page.
+    title : title of the page.
+    cloud : scene to draw, as it was read.
+    encoder : the trained encoder, compared with the same before training.
+    augment : augmentation of the two views of the activation maps.
     """
     before = untrained(encoder, result["seeds"][0])
     cloud = thin(prepare(cloud), encoder.voxel)
@@ -75,7 +75,7 @@ def _scene(encoder: SparseUNet, cloud: Cloud) -> list[str]:
 def _activation(
     encoder: SparseUNet, before: SparseUNet, cloud: Cloud, augment: AugmentConfig
 ) -> list[str]:
-    """Maps of two views by both encoders; the query is a point of the foreground."""
+    """Activation maps of two views by both encoders, for a query point of the foreground."""
     a, b = (augmented(cloud, augment, seed) for seed in (0, 1))
     query = _query_point(a, b)
     if query is None:
@@ -104,10 +104,10 @@ def _activation(
 
 
 def _query_point(a: Cloud, b: Cloud) -> int | None:
-    """The row of ``a`` to ask for: in the middle of the largest segment of its foreground.
+    """Query point, a row of ``a``: the centre of the largest foreground segment in both views.
 
-    Largest by the points that the less complete of two views shows. None where no segment of the
-    foreground is in both.
+    The size of a segment is the smaller of its point counts in the two views. None where no
+    foreground segment is in both.
     """
     segments = len(a.objectness)
     shown = [np.bincount(v.segment[foreground(v)], minlength=segments)[:segments] for v in (a, b)]

@@ -1,4 +1,4 @@
-"""Still pictures of point clouds: a z-buffer of small discs, shaded by depth alone."""
+"""Render point clouds to images: a z-buffer of small discs, shaded by depth."""
 
 from dataclasses import dataclass
 
@@ -6,24 +6,26 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 _FIELD = 35.0
-"""Degrees that a picture spans from left to right."""
+"""Horizontal field of view, degrees."""
 _SHARPER = 2
-"""Pixels drawn for each pixel kept, along each axis."""
+"""Supersampling factor along each axis."""
 _LARGEST = 9
-"""Pixels across the largest disc that stands for a point."""
+"""Largest diameter of the disc of a point, in supersampled pixels."""
 _NEAREST = 0.1
-"""Metres between the eye and the nearest point, at least."""
+"""Smallest distance between the eye and a point, metres."""
 _SKIN = 0.15
-"""Metres: of a room, what lies so close to the hull's near side, or to the ceiling, is cut away."""
+"""Thickness of what is cut away of a room: its ceiling and its near walls, metres."""
 _ROOM = 1.5
-"""Metres along each axis from which on a cloud may be a room, with walls and a ceiling to cut."""
+"""Extent along each axis above which a cloud may be a room with walls and a ceiling, metres."""
 
 
 @dataclass(frozen=True, eq=False)
 class Viewpoint:
-    """Where a picture is taken from. origin (3,), axes (3, 3): right, down and forward as rows.
-    focal: in widths of the picture. shown: rows of the cloud that are not cut away. aspect: height
-    over width that the cloud fills."""
+    """Position and direction of the camera of a picture, and the points that it shows.
+
+    origin : (3,). axes : (3, 3), right, down and forward as rows. focal : in widths of the picture.
+    shown : rows of the cloud that are not cut away. aspect : height over width of the picture.
+    """
 
     origin: np.ndarray
     axes: np.ndarray
@@ -32,7 +34,7 @@ class Viewpoint:
     aspect: float
 
     def project(self, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places (N, 2) in widths from the middle, and depths (N,) in metres."""
+        """Image positions (N, 2) from the centre, in widths, and depths (N,) in metres."""
         own = (coords - self.origin) @ self.axes.T
         return self.focal * own[:, :2] / own[:, 2:], own[:, 2]
 
@@ -40,8 +42,9 @@ class Viewpoint:
 def choose_viewpoint(coords: np.ndarray, elevation: float = 40.0) -> Viewpoint:
     """The viewpoint above a cloud, of eight directions, that shows most of it.
 
-    coords: (N, 3), metres, z up. What would hide a room's inside is cut away: a ceiling, and the
-    outermost ``_SKIN`` metres on the side of the viewer. elevation: degrees.
+    The ceiling of a room and the walls on the side of the viewer are cut away.
+
+    coords : (N, 3), metres, z up. elevation : degrees.
     """
     coords = np.asarray(coords, np.float64)
     below = _without_ceiling(coords)
@@ -60,17 +63,17 @@ def render(
     width: int = 640,
     shade: float = 1.0,
 ) -> np.ndarray:
-    """The picture (H, W, 4) uint8 of a cloud, clear where there is nothing.
+    """Image (H, W, 4) uint8 of a cloud, transparent where there is nothing.
 
-    Nearer points hide farther ones. Edges are darkened by how far a pixel lies behind its
-    neighbours, so that form shows without normals or light (Boucheny, Eye-dome lighting, 2009).
+    Nearer points hide farther ones. Pixels are darkened by how far they lie behind their
+    neighbours, which shows shape without normals or light (eye-dome lighting, Boucheny 2009).
 
     Parameters
     ----------
     coords : (N, 3), metres; the cloud that the viewpoint was chosen for.
     colours : (N, 3) in 0 .. 1.
-    width : of the picture, pixels; its height follows from the viewpoint.
-    shade : of the edges; 0 for none.
+    width : in pixels; the height follows from the viewpoint.
+    shade : strength of the shading; 0 for none.
     """
     wide, high = width * _SHARPER, round(width * viewpoint.aspect) * _SHARPER
     shown = viewpoint.shown
@@ -96,7 +99,7 @@ def render(
 
 
 def _without_ceiling(coords: np.ndarray) -> np.ndarray:
-    """The points below a ceiling, where the topmost layer covers a third of the ground or more."""
+    """The points below the ceiling, if the topmost layer covers over a third of the ground."""
     if not _is_room(coords):
         return coords
     top = np.quantile(coords[:, 2], 0.995) - _SKIN
@@ -131,7 +134,7 @@ def _viewpoint_from(
 
 
 def _near_side(coords: np.ndarray, flat: np.ndarray) -> np.ndarray:
-    """Whether points lie within SKIN of a side of the ground plan's hull that faces the viewer."""
+    """Mask of points near a side of the convex hull of the ground plan that faces the viewer."""
     near = np.zeros(len(coords), bool)
     if not _is_room(coords):
         return near
@@ -145,12 +148,12 @@ def _near_side(coords: np.ndarray, flat: np.ndarray) -> np.ndarray:
 
 
 def _is_room(coords: np.ndarray) -> bool:
-    """False for what lies on a table, where a few centimetres are whole objects."""
+    """False for a table-top scene, where a few centimetres are whole objects."""
     return bool((np.ptp(coords, axis=0) > _ROOM).all())
 
 
 def _pixels_covered(viewpoint: Viewpoint, coords: np.ndarray, thin: np.ndarray) -> int:
-    """How many of 100 x 100 pixels hold a point that is shown."""
+    """Number of pixels, 100 to the width, that hold a point."""
     places, _ = viewpoint.project(
         coords[viewpoint.shown[:: max(1, len(viewpoint.shown) // 20_000)]]
     )
@@ -158,14 +161,14 @@ def _pixels_covered(viewpoint: Viewpoint, coords: np.ndarray, thin: np.ndarray) 
 
 
 def _spacing(coords: np.ndarray) -> float:
-    """Metres between neighbours that a disc has to bridge."""
+    """Typical distance between neighbours that a disc has to bridge, metres."""
     some = np.random.default_rng(0).permutation(len(coords))[:2000]
     distance, _ = cKDTree(coords).query(coords[some], k=min(5, len(coords)))
     return float(np.median(distance[:, -1])) * 1.2 if len(coords) > 1 else 0.01
 
 
 def _discs(row, column, across, high: int, wide: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every pixel of every point's disc, and the point; those outside the picture left out."""
+    """Pixel and point of every pixel in every disc, without those outside the picture."""
     pixels, points = [], []
     for size in np.unique(across):
         mine = np.flatnonzero(across == size)
@@ -181,7 +184,7 @@ def _discs(row, column, across, high: int, wide: int) -> tuple[np.ndarray, np.nd
 
 
 def _eye_dome(z: np.ndarray, strength: float) -> np.ndarray:
-    """Brightness (H, W) in 0 .. 1 of each pixel: less, the more its neighbours lie before it."""
+    """Brightness (H, W) in 0 .. 1: the lower, the more the neighbours lie in front of a pixel."""
     log = np.log2(np.where(np.isfinite(z), z, 1e6))
     behind = np.zeros_like(log)
     reach = 2 * _SHARPER

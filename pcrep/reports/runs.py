@@ -1,4 +1,4 @@
-"""Parts that every ``report.html`` of a run on point clouds is made of; it needs no network."""
+"""Parts shared by the reports of runs on point clouds; report.html needs no network."""
 
 import html
 from pathlib import Path
@@ -32,7 +32,7 @@ def write_page(folder: Path, title: str, parts: list[str], config: object) -> Pa
 
 
 def results(result: dict[str, Any]) -> list[str]:
-    """The table of a summary: a row a system, its columns and the spread of mIoU."""
+    """Results table of a run: one row per system, with the standard deviation of mIoU."""
     mode = result["mode"]
     systems = {mode: result} | result["controls"] | {mode: result}  # scratch is its own control
     values = {name: columns(found) for name, found in systems.items()}
@@ -73,10 +73,10 @@ def _cell(value: float | None, best: float) -> str:
 def scene(
     heading: str, coords: np.ndarray, colourings: dict[str, np.ndarray], told: str, **below: Any
 ) -> list[str]:
-    """A cloud (N, 3) in several colourings (N, 3), by name: stills, and the same to turn.
+    """The first scene of a page: a cloud (N, 3) in several colourings (N, 3), by name.
 
-    It is the first of its page. told : the caption. below : ``legend`` or ``score`` of
-    :func:`pcrep.reports.pictures.still`.
+    Drawn as a still and as an interactive figure. told : caption. below : ``legend`` or ``score``
+    of :func:`pcrep.reports.pictures.still`.
     """
     viewpoint = choose_viewpoint(coords)
     panels = [panel(name, coords, colours, viewpoint) for name, colours in colourings.items()]
@@ -90,9 +90,9 @@ def scene(
 def to_turn(
     clouds: list[np.ndarray], colourings: dict[str, list[np.ndarray]], first: bool = False
 ) -> list[str]:
-    """The same clouds as an interactive figure; where plotly is missing, a line that says so.
+    """An interactive figure of clouds, or a line on how to install plotly where it is missing.
 
-    first : whether it is the first of its page, which then holds plotly's script.
+    first : whether it is the first figure of its page, which then includes plotly's script.
     """
     try:
         drawn = turnable(clouds, colourings)

@@ -27,14 +27,14 @@ def write(
 ) -> Path:
     """Write ``report.html`` into the folder of a finished run and return its path.
 
-    Where plotly is missing the page has the still pictures alone.
+    Without plotly the page has still pictures only.
 
     Parameters
     ----------
     result : ``result.json`` of the run.
-    config : the run's dataclass, printed on the page.
-    segmenter, test : the trained network and labelled scenes, upright; its prediction for the first
-        is drawn beside the truth. Left out after a probe.
+    config : configuration of the run, printed on the page.
+    segmenter, test : trained network and upright labelled scenes, the first of which is drawn with
+        prediction and truth; left out for a probe.
     """
     title, mode = f"Segmentation of {result['data']}, {result['mode']}", result["mode"]
     parts = results(result)

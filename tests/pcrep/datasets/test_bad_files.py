@@ -123,7 +123,7 @@ def test_npz_cut_off_anywhere(tmp_path):
 def test_text_cut_off(tmp_path):
     row = b"1.5 2 3 10 20 30\n"
     refused(put(tmp_path, "a.xyz", row * 9 + b"1.5 2 3 10\n"), "point 9", "column 6")
-    refused(put(tmp_path, "a.xyz", row * 9 + b"1.5 two 3 10 20 30\n"), "two", "6 numbers a line")
+    refused(put(tmp_path, "a.xyz", row * 9 + b"1.5 two 3 10 20 30\n"), "two", "6 numbers per line")
     refused(put(tmp_path, "b.pts", b"12\n" + row * 9), "holds 9 points, expected 12")
     refused(put(tmp_path, "c.xyz", b"1 2 3 4 5\n"), "5 columns", "name others in a first line")
 
