@@ -25,7 +25,7 @@ class Camera:
     field_of_view: float = 65.0
     """Horizontal field of view, degrees."""
     noise: float = 0.0012
-    """Noise at depth z has standard deviation noise * z^2, as in triangulation, cut at 3 of them."""
+    """Depth noise: standard deviation noise * z^2, as in triangulation, cut at 3 of them."""
     dropout: float = 0.02
     """Fraction of pixels without depth."""
     grazing: float = 0.25

@@ -30,12 +30,10 @@ class SceneConfig:
 
     def __post_init__(self) -> None:
         if not 2 < self.room_width[0] <= self.room_width[1]:
-            raise UserError(
-                f"room_width: found {self.room_width}, expected 2 < smallest <= largest"
-            )
+            raise UserError(f"room_width: found {self.room_width}, expected 2 < least <= greatest")
         if not 2.4 <= self.room_height[0] <= self.room_height[1]:
             raise UserError(
-                f"room_height: found {self.room_height}, expected 2.4 <= smallest <= largest"
+                f"room_height: found {self.room_height}, expected 2.4 <= least <= greatest"
             )
         if self.poses < 1 or self.voxel <= 0:
             raise UserError(

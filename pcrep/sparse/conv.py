@@ -1,4 +1,4 @@
-"""Sparse convolutions, pooling and the modules between them."""
+"""Modules on sparse tensors: convolutions, pooling, batch normalisation."""
 
 import math
 from typing import Any
@@ -11,18 +11,18 @@ from pcrep.sparse.tensor import SparseTensor, reduce_rows
 
 
 class _Convolution(nn.Module):
-    """Weights of a convolution; the subclasses choose the voxels.
+    """Weights of a convolution; subclasses determine the output voxels.
 
     Parameters
     ----------
     in_channels, out_channels : C and D.
-    kernel_size : taps along an axis.
-    stride : ratio of the tensor strides on both sides.
-    dilation : distance of taps, in the tensor stride of the finer side.
-    bias : add a vector (D,); off, as in MinkowskiEngine and before every normalisation.
+    kernel_size : taps along each axis.
+    stride : ratio of the coarser to the finer tensor stride.
+    dilation : distance between taps, in units of the finer tensor stride.
+    bias : whether to add a vector (D,); off as in MinkowskiEngine, since normalisation follows.
 
-    ``weight`` is (K, C, D) with ``K = kernel_size**3`` taps, x fastest, then y, then z. It starts
-    uniform in ``+-1 / sqrt(K C)`` (of a transposed one: ``K D``), as MinkowskiEngine's.
+    ``weight`` is (K, C, D) with ``K = kernel_size**3`` taps, x fastest, then y, then z, initialised
+    as in MinkowskiEngine: uniform in ``+-1 / sqrt(K C)`` (transposed: ``K D``).
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class _Convolution(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _apply_to(self, x: SparseTensor, kernel_map: Any, stride: int) -> SparseTensor:
-        """Convolve by a kernel map, or by the one tap of a 1 x 1 x 1 kernel (``None``)."""
+        """Convolve with a kernel map, or with the single tap of a 1 x 1 x 1 kernel (``None``)."""
         features, weight = _autocast(x.features, self.weight)
         if features.dtype != weight.dtype:
             raise ValueError(
@@ -92,16 +92,17 @@ class _Convolution(nn.Module):
 
 
 class Conv(_Convolution):
-    """Sparse convolution, ``out[o] = sum_k x[o + offset_k] @ weight[k] + bias`` over voxels there.
+    """Sparse convolution, ``out[o] = sum_k x[o + offset_k] @ weight[k] + bias``.
 
-    With ``stride`` 1 the outputs are the input voxels. Otherwise they are the cells that hold input
-    voxels, ``floor(c / s) * s`` with s the new tensor stride. :class:`Geometry` lays out the taps.
+    The sum is over occupied voxels. With ``stride`` 1 the output voxels are the input voxels, else
+    the cells that hold input voxels, ``floor(c / s) * s`` with the new tensor stride s. The layout
+    of taps is that of :class:`Geometry`.
     (``MinkowskiConvolution``; Choy, Gwak, Savarese, CVPR 2019, eq. 3.)
 
     Raises
     ------
     ValueError
-        Channels that do not match, or voxels too far out for the kernel.
+        The channels do not match, or voxels are too far from the origin for the kernel.
     """
 
     def forward(self, x: SparseTensor) -> SparseTensor:
@@ -114,15 +115,15 @@ class Conv(_Convolution):
 
 
 class ConvTranspose(_Convolution):
-    """Transposed sparse convolution onto the voxels that the cloud has at the finer stride.
+    """Transposed sparse convolution onto the existing voxels of the finer tensor stride.
 
-    It walks the kernel map of :class:`Conv` with the same kernel, stride and dilation the other
-    way: ``out[o + offset_k] += x[o] @ weight[k]``. (``MinkowskiConvolutionTranspose``.)
+    It uses the kernel map of :class:`Conv` with the same kernel, stride and dilation in reverse:
+    ``out[o + offset_k] += x[o] @ weight[k]``. (``MinkowskiConvolutionTranspose``.)
 
     Raises
     ------
     ValueError
-        No voxels at ``x.stride / stride`` to land on, or channels that do not match.
+        There are no voxels at ``x.stride / stride``, or the channels do not match.
     """
 
     @property
@@ -139,10 +140,10 @@ class ConvTranspose(_Convolution):
 
 
 class Pool(nn.Module):
-    """Reduce the voxels under a window: ``sum``, ``average`` (of those there) or ``max``.
+    """Reduce the occupied voxels in a window by ``sum``, ``average`` or ``max``.
 
-    With ``stride`` equal to ``kernel_size``, the default, windows are the cells; else they lie as
-    the taps of :class:`Conv`. (``MinkowskiSumPooling``, ``AvgPooling``, ``MaxPooling``.)
+    With ``stride`` equal to ``kernel_size``, the default, windows are cells; else they are laid out
+    as the taps of :class:`Conv`. (``MinkowskiSumPooling``, ``AvgPooling``, ``MaxPooling``.)
     """
 
     def __init__(self, kernel_size: int, stride: int | None = None, reduce: Reduce = "average"):
@@ -162,7 +163,7 @@ class Pool(nn.Module):
 
 
 class Unpool(nn.Module):
-    """Hand the features of each cell to the voxels of the finer stride in it.
+    """Copy the features of each cell to the voxels of the finer stride in it.
 
     (``MinkowskiPoolingTranspose`` with a kernel equal to the stride.)
     """
@@ -182,7 +183,7 @@ class Unpool(nn.Module):
 
 
 class GlobalPool(nn.Module):
-    """Reduce each batch element to one row: a tensor (B, C) of ``sum``, ``average`` or ``max``."""
+    """Reduce each batch element to one row by ``sum``, ``average`` or ``max``: (B, C)."""
 
     def __init__(self, reduce: Reduce = "average"):
         super().__init__()
@@ -208,7 +209,7 @@ class BatchNorm(nn.Module):
 
 
 def check_weight(weight: Tensor, conv: _Convolution, where: str = "") -> None:
-    """Raise a ValueError unless a weight is (K, C, D), and say which layout it seems to be."""
+    """Raise a ValueError unless a weight is (K, C, D); the message names the layout it seems to be."""
     expected = (conv.kernel_size**3, conv.in_channels, conv.out_channels)
     found = tuple(weight.shape)
     if found == expected:
@@ -228,7 +229,7 @@ def check_weight(weight: Tensor, conv: _Convolution, where: str = "") -> None:
 
 
 def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Under autocast, the tensors in its dtype, as torch's own matrix products take them."""
+    """Cast tensors to the dtype of autocast where it is on, as torch does for matrix products."""
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):
         return tensors

@@ -1,4 +1,4 @@
-"""The voxels of a cloud at every tensor stride, and the kernel maps between them."""
+"""Coordinate manager: voxels of a cloud at each tensor stride, and cached kernel maps."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from pcrep.sparse.engines.base import BATCHES, LIMIT
 
 
 class Maps:
-    """Coordinates by tensor stride, and kernel maps by geometry, each made once.
+    """Coordinates by tensor stride and kernel maps by geometry, each computed once.
 
-    All tensors that descend from a cloud share one: the blocks of a level share its kernel maps,
-    and a decoder walks the encoder's maps the other way. (MinkowskiEngine: the coordinate manager.)
+    Shared by all tensors derived from a cloud, so that the blocks of a level share kernel maps and
+    a decoder reuses those of the encoder in reverse. (MinkowskiEngine: the coordinate manager.)
 
     Parameters
     ----------
-    engine : makes the maps.
-    coordinates : (N, 4) int32 distinct, checked rows [batch, x, y, z], multiples of ``stride``.
-    stride : their tensor stride.
+    engine : computes the maps.
+    coordinates : (N, 4) int32, distinct and checked rows [batch, x, y, z], multiples of ``stride``.
+    stride : tensor stride of the coordinates.
     """
 
     def __init__(self, engine: Engine, coordinates: Tensor, stride: int):
@@ -32,25 +32,25 @@ class Maps:
 
     @property
     def strides(self) -> list[int]:
-        """The tensor strides at which there are voxels."""
+        """Tensor strides that have voxels."""
         return sorted(self._coordinates)
 
     def coordinates(self, stride: int) -> Tensor:
-        """(N, 4) voxels at a tensor stride.
+        """Voxels (N, 4) at a tensor stride.
 
         Raises
         ------
         ValueError
-            There are none at this stride.
+            There are none.
         """
         if stride not in self._coordinates:
             raise ValueError(f"no voxels at tensor stride {stride}, found strides {self.strides}")
         return self._coordinates[stride]
 
     def insert(self, coordinates: Tensor, stride: int) -> None:
-        """Lay down the voxels of a stride instead of the cells of the finer ones.
+        """Set the voxels of a stride explicitly, in place of the cells of the finer one.
 
-        For grids that another library made: spconv keeps every site that a tap reaches.
+        For grids of other libraries: spconv keeps every site that a tap reaches.
         """
         if stride in self._coordinates:
             raise ValueError(f"there are voxels at tensor stride {stride} already")
@@ -61,7 +61,7 @@ class Maps:
         self._coordinates[stride] = coordinates
 
     def downsample(self, stride: int, factor: int) -> int:
-        """See to it that there are voxels at ``stride * factor``; return that stride."""
+        """Compute the voxels at ``stride * factor`` unless they exist; return that stride."""
         coarse = stride * factor
         if coarse not in self._coordinates:
             self._coordinates[coarse] = self.engine.downsample(
@@ -70,12 +70,12 @@ class Maps:
         return coarse
 
     def kernel_map(self, geometry: Geometry) -> Any:
-        """The map of a geometry between voxels that are there.
+        """The kernel map of a geometry between existing voxels.
 
         Raises
         ------
         ValueError
-            No voxels at one of the strides, or neighbours beyond the range of packed keys.
+            There are no voxels at a stride, or neighbours are beyond the range of packed keys.
         """
         if geometry not in self._maps:
             inputs = self.coordinates(geometry.inputs)
@@ -85,7 +85,7 @@ class Maps:
         return self._maps[geometry]
 
     def _check_reach(self, geometry: Geometry) -> None:
-        """Keys of neighbours must not run over into the next axis."""
+        """Raise a ValueError where the keys of neighbours would overflow into the next axis."""
         reach = geometry.offsets().abs().max().item()
         low = min(self._low) - (geometry.outputs - 1)  # where the lowest voxel's cell may start
         if low - reach < -LIMIT or max(self._high) + reach >= LIMIT:
@@ -97,7 +97,7 @@ class Maps:
 
 
 def check_coordinates(coordinates: Tensor, stride: int) -> None:
-    """Raise a ValueError that says what is wrong with the coordinates of a cloud.
+    """Raise a ValueError where coordinates of a cloud are invalid.
 
     Expected: int32 (N, 4) rows [batch, x, y, z], N > 0; batch sorted from 0 without gaps and below
     512; x, y, z in [-2^17, 2^17), multiples of the tensor stride.

@@ -15,23 +15,23 @@ _Duplicates = Literal["error", "average", "sum", "first"]
 class SparseTensor:
     """Features (N, C) on voxels (N, 4) of a tensor stride.
 
-    Rows keep the order in which they come. Operations on features go through :meth:`map`; tensors
-    that share :attr:`maps` and stride have the same rows and may be added and concatenated.
+    Rows keep the order of the input. Functions of features are applied by :meth:`map`; tensors that
+    share :attr:`maps` and stride have the same rows and may be added and concatenated.
 
     Parameters
     ----------
-    coordinates : (N, 4) int32 rows [batch, x, y, z] in voxels; the batch index counts up from 0, no
-        element empty; x, y, z in [-2^17, 2^17), negative ones welcome.
+    coordinates : (N, 4) int32 rows [batch, x, y, z] in voxels; the batch index is sorted from 0
+        without gaps; x, y, z in [-2^17, 2^17).
     features : (N, C) floating point on the same device, finite.
-    stride : tensor stride, of which x, y and z are multiples; 1 for a fresh cloud.
-    duplicates : what to do where a voxel comes more than once: refuse (``error``), or keep one row,
-        in the place of the first, with the ``average``, the ``sum`` or the ``first`` features.
+    stride : tensor stride, of which x, y and z are multiples; 1 for a new cloud.
+    duplicates : treatment of repeated voxels: refuse (``error``), or keep one row, in the place of
+        the first, with the ``average``, the ``sum`` or the ``first`` of the features.
     engine : see :func:`pcrep.sparse.engines.create`.
 
     Raises
     ------
     ValueError
-        Anything of the above that does not hold; the message says what was found.
+        Any of the above is violated; the message says what was found.
     """
 
     features: Tensor
@@ -61,7 +61,7 @@ class SparseTensor:
 
     @classmethod
     def on(cls, maps: Maps, stride: int, features: Tensor) -> "SparseTensor":
-        """Features (N, C) on the voxels that ``maps`` has at a stride."""
+        """A tensor of features (N, C) on the voxels of ``maps`` at a stride."""
         made = cls.__new__(cls)
         made.features, made.maps, made.stride = features, maps, stride
         return made
@@ -87,7 +87,7 @@ class SparseTensor:
         )
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "SparseTensor":
-        """``function`` of the features, on the same voxels: (N, C) -> (N, D)."""
+        """Apply ``function`` to the features, on the same voxels: (N, C) -> (N, D)."""
         return self.on(self.maps, self.stride, function(self.features))
 
     def __add__(self, other: "SparseTensor") -> "SparseTensor":
@@ -102,12 +102,12 @@ def cat(*tensors: SparseTensor) -> SparseTensor:
 
 
 class Field:
-    """Points between voxels: quantise them to a sparse tensor, slice results back to them.
+    """Features at continuous points: quantise to a sparse tensor, and slice results back to points.
 
     Parameters
     ----------
     coordinates : (N, 4) floating point rows [batch, x, y, z], x, y and z in voxels (metres divided
-        by the voxel size); the batch index counts up from 0.
+        by the voxel size); the batch index is sorted from 0 without gaps.
     features : (N, C).
 
     (MinkowskiEngine: ``TensorField``, ``sparse`` and ``slice``.)
@@ -121,7 +121,7 @@ class Field:
             )
         if not bool(coordinates.isfinite().all()):
             raise ValueError("coordinates hold NaN or infinity, expected finite numbers")
-        # Clamped to just beyond the range, so that a far point is reported and not wrapped round.
+        # Clamped to beyond the valid range, so that a far point is reported and does not wrap.
         voxels = coordinates.floor().clamp(-(2**30), 2**30).to(torch.int32)
         check_coordinates(voxels, 1)
         _check_features(features, coordinates)
@@ -132,19 +132,19 @@ class Field:
     def sparse(
         self, reduce: Literal["average", "sum", "first"] = "average", engine: EngineName = "auto"
     ) -> SparseTensor:
-        """One row a voxel, in order of first appearance, from the features of its points."""
+        """Reduce the features of points to one row per voxel, in order of first appearance."""
         maker = create(engine, self._voxels.device)
         voxels, features, self._number = _merge(maker, self._voxels, self.features, 1, reduce)
         self._maps = Maps(maker, voxels, 1)
         return SparseTensor.on(self._maps, 1, features)
 
     def slice(self, tensor: SparseTensor) -> Tensor:
-        """(N, D) the features of the voxel that each point lies in.
+        """Features (N, D) of the voxel that each point lies in.
 
         Raises
         ------
         ValueError
-            The tensor does not descend from :meth:`sparse` of this field, or is coarser than it.
+            The tensor does not derive from :meth:`sparse` of this field, or is coarser.
         """
         if self._maps is None or tensor.maps is not self._maps:
             raise ValueError("tensor does not descend from this field, expected one from .sparse()")
@@ -157,9 +157,9 @@ class Field:
 
 
 def reduce_rows(features: Tensor, number: Tensor, count: int, reduce: str) -> Tensor:
-    """Reduce rows of the same number by ``sum``, ``average`` or ``max``: (N, C) -> (count, C).
+    """Reduce rows with equal ``number`` by ``sum``, ``average`` or ``max``: (N, C) -> (count, C).
 
-    Rows are summed in their order, on a GPU too, where adding by index is not reproducible.
+    Rows are summed in order, also on a GPU, where atomic additions are not reproducible.
     """
     order = number.argsort(stable=True)
     lengths = torch.bincount(number, minlength=count)
@@ -174,7 +174,7 @@ def _check_features(features: Tensor, coordinates: Tensor) -> None:
     if len(features) != len(coordinates):
         raise ValueError(
             f"features have {len(features)} rows and coordinates {len(coordinates)}, expected one "
-            "row of features a row of coordinates"
+            "row of features per row of coordinates"
         )
     if not features.is_floating_point():
         raise ValueError(f"features have dtype {features.dtype}, expected floating point")
@@ -183,7 +183,7 @@ def _check_features(features: Tensor, coordinates: Tensor) -> None:
             f"features are on {features.device} and coordinates on {coordinates.device}, expected "
             "the same device"
         )
-    if bool(features.detach().sum().isfinite()):  # ten times faster than asking every number
+    if bool(features.detach().sum().isfinite()):  # ten times faster than testing each number
         return
     broken = ~features.detach().isfinite().all(1)
     if bool(broken.any()):  # else finite numbers overflowed the sum
@@ -194,7 +194,7 @@ def _check_features(features: Tensor, coordinates: Tensor) -> None:
 def _merge(
     engine: Engine, coordinates: Tensor, features: Tensor, stride: int, duplicates: _Duplicates
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct coordinates, their features, and the number (N,) of the voxel of each row."""
+    """Distinct coordinates, their features, and the voxel number (N,) of each input row."""
     coordinates = coordinates.contiguous()
     first, number = engine.insert(coordinates, stride)
     extra = len(coordinates) - len(first)

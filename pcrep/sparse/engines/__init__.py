@@ -1,4 +1,4 @@
-"""Engines: the same primitives on plain torch, numba, Triton or MinkowskiEngine."""
+"""Engines: one set of primitives on plain torch, numba, Triton or MinkowskiEngine."""
 
 from typing import Literal
 
@@ -12,20 +12,20 @@ EngineName = Literal["auto", "torch", "numba", "triton", "minkowski"]
 
 
 def create(name: EngineName, device: Device | str = "cpu") -> Engine:
-    """A new engine for the voxels of one cloud.
+    """Create an engine for the voxels of one cloud.
 
     Parameters
     ----------
     name : ``torch`` (any device, the reference), ``numba`` (CPU), ``triton`` (GPU), ``minkowski``
         (CPU, MinkowskiEngine itself), or ``auto``: numba on a CPU, triton on a CUDA or ROCm GPU,
         torch elsewhere.
-    device : where the cloud is.
+    device : device of the cloud.
 
     Raises
     ------
     ValueError
-        An unknown name, an engine that does not compute on this device, or one whose package is not
-        installed; the message holds the command that installs it.
+        The name is unknown, the engine does not run on this device, or its package is not installed;
+        the message holds the command that installs it.
     """
     device = Device(device)
     if name == "auto":

@@ -1,4 +1,4 @@
-"""What an engine must do: the few primitives under every sparse module."""
+"""Interface of an engine: the primitives that all sparse modules are built on."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ from torch import Tensor
 BITS = 18
 """Bits of a coordinate in a packed 64-bit key."""
 LIMIT = 1 << (BITS - 1)
-"""Coordinates, and those of their neighbours under a kernel, lie in [-LIMIT, LIMIT)."""
+"""Coordinates, and those of neighbours under a kernel, must lie in [-LIMIT, LIMIT)."""
 BATCHES = 1 << 9
-"""Batch indices lie in [0, BATCHES)."""
+"""Batch indices must lie in [0, BATCHES)."""
 
 Reduce = Literal["sum", "average", "max"]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Which input voxels an output voxel sees.
+    """Layout of the taps of a kernel: which input voxels an output voxel sees.
 
-    Tap ``k`` of the output at ``o`` reads the input at ``o + offset_k``, in voxels. Taps count x
-    fastest, then y, then z. An odd kernel is centred on ``o``; an even one starts there, and so
-    does a cell. This is MinkowskiEngine's hypercube region (its ``kernel_region.hpp``).
+    Tap ``k`` of the output at ``o`` reads the input at ``o + offset_k``, in voxels. Taps are
+    ordered x fastest, then y, then z. Odd kernels are centred on ``o``; even ones and cells start
+    there. This is MinkowskiEngine's hypercube region (its ``kernel_region.hpp``).
 
     Parameters
     ----------
-    kernel : taps along an axis.
-    inputs, outputs : tensor strides of the coordinates, ``outputs`` a multiple of ``inputs``.
-    dilation : distance of taps, in input strides.
-    cell : start at ``o`` whatever the kernel: the cell that a pooling window covers.
+    kernel : taps along each axis.
+    inputs, outputs : tensor strides of input and output, ``outputs`` a multiple of ``inputs``.
+    dilation : distance between taps, in input strides.
+    cell : start at ``o`` for odd kernels too, as the cell of a pooling window does.
     """
 
     kernel: int
@@ -45,11 +45,11 @@ class Geometry:
 
     @property
     def mirrored(self) -> bool:
-        """Tap k undoes tap K - 1 - k: inputs and outputs are the same, the kernel is centred."""
+        """Whether tap k is the inverse of tap K - 1 - k: same inputs and outputs, centred kernel."""
         return self.inputs == self.outputs and self.kernel % 2 == 1 and not self.cell
 
     def offsets(self) -> Tensor:
-        """(K, 3) int64 offsets in voxels."""
+        """Offsets (K, 3) int64 of the taps in voxels."""
         start = -(self.kernel // 2) if self.kernel % 2 and not self.cell else 0
         axis = (torch.arange(self.kernel) + start) * self.dilation * self.inputs
         z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
@@ -57,11 +57,11 @@ class Geometry:
 
 
 class Engine(ABC):
-    """Computes on the voxels of one cloud; made anew for each cloud, so it may remember them.
+    """Computes on the voxels of one cloud; created for each cloud, so that it may cache them.
 
-    Coordinates are (N, 4) int32 rows of [batch, x, y, z], already checked. A kernel map is whatever
-    the engine makes of a :class:`Geometry`; it has a method ``swapped()`` that exchanges inputs and
-    outputs. Everything is deterministic, and features and weights receive gradients.
+    Coordinates are checked (N, 4) int32 rows [batch, x, y, z]. The kernel map of a
+    :class:`Geometry` is of a type of the engine's own, with a method ``swapped()`` that exchanges
+    inputs and outputs. All operations are deterministic and give gradients of features and weights.
     """
 
     name: ClassVar[str]
@@ -76,11 +76,11 @@ class Engine(ABC):
 
     @abstractmethod
     def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
-        """(M, 4) cells ``floor(c / out_stride) * out_stride`` that hold voxels of ``stride``."""
+        """Cells (M, 4), ``floor(c / out_stride) * out_stride``, that hold voxels of ``stride``."""
 
     @abstractmethod
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> Any:
-        """The map from input to output rows."""
+        """The kernel map from input to output rows."""
 
     @abstractmethod
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: Any) -> Tensor:
@@ -88,4 +88,4 @@ class Engine(ABC):
 
     @abstractmethod
     def pool(self, features: Tensor, kernel_map: Any, reduce: Reduce) -> Tensor:
-        """Reduce the inputs that each output sees: (N_in, C) -> (N_out, C); 0 if it sees none."""
+        """Reduce the inputs that each output sees: (N_in, C) -> (N_out, C); 0 where it sees none."""

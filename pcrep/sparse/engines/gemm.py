@@ -1,12 +1,12 @@
 """Gather-multiply-scatter kernels of the numba engine.
 
-A sparse convolution is one small matrix product for each tap, between rows that lie anywhere. Rows
-copied to a buffer and back cost more than the product itself at the 32 to 128 channels of a U-Net.
-The two micro-kernels here read the rows where they are: eight rows by two vectors of sums stay in
-registers, which is how a BLAS computes, without its packing of the left operand.
+A sparse convolution is one small matrix product per tap, between scattered rows. At the 32 to 128
+channels of a U-Net, copying rows to a buffer and back costs more than the product itself. The two
+micro-kernels here read rows in place: sums of eight rows by two vectors stay in registers, as in a
+BLAS, but without packing of the left operand.
 
 They are written as LLVM vector instructions, because a compiler may not keep sums in registers when
-it cannot know that arrays do not overlap. LLVM maps the vectors to what the machine has.
+arrays could overlap. LLVM maps the vectors to those of the machine.
 """
 
 import numpy as np
@@ -16,9 +16,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 TILE = 512
-"""Rows of an output tile: its sums, and the rows it reads, stay in a core's L2 cache."""
+"""Rows of an output tile; its sums and the rows it reads fit the L2 cache of a core."""
 _BLOCK = 32
-"""Channels of the input whose weight gradients one task sums, over all taps."""
+"""Input channels whose weight gradients, over all taps, are summed by one task."""
 _PARTIAL_BYTES = 4 << 20
 
 try:
@@ -30,7 +30,7 @@ _ROWS = 8 if _VECTOR_BYTES == 64 else 4  # 8 x 2 sums need the 32 registers of A
 
 
 def lanes(dtype: np.dtype) -> int:
-    """Numbers in one vector; the columns of every matrix are padded to a multiple of it."""
+    """Elements of a vector; columns of every matrix are padded to a multiple of it."""
     return _VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
@@ -203,7 +203,7 @@ _outer_one_wide, _outer_one_narrow = _outer_product(1, 2), _outer_product(1, 1)
 def gather_product(x, w, ins, outs, start, vector, out):
     """``out[o] = sum x[i] @ w[k]`` over the pairs (i, o) of all taps k; output tiles in parallel.
 
-    A row's sum runs over the taps in order, whatever the tiles and threads: bit-equal results.
+    Each row is summed over taps in order, so results are bit-equal for any tiles and threads.
 
     x : (N, C). w : packed by :func:`pack`, flat. ins, outs : (P,) int32, sorted by (tile, tap).
     start : (tiles, K + 1) bounds of the pairs. vector : lanes. out : (M, D), D a multiple of lanes.
@@ -238,8 +238,8 @@ def gather_product(x, w, ins, outs, start, vector, out):
 def gather_outer(x, g, ins, outs, start, vector, partial):
     """``sum x[i]^T g[o]`` over the pairs (i, o) of each tap k, by (run of tiles, channels of x).
 
-    partial : (runs, K, C, D) zeros. Each run of tiles sums for itself, the runs are added in order
-    and the sum ends in ``partial[0]``: bit-equal results, whatever the threads.
+    partial : (runs, K, C, D) zeros. Each run of tiles is summed separately; the runs are then added
+    in order into ``partial[0]``, so results are bit-equal for any number of threads.
     """
     tiles, taps = start.shape[0], start.shape[1] - 1
     runs, channels, width = partial.shape[0], x.shape[1], g.shape[1]
@@ -277,12 +277,12 @@ def gather_outer(x, g, ins, outs, start, vector, partial):
 
 
 def runs_of_tiles(tiles: int, size: int, itemsize: int) -> int:
-    """Into how many runs :func:`gather_outer` divides the tiles: up to 16, within 4 MB of sums."""
+    """Number of runs that :func:`gather_outer` divides the tiles into: up to 16, within 4 MB."""
     return max(1, min(16, tiles, _PARTIAL_BYTES // (size * itemsize)))
 
 
 def pack(w: np.ndarray) -> np.ndarray:
-    """Weights (K, C, D) as panels of two vectors (the last may be one): each read in a line.
+    """Pack weights (K, C, D) into contiguous panels of two vectors, the last possibly of one.
 
     Panel ``j`` of tap ``k`` starts at ``(k * D + columns before it) * C`` and is (C, panel width).
     """

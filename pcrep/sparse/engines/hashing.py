@@ -1,8 +1,8 @@
-"""Hash tables of voxels on the CPU: unique rows and neighbour pairs, in numba.
+"""Hash tables of voxels on the CPU, in numba: unique rows and neighbour tables.
 
-A voxel is one 64-bit key, ``batch | x | y | z`` with 9 and three times 18 bits, so that a
-neighbour's key is the voxel's plus a constant. That needs coordinates whose neighbours stay within
-their 18 bits; :mod:`pcrep.sparse.kernel_map` checks it before anything comes here.
+A voxel is a 64-bit key, ``batch | x | y | z`` of 9 and three times 18 bits, so that the key of a
+neighbour is that of the voxel plus a constant. Coordinates of neighbours must fit their 18 bits,
+which :mod:`pcrep.sparse.kernel_map` checks beforehand.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci ha
 
 @njit(cache=True, inline="always")
 def pack(batch, x, y, z):
-    """The key of one voxel, int64 and never negative."""
+    """The key of one voxel, a non-negative int64."""
     key = (np.int64(batch) << BITS) + np.int64(x) + LIMIT
     key = (key << BITS) + np.int64(y) + LIMIT
     return (key << BITS) + np.int64(z) + LIMIT
@@ -49,8 +49,8 @@ def unpack_rows(keys):
 class Table(NamedTuple):
     """Distinct keys, numbered, in an open-addressing hash table.
 
-    slots : (capacity,) int32, the number of the key that lives there, -1 where empty. At most a
-        third full, so that most searches end where they start.
+    slots : (capacity,) int32, the number of the key in each slot, -1 where empty. At most a third
+        is filled, so that most searches end at their first slot.
     keys : (M,) int64, the key of each number.
     """
 
@@ -62,9 +62,9 @@ def insert(keys: np.ndarray) -> tuple[Table, np.ndarray, np.ndarray]:
     """Number keys (N,) in the order in which they first appear.
 
     Returns the table, ``first`` (M,) int64 rows of first appearance, and ``number`` (N,) int64 of
-    every row. The numbers take the place of the keys: fresh memory costs as much as the search.
+    each row. The numbers overwrite ``keys``: new memory would cost as much as the search.
     """
-    # Made by numpy, which asks for large pages: page faults would cost more than the search.
+    # Allocated by numpy, which asks for large pages: page faults cost more than the search.
     capacity = 1 << (3 * len(keys)).bit_length()
     slots = np.full(capacity, -1, np.int32)
     distinct, first = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
@@ -127,8 +127,8 @@ def neighbours(slots, distinct, outputs, deltas, tile):
 def own_neighbours(slots, keys, deltas, tile):
     """:func:`neighbours` of voxels among themselves under a centred kernel: half the searches.
 
-    If j is the neighbour of i at tap k, then i is the neighbour of j at the opposite tap. One more
-    column takes what the absent ones would write there: whether one is there cannot be predicted.
+    If j is the neighbour of i at tap k, then i is the neighbour of j at the opposite tap. An extra
+    column receives the writes of absent neighbours, which avoids an unpredictable branch.
     """
     shift = _shift(slots)
     count, taps = len(keys), len(deltas)
@@ -147,7 +147,7 @@ def own_neighbours(slots, keys, deltas, tile):
 
 @njit(parallel=True, cache=True)
 def sorted_pairs(table, count, tile):
-    """The pairs (input, output) of a table, by (tile of outputs, tap): what a product walks.
+    """The pairs (input, output) of a table, sorted by (tile of outputs, tap).
 
     table : (K, count or more), of which the first ``count`` columns matter. Returns ins, outs (P,)
     int32 and start (tiles, K + 1) int64, the bounds of each tap's pairs.
@@ -173,7 +173,7 @@ def sorted_pairs(table, count, tile):
             p, end = start[t, k], start[t, taps]
             for o in range(t * tile, min((t + 1) * tile, count)):
                 i = table[k, o]
-                if p < end:  # write at once and keep it if it counts: i >= 0 cannot be predicted
+                if p < end:  # write always, advance if valid: the branch i >= 0 is unpredictable
                     ins[p], outs[p] = i, o
                 p += i >= 0
     return ins, outs, start
@@ -181,7 +181,7 @@ def sorted_pairs(table, count, tile):
 
 @njit(cache=True)
 def floor_rows(coordinates, stride):
-    """(N, 4) coordinates -> those of their cells, ``floor(c / stride) * stride``."""
+    """Coordinates (N, 4) -> those of their cells, ``floor(c / stride) * stride``."""
     cells = np.empty_like(coordinates)
     for i in range(len(coordinates)):
         cells[i, 0] = coordinates[i, 0]

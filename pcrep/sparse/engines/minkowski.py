@@ -1,6 +1,6 @@
-"""MinkowskiEngine itself as an engine: the same modules and weights on the original's kernels.
+"""MinkowskiEngine as an engine: our modules and weights on its kernels.
 
-It is built from source by ``make minkowski``, for the CPU alone, and takes float32 and float64.
+``make minkowski`` builds it from source, for the CPU only; it supports float32 and float64.
 """
 
 import collections
@@ -17,18 +17,18 @@ from pcrep.sparse.engines.base import Engine, Geometry, Reduce
 
 
 def load() -> Any:
-    """The module ``MinkowskiEngine``.
+    """Import and return the module ``MinkowskiEngine``.
 
     Raises
     ------
     ValueError
         It is not installed.
     """
-    # Python 3.10 removed the alias that its release of 2021 still imports.
+    # Its release of 2021 imports an alias that Python 3.10 removed.
     collections.Sequence = collections.abc.Sequence
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has no CUDA, and how many threads it takes
+            warnings.simplefilter("ignore")  # about missing CUDA and its number of threads
             import MinkowskiEngine
     except ImportError as error:
         raise ValueError(
@@ -42,7 +42,7 @@ def load() -> Any:
 
 @dataclass(frozen=True)
 class _KeyMap:
-    """A kernel map as MinkowskiEngine names it: the keys of both sides and the kernel."""
+    """A kernel map of MinkowskiEngine: the geometry and the coordinate keys of both sides."""
 
     geometry: Geometry
     inputs: Any
@@ -67,7 +67,7 @@ class Minkowski(Engine):
     def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         key, (first, number) = self._manager.insert_and_map(coordinates, stride, "")
         self._keys[stride] = key
-        if len(number) == 0:  # its way of saying that there were no duplicates
+        if len(number) == 0:  # which means no duplicates
             number = torch.arange(len(coordinates))
         return first.long(), number.long()
 
@@ -109,7 +109,7 @@ class Minkowski(Engine):
             "average": self._backend.PoolingMode.LOCAL_AVG_POOLING,
             "max": self._backend.PoolingMode.LOCAL_MAX_POOLING,
         }[reduce]
-        if kernel_map.transposed:  # it knows one mode: divide by the number of contributions
+        if kernel_map.transposed:  # the only mode there: divides by the number of contributions
             mode = self._backend.PoolingMode.LOCAL_AVG_POOLING
         return function.apply(
             features,

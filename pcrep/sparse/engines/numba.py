@@ -1,4 +1,4 @@
-"""The CPU engine: hash-built pairs of rows, multiplied where they lie, on all cores."""
+"""The CPU engine: hashed neighbour pairs, and products of rows in place, on all cores."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from tspcrep.common.threads import torchs_threads
 
 @dataclass(frozen=True)
 class _RowPairs:
-    """Pairs of rows (input, output), by tile of outputs and tap: what a product walks.
+    """Pairs of rows (input, output) that a product runs over, by tile of outputs and tap.
 
     ins, outs : (P,) int32. start : (tiles, K + 1) int64 bounds. outputs : N_out.
     flipped : tap k here is tap K - 1 - k of the kernel.
@@ -35,13 +35,13 @@ class _RowPairs:
         return cls(*hashing.sorted_pairs(table, outputs, gemm.TILE), outputs)
 
     def weight(self, weight: Tensor) -> Tensor:
-        """(K, C, D) in the order of the taps here."""
+        """Weights (K, C, D) in the tap order of these pairs."""
         return weight.flip(0) if self.flipped else weight
 
 
 @dataclass(frozen=True)
 class _PairMap:
-    """A kernel map as pairs, and as the reverse pairs that its input gradient walks."""
+    """A kernel map as pairs, and the reverse pairs for the gradient of the input."""
 
     forward: _RowPairs
     reverse: _RowPairs
@@ -110,7 +110,7 @@ def _product(x: Tensor, weight: Tensor, pairs: _RowPairs) -> Tensor:
 
 
 def _fill_vectors(x: Tensor, vector: int) -> Tensor:
-    """Zeros after the last column, up to a multiple of ``vector``; ``x`` itself if it is one."""
+    """Pad columns with zeros to a multiple of ``vector``."""
     missing = -x.shape[-1] % vector
     return pad(x, (0, missing)) if missing else x
 
@@ -212,7 +212,7 @@ def _max_rows(x, ins, outs, start, out, source):
 
 @njit(parallel=True, cache=True)
 def _max_gradient(g, source, ins, outs, start, total):
-    """Walks reverse pairs: ``ins`` are rows of the pooled grid, ``outs`` of the input."""
+    """Runs over reverse pairs: ``ins`` are rows of the pooled grid, ``outs`` of the input."""
     for tile in prange(start.shape[0]):
         for p in range(start[tile, 0], start[tile, -1]):
             o, i = ins[p], outs[p]

@@ -9,19 +9,19 @@ from pcrep.sparse.engines.base import BITS, LIMIT, Engine, Geometry, Reduce
 
 
 def pack(coordinates: Tensor) -> Tensor:
-    """(N, 4) [batch, x, y, z] -> (N,) int64 keys whose order is that of the coordinates."""
+    """(N, 4) rows [batch, x, y, z] -> (N,) int64 keys that sort as the coordinates do."""
     b, x, y, z = coordinates.long().unbind(1)
     return ((((b << BITS) + x + LIMIT << BITS) + y + LIMIT) << BITS) + z + LIMIT
 
 
 def key_differences(offsets: Tensor) -> Tensor:
-    """(K, 3) offsets -> (K,) what they add to the key of a voxel."""
+    """(K, 3) offsets -> (K,) differences of keys."""
     x, y, z = offsets.unbind(1)
     return (((x << BITS) + y) << BITS) + z
 
 
 def number_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """First rows (M,) and number (N,) of distinct keys, in order of first appearance."""
+    """First rows (M,) of distinct keys and the number (N,) of each row, by first appearance."""
     distinct, number = torch.unique(keys, return_inverse=True)  # in order of the keys
     rows = torch.arange(len(keys), device=keys.device)
     first = torch.full_like(distinct, len(keys)).scatter_reduce_(0, number, rows, "amin")
@@ -36,7 +36,7 @@ class TableMap:
 
     table : (K, N_out) int32, the input row that tap k of each output reads, -1 for none.
     inputs : N_in.
-    mirrored : :attr:`Geometry.mirrored`; then the reverse table is the table, taps reversed.
+    mirrored : :attr:`Geometry.mirrored`; the reverse table is then the table with taps reversed.
     """
 
     def __init__(self, table: Tensor, inputs: int, mirrored: bool = False):
@@ -83,7 +83,7 @@ class Torch(Engine):
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: TableMap) -> Tensor:
         out = features.new_zeros(kernel_map.table.shape[1], weight.shape[2])  # (N_out, D)
         for tap, matrix in zip(kernel_map.table, weight, strict=True):
-            seen = torch.nonzero(tap >= 0).squeeze(1)  # no row twice: the sum's order is the taps'
+            seen = torch.nonzero(tap >= 0).squeeze(1)  # no row twice, so sums run in tap order
             out = out.index_add(0, seen, features[tap[seen]] @ matrix)
         return out
 
@@ -101,7 +101,7 @@ class Torch(Engine):
 
     @staticmethod
     def _max(features: Tensor, table: Tensor) -> Tensor:
-        """The largest input; of equal ones the first, which alone receives the gradient."""
+        """The largest input; of equal ones only the first receives the gradient."""
         values = features.detach()
         best = values.new_full((table.shape[1], values.shape[1]), -torch.inf)
         row = torch.zeros_like(best, dtype=torch.int64)

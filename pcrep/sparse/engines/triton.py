@@ -1,10 +1,10 @@
-"""The GPU engine: our neighbour tables, multiplied by spconv-triton's implicit GEMM kernels.
+"""The GPU engine: our neighbour tables with the implicit GEMM kernels of spconv-triton.
 
-spconv-triton (Apache-2.0) installs with pip and compiles nothing; its kernels take (K, N_out)
-tables of input rows, which is what :class:`TableMap` holds. Each program owns a tile of outputs and
-walks the taps, so there are no atomics: in one process two runs are bit-equal. (Triton tries which
-tile is fastest; another process may choose another, and round differently.) Rows are visited in
-order of the sets of taps that they have, so that a tile can skip taps that none of its rows has.
+spconv-triton (Apache-2.0) installs with pip without a compiler; its kernels take (K, N_out) tables
+of input rows, as :class:`TableMap` holds. Each program owns a tile of outputs and loops over taps
+without atomics, so two runs in one process are bit-equal. (Autotuning may choose another tile in
+another process, which then rounds differently.) Rows are sorted by their set of occupied taps, so
+that a tile can skip taps that none of its rows has.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ from pcrep.sparse.engines.base import Geometry
 from pcrep.sparse.engines.torch import TableMap, Torch
 
 _MASKED_TAPS = 32
-"""The kernels skip taps by a 32-bit word a row; larger kernels visit every tap."""
+"""Taps that can be skipped, by a 32-bit mask per row; larger kernels visit every tap."""
 
 
 @dataclass(frozen=True)
 class _Visits:
-    """A neighbour table with the order in which its rows are visited.
+    """A neighbour table and the order in which its rows are visited.
 
-    table : (K, N) int32. masks : (N, 1) int32, bit k set where tap k is there, sorted; argsort :
-    (N,) int32, the row of each. Both are lists of one, or empty for more than 32 taps.
+    table : (K, N) int32. masks : (N, 1) int32, bit k set where tap k is occupied, sorted. argsort :
+    (N,) int32, the row of each mask. Both are lists of one, or empty for more than 32 taps.
     """
 
     table: Tensor
@@ -50,7 +50,7 @@ class _Visits:
 
 
 class _TritonMap:
-    """A kernel map as tables in both directions, each with its order of visits."""
+    """A kernel map as tables in both directions, each with its visiting order."""
 
     def __init__(self, tables: TableMap):
         self.tables = tables
@@ -70,7 +70,7 @@ class _TritonMap:
 
 
 class Triton(Torch):
-    """Maps and pooling by torch's operators, which run on the GPU; products by Triton's."""
+    """Maps and pooling by torch operators on the GPU; products by Triton kernels."""
 
     name = "triton"
 
@@ -92,20 +92,20 @@ class Triton(Torch):
 
     @torch.compiler.disable
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: _TritonMap) -> Tensor:
-        if features.dtype == torch.float64:  # the kernels stop at 32 bits
+        if features.dtype == torch.float64:  # the kernels support at most 32 bits
             return super().convolve(features, weight, kernel_map.tables)
-        # Its switch for TF32 is read at each call; torch's own switch decides here.
+        # Its TF32 switch is read at each call; here torch's own switch decides.
         self._switches.SPCONV_ALLOW_TF32 = torch.backends.cuda.matmul.allow_tf32
         return _Convolve.apply(features, weight, kernel_map, self._ops)
 
 
 def _krsc(weight: Tensor) -> Tensor:
-    """(K, C, D) -> (D, K, 1, 1, C): spconv's layout, with the taps of our tables in our order."""
+    """(K, C, D) -> (D, K, 1, 1, C): spconv's layout, with taps in the order of our tables."""
     return weight.permute(2, 0, 1).contiguous()[:, :, None, None, :]
 
 
 class _Convolve(torch.autograd.Function):
-    """The product and its gradients; those of 16-bit numbers sum in 32 bits."""
+    """The product and its gradients; 16-bit products are summed in 32 bits."""
 
     @staticmethod
     def forward(ctx, features: Tensor, weight: Tensor, kernel_map: _TritonMap, ops) -> Tensor:
@@ -153,5 +153,5 @@ class _Convolve(torch.autograd.Function):
 
 
 def _every_tap(visits: _Visits) -> list[np.ndarray]:
-    """The masks of a single pass over the taps, as the operators want to see them."""
+    """Masks of a single pass over all taps, in the form that the operators expect."""
     return [np.array([0xFFFFFFFF], dtype=np.uint32)] if visits.masks else []

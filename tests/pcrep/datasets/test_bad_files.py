@@ -322,7 +322,7 @@ def test_of_too_many_points_one_of_each_few_is_read(tmp_path, monkeypatch, kind)
         path.with_suffix(".label").write_bytes(np.arange(count, dtype="<u4").tobytes())
     else:
         path.write_bytes({"ply": ply, "pcd": pcd}[kind](rising, BINARY[kind]))
-    with pytest.warns(UserWarning, match="holds 1,000 points, more than 300: one of each 4 is"):
+    with pytest.warns(UserWarning, match="holds 1,000 points, more than 300: one in every 4 is"):
         read = load_points(path, max_points=300)
     assert len(read) == 250
     rows = np.round(read.coords[:, 0] * 100).astype(int)
@@ -342,7 +342,7 @@ def test_memory_is_bounded_by_what_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("pcrep.datasets.formats.records.CHUNK", 10_000)
     monkeypatch.setattr("pcrep.datasets.formats.binary._LOOK", 10_000)
     tracemalloc.start()
-    with pytest.warns(UserWarning, match="holds 2,000,000 points.*one of each 1000 is"):
+    with pytest.warns(UserWarning, match="holds 2,000,000 points.*one in every 1000 is"):
         assert len(load_points(path, max_points=2_000)) == 2_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
