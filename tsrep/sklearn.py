@@ -174,14 +174,11 @@ def build_encoder(
     reach: steps that convolutions look back if ``depth`` is None. level_window: steps of the
     trailing mean that is removed from its input; 0 for none.
     """
-    options = {
-        "causal": causal,
-        "hidden": min(dim, 64),
-        "heads": max(h for h in (1, 2, 4) if dim % (2 * h) == 0 or h == 1),
-    }
+    heads = max(h for h in (1, 2, 4) if dim % (2 * h) == 0 or h == 1)
+    options = {"reach": reach, "causal": causal, "hidden": min(dim, 64), "heads": heads}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_backbone(backbone, in_channels, dim, depth, reach=reach, **options)
+        network = build_backbone(backbone, in_channels, dim, depth, **options)
     return centred(network, level_window).eval()
 
 

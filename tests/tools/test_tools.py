@@ -14,7 +14,7 @@ from tspcrep.common.runs import write_json
 from tspcrep.common.weights import FILE
 from tsrep import load_encoder
 from tsrep.contrast.autotcl import AutoTCLConfig
-from tsrep.contrast.view_network import Augmentation
+from tsrep.contrast.view_network import ViewNetwork
 from tsrep.evaluation import TASKS
 from tsrep.reports.autotcl import learned_view
 
@@ -113,7 +113,7 @@ def test_the_view_of_the_report_is_that_of_the_trained_network(finished):
     x = torch.randn(1, 32, 1)
     view = learned_view(checkpoint, x, AutoTCLConfig())
     state = torch.load(checkpoint, weights_only=True)["method"]
-    network = Augmentation(1)
+    network = ViewNetwork(1)
     network.load_state_dict(
         {n.partition(".")[2]: t for n, t in state.items() if n.startswith("augmentation.")}
     )

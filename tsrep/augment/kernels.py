@@ -35,7 +35,7 @@ def resample(x: Tensor, positions: Tensor) -> Tensor:
         y = x.new_empty((*positions.shape, x.shape[2]))
         _run(_resample, x.detach().contiguous(), positions.contiguous(), y)
         return y
-    return resample_torch(x, positions)
+    return _resample_torch(x, positions)
 
 
 def remap(x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def remap(x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
         pieces = (part.contiguous() for part in (starts, sources, slopes))
         _run(_remap, x.detach().contiguous(), *pieces, y)
         return y
-    return remap_torch(x, starts, sources, slopes)
+    return _remap_torch(x, starts, sources, slopes)
 
 
 def curves(basis: Tensor, weights: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def curves(basis: Tensor, weights: Tensor) -> Tensor:
         y = weights.new_empty((len(weights), len(basis), weights.shape[2]))
         _run(_curves, basis.T.contiguous(), weights.contiguous(), y)
         return y
-    return curves_torch(basis, weights)
+    return _curves_torch(basis, weights)
 
 
 def compiled(x: Tensor) -> bool:
@@ -82,7 +82,7 @@ def compiled(x: Tensor) -> bool:
     )
 
 
-def resample_torch(x: Tensor, positions: Tensor) -> Tensor:
+def _resample_torch(x: Tensor, positions: Tensor) -> Tensor:
     """:func:`resample` in torch operations."""
     batch, length, channels = x.shape
     last = length - 1
@@ -101,17 +101,17 @@ def resample_torch(x: Tensor, positions: Tensor) -> Tensor:
     return torch.where(weight == 0, before, before + weight * (after - before))
 
 
-def remap_torch(x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
+def _remap_torch(x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
     """:func:`remap` in torch operations."""
     batch, length, _ = x.shape
     steps = torch.arange(length, dtype=starts.dtype, device=x.device)
     steps = steps.expand(batch, length).contiguous()  # (B, T)
     piece = torch.searchsorted(starts.contiguous(), steps, right=True).sub_(1).clamp_(min=0)
     passed = steps - starts.gather(1, piece)
-    return resample_torch(x, sources.gather(1, piece) + slopes.gather(1, piece) * passed)
+    return _resample_torch(x, sources.gather(1, piece) + slopes.gather(1, piece) * passed)
 
 
-def curves_torch(basis: Tensor, weights: Tensor) -> Tensor:
+def _curves_torch(basis: Tensor, weights: Tensor) -> Tensor:
     """:func:`curves` in torch operations."""
     return torch.einsum("tk,bkc->btc", basis, weights) + 1
 

@@ -14,7 +14,7 @@ Pieces = tuple[Tensor, Tensor, Tensor]  # starts, sources, slopes: float64 (B, S
 
 
 @dataclass(frozen=True)
-class Piecewise(PerSample):
+class _Piecewise(PerSample):
     """Base of what is a piecewise linear map of time, see :func:`tsrep.augment.kernels.remap`."""
 
     def _apply(self, x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ class Piecewise(PerSample):
 
 
 @dataclass(frozen=True)
-class WindowSlice(Piecewise):
+class WindowSlice(_Piecewise):
     """Stretches a random window to the length of the series.
 
     Le Guennec et al. 2016, "Data augmentation for time series classification using convolutional
@@ -42,7 +42,7 @@ class WindowSlice(Piecewise):
 
 
 @dataclass(frozen=True)
-class WindowWarp(Piecewise):
+class WindowWarp(_Piecewise):
     """Slows a random window of time down or speeds it up; the rest makes room.
 
     Le Guennec et al. 2016, with the defaults of Iwana and Uchida 2021. There the window is
@@ -76,7 +76,7 @@ class WindowWarp(Piecewise):
 
 
 @dataclass(frozen=True)
-class Permutation(Piecewise):
+class Permutation(_Piecewise):
     """Cuts time into equal segments and puts them in random order.
 
     Um et al. 2017. As in Iwana and Uchida 2021 the number of segments is random a sample; here it

@@ -92,7 +92,7 @@ class MagnitudeWarp(PerSample):
 
 
 @dataclass(frozen=True)
-class Mask(PerSample):
+class _Mask(PerSample):
     """Base of what hides values behind ``fill``; ``float("nan")`` marks them missing."""
 
     fill: float = field(default=0.0, kw_only=True)
@@ -102,7 +102,7 @@ class Mask(PerSample):
 
 
 @dataclass(frozen=True)
-class CutOut(Mask):
+class CutOut(_Mask):
     """Hides one window of time in all channels.
 
     Luo et al. 2023, "Time Series Contrastive Learning with Information-Aware Augmentations"
@@ -119,7 +119,7 @@ class CutOut(Mask):
 
 
 @dataclass(frozen=True)
-class TimestampMask(Mask):
+class TimestampMask(_Mask):
     """Hides each timestamp, in all channels, with probability ``ratio``.
 
     Yue et al. 2022, "TS2Vec" (``binomial``). There and in AutoTCL it hides vectors behind the first
@@ -136,7 +136,7 @@ class TimestampMask(Mask):
 
 
 @dataclass(frozen=True)
-class ContinuousMask(Mask):
+class ContinuousMask(_Mask):
     """Hides several windows of time in all channels; they may overlap.
 
     Yue et al. 2022, "TS2Vec" (``continuous``), with its defaults: half of the steps at most.
@@ -156,7 +156,7 @@ class ContinuousMask(Mask):
 
 
 @dataclass(frozen=True)
-class ChannelMask(Mask):
+class ChannelMask(_Mask):
     """Hides each channel, at all steps, with probability ``ratio``; one channel at least stays.
 
     The default has no one source: of seven channels it hides less than one on average. A series of

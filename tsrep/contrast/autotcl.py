@@ -21,8 +21,8 @@ from tspcrep.common.losses import InfoNCE
 from tspcrep.common.metrics import diagnostics
 from tspcrep.common.training import Phase
 from tsrep.contrast.view_network import (
-    Augmentation,
     View,
+    ViewNetwork,
     expected_l0,
     gaussian_mmd,
     linear_mmd,
@@ -115,7 +115,7 @@ class AutoTCL(nn.Module):
         self.averaged = AveragedModel(encoder)
         self.learned = config.augmentation in ("parametric", "adversarial")
         if self.learned:
-            self.augmentation = Augmentation(
+            self.augmentation = ViewNetwork(
                 encoder.in_channels, factorise=config.factorise, transform=config.transform
             )
         self.head = ProjectionHead(encoder.dim, config.head) if config.head else nn.Identity()
@@ -153,15 +153,15 @@ class AutoTCL(nn.Module):
     def augmentation_loss(self, x: Tensor, view: View) -> dict[str, Tensor]:
         """Eq. 10: ``beta E||h||_0 + D(f(x), f(v)) + lambda L_t``, or the negative contrast."""
         with torch.no_grad():  # the series' embedding does not depend on the augmentation
-            z = gather(pool(self.encoder(x)))
-        v = gather(pool(self.encode_view(view.values)))
+            z = gather(_pool(self.encoder(x)))
+        v = gather(_pool(self.encode_view(view.values)))
         if self.config.augmentation == "adversarial":
             return {"loss": -self.contrast(z, v)}
         batch, steps, _ = x.shape
         size = share(expected_l0(view.logit), batch)
         mmd = linear_mmd if self.config.mmd == "linear" else gaussian_mmd
         fidelity = mmd(normalize(z, dim=-1), normalize(v, dim=-1))
-        chosen = own_rows(lambda n: draw_steps(n, steps, x.device), batch).unbind(1)
+        chosen = own_rows(lambda n: _draw_steps(n, steps, x.device), batch).unbind(1)
         consistency = share(temporal_consistency(view.keep, *chosen), batch)
         c = self.config
         total = c.size_weight * size + fidelity + c.consistency_weight * consistency
@@ -171,7 +171,7 @@ class AutoTCL(nn.Module):
         """Eq. 15: global InfoNCE of (x, v) plus alpha times the local contrast of v."""
         z = self.encoder(x)  # (B, T, D)
         v = self.encode_view(view.values)
-        series, views = (self.head(gather(pool(y))) for y in (z, v))  # of all processes
+        series, views = (self.head(gather(_pool(y))) for y in (z, v))  # of all processes
         instance = self.info_nce(series, views)
         local = share(self.local_contrast(v), len(x))
         total = instance + self.config.local_weight * local
@@ -206,12 +206,12 @@ class AutoTCL(nn.Module):
         self.averaged.update_parameters(self.encoder)
 
 
-def pool(z: Tensor) -> Tensor:
+def _pool(z: Tensor) -> Tensor:
     """(B, T, D) -> (B, D), the maximum over time."""
     return z.amax(1)
 
 
-def draw_steps(batch: int, steps: int, device: torch.device) -> Tensor:
+def _draw_steps(batch: int, steps: int, device: torch.device) -> Tensor:
     """Anchor, neighbour and far step of each sample, (B, 3).
 
     The neighbour is one step to the left or right; the far step lies at least a quarter of the

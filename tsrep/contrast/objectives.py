@@ -86,7 +86,7 @@ class Contrast(nn.Module):
         """After each step of training."""
 
 
-class MomentumContrast(Contrast):
+class _MomentumContrast(Contrast):
     """MoCo on the mean of an encoder's vectors: a window finds its other view among a queue.
 
     He et al., CVPR 2020, Eq. 1. ``version`` 1: one linear layer, and views that differ by jitter;
@@ -132,11 +132,11 @@ class MomentumContrast(Contrast):
         self._keys = None
 
 
-class HierarchicalContrast(Contrast):
+class _HierarchicalContrast(Contrast):
     """TS2Vec's contrast of two overlapping crops, at every scale of time.
 
     Yue et al., AAAI 2022, sec. 3.3-3.4: crops of the same window, some of whose steps are masked,
-    are compared where they overlap. See :func:`hierarchical_contrast`.
+    are compared where they overlap. See :func:`_hierarchical_contrast`.
     """
 
     def __init__(self, encoder: Encoder, config: ContrastConfig) -> None:
@@ -153,10 +153,10 @@ class HierarchicalContrast(Contrast):
         both = steps - 2 * shift
         every = slice((both - 1) % self.stride, both, self.stride)  # a patch's steps are alike
         first, second = first[:, shift:][:, every], second[:, every]
-        return share(hierarchical_contrast(first, second, self.config.temperature), len(x))
+        return share(_hierarchical_contrast(first, second, self.config.temperature), len(x))
 
 
-def hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tensor:
+def _hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tensor:
     """The mean over scales of instance and temporal contrast, half of each.
 
         L = 1/S sum_s [ NT-Xent of instances at each step + NT-Xent of steps in each instance ] / 2
@@ -183,7 +183,7 @@ def hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0.
         )
 
 
-class LearnedContrast(Contrast):
+class _LearnedContrast(Contrast):
     """AutoTCL's contrast, its augmentation network learned in turns with the encoder."""
 
     def __init__(self, encoder: Encoder, config: ContrastConfig) -> None:
@@ -204,7 +204,7 @@ class LearnedContrast(Contrast):
         return self.method.loss(_Values(x), "encoder")["loss"]
 
 
-class Both(Contrast):
+class _Both(Contrast):
     """The mean of two contrasts."""
 
     def __init__(self, first: Contrast, second: Contrast) -> None:
@@ -227,12 +227,12 @@ def build(config: ContrastConfig, encoder: Encoder) -> Contrast | None:
     if config.objective == "none":
         return None
     if config.objective == "autotcl":
-        return LearnedContrast(encoder, config)
+        return _LearnedContrast(encoder, config)
     if config.objective == "hcl":
-        return HierarchicalContrast(encoder, config)
-    momentum = MomentumContrast(encoder, config, version=1 if config.objective == "moco" else 2)
+        return _HierarchicalContrast(encoder, config)
+    momentum = _MomentumContrast(encoder, config, version=1 if config.objective == "moco" else 2)
     if config.objective == "moco2+hcl":
-        return Both(momentum, HierarchicalContrast(encoder, config))
+        return _Both(momentum, _HierarchicalContrast(encoder, config))
     return momentum
 
 

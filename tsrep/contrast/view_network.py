@@ -28,7 +28,7 @@ class View:
     gain: Tensor  # (B, T, C), the transformation g
 
 
-class Augmentation(nn.Module):
+class ViewNetwork(nn.Module):
     """Two heads on a small dilated network: which steps to keep, and by what to multiply them.
 
     Parameters
@@ -66,7 +66,7 @@ class Augmentation(nn.Module):
         """A view of ``x (B, T, C)``; ``uniform (B, T, 1)`` in (0, 1) decides what is kept."""
         features = torch.nn.functional.gelu(self.body(x))
         logit = self.keep(features)
-        keep = hard_concrete(logit, uniform) if self.factorise else torch.ones_like(logit)
+        keep = _hard_concrete(logit, uniform) if self.factorise else torch.ones_like(logit)
         gain = self.gain(features).tanh().exp() if self.transform else torch.ones_like(x)
         # A missing value stays missing, but outside of the chain rule: its 0 * NaN would be NaN.
         values = torch.where(x.isnan(), x, gain * keep * x.nan_to_num())
@@ -84,7 +84,7 @@ def random_view(x: Tensor, uniform: Tensor, normal: Tensor) -> View:
     return View(gain * keep * x, keep, torch.full_like(keep, math.log(9)), gain)
 
 
-def hard_concrete(logit: Tensor, uniform: Tensor) -> Tensor:
+def _hard_concrete(logit: Tensor, uniform: Tensor) -> Tensor:
     """Eq. 4 and 5: a differentiable draw from {0, 1} with atoms at both ends.
 
         s = sigmoid((logit(uniform) + logit) / temperature),  h = clip(s (high - low) + low, 0, 1)

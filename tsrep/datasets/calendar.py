@@ -34,7 +34,7 @@ def parse_dates(column: pd.Series) -> pd.DatetimeIndex | None:
     return min(readings, key=_unevenness, default=None)
 
 
-def step_seconds(times: pd.Index) -> float | None:
+def _step_seconds(times: pd.Index) -> float | None:
     """The usual step between timestamps in seconds: the median, so gaps and months do no harm.
 
     None for an integer index or fewer than two timestamps.
@@ -55,7 +55,7 @@ def calendar_features(times: pd.Index) -> np.ndarray:
 
     times: (T,). Returns float32 (T, K), K = 0 for an integer index.
     """
-    step = step_seconds(times)
+    step = _step_seconds(times)
     if step is None:
         return np.zeros((len(times), 0), dtype=np.float32)
     seconds = _seconds_of_day(times)
@@ -79,7 +79,7 @@ def season(times: pd.Index) -> int | None:
     A day for steps from a minute to twelve hours (24 hourly, 96 for 15 minutes), a week of days, a
     year of weeks, months or quarters.
     """
-    step = step_seconds(times)
+    step = _step_seconds(times)
     if step is None:
         return None
     if MINUTE <= step <= DAY / 2:

@@ -28,7 +28,7 @@ REACH = 508
 """Steps that convolutions look back by default in an encoder of whole series."""
 
 
-def backbone_class(name: str) -> type[Encoder]:
+def _backbone_class(name: str) -> type[Encoder]:
     """The class of a network; UserError where there is none of that name."""
     if name not in BACKBONES:
         raise UserError(f"backbone: found {name!r}, expected one of {', '.join(BACKBONES)}")
@@ -49,7 +49,7 @@ def build_backbone(
     options : further arguments of the networks, such as ``hidden``, ``heads`` or ``causal``. Each
         network takes those that it has.
     """
-    network = backbone_class(name)
+    network = _backbone_class(name)
     depth = network.default_depth(reach) if depth is None else depth
     own = {key: value for key, value in options.items() if key in network.arguments()}
     return network(in_channels=in_channels, dim=dim, depth=depth, **own)
@@ -87,7 +87,7 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if self.channels not in ("independent", "joint"):
             raise UserError(f"channels: found {self.channels!r}, expected 'independent' or 'joint'")
-        arguments = backbone_class(self.kind).arguments()
+        arguments = _backbone_class(self.kind).arguments()
         if not self.causal and "causal" not in arguments:
             raise UserError(f"kind {self.kind!r} looks back only: leave causal on")
         if self.trend_kernels and "trend_kernels" not in arguments:
@@ -101,17 +101,6 @@ class EncoderConfig:
 
     def network(self, in_channels: int) -> Encoder:
         """The untrained network for so many channels, without the trailing mean."""
-        return build_backbone(
-            self.kind,
-            in_channels,
-            self.dim,
-            self.depth,
-            reach=REACH,
-            causal=self.causal,
-            hidden=self.hidden,
-            trend_kernels=self.trend_kernels,
-            heads=self.heads,
-            patch=self.patch,
-            stride=self.patch_stride,
-            dropout=self.dropout,
-        )
+        names = ("causal", "hidden", "trend_kernels", "heads", "patch", "dropout")
+        options = {name: getattr(self, name) for name in names} | {"stride": self.patch_stride}
+        return build_backbone(self.kind, in_channels, self.dim, self.depth, reach=REACH, **options)

@@ -72,18 +72,10 @@ class ForecasterConfig:
         depth = self.depth
         if depth is not None and self.backbone == "dilated":
             depth -= 1  # fitted forecasters count its widening block too
-        return build_backbone(
-            self.backbone,
-            in_channels,
-            self.dim,
-            depth,
-            reach=self.look_back,
-            causal=self.backbone != "transformer",  # its patches do not overlap
-            hidden=self.dim,
-            heads=self.heads,
-            patch=self.patch,
-            dropout=self.dropout,
-        )
+        options = {"heads": self.heads, "patch": self.patch, "dropout": self.dropout}
+        options |= {"hidden": self.dim, "reach": self.look_back}
+        options["causal"] = self.backbone != "transformer"  # whose patches do not overlap
+        return build_backbone(self.backbone, in_channels, self.dim, depth, **options)
 
 
 class Forecaster(nn.Module):

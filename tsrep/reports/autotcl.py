@@ -11,7 +11,7 @@ from tspcrep.common import pages
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_text
 from tsrep.contrast.autotcl import AutoTCLConfig
-from tsrep.contrast.view_network import Augmentation, View
+from tsrep.contrast.view_network import View, ViewNetwork
 from tsrep.datasets.series import Panel, Series
 from tsrep.evaluation.forecasts import readout_inputs, series_controls, without_representation
 from tsrep.forecasting.protocol import Forecast
@@ -97,7 +97,7 @@ def learned_view(checkpoint: Path, window: Tensor, method: AutoTCLConfig) -> Vie
         raise UserError(f"{checkpoint}: truncated, or not a checkpoint") from error
     prefix = "augmentation."
     own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-    network = Augmentation(window.shape[2], factorise=method.factorise, transform=method.transform)
+    network = ViewNetwork(window.shape[2], factorise=method.factorise, transform=method.transform)
     network.load_state_dict(own)
     uniform = torch.rand(1, window.shape[1], 1, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

@@ -152,7 +152,7 @@ class ContrastiveForecaster(BaseForecaster):
             self._horizon = self._steps(fh).max() + 1
             self._check_horizon(self._horizon)
         values = values_of(y, "y")
-        self.scaler_ = Scaler.fit(values, list(y.columns), "y", keep_constant=True)
+        self.scaler_ = _fit_scaler(values, y, "y")
         if hasattr(self, "pretrained_encoder_"):
             self._check_channels(self.pretrained_encoder_, y.shape[1])
             self.encoder_ = self.pretrained_encoder_
@@ -197,9 +197,7 @@ class ContrastiveForecaster(BaseForecaster):
         if self._cur_X is None:
             self.blocks_, _ = fitted(values)
             return
-        self._exogenous_scaler = Scaler.fit(
-            values_of(self._cur_X, "X"), list(self._cur_X.columns), "X", keep_constant=True
-        )
+        self._exogenous_scaler = _fit_scaler(values_of(self._cur_X, "X"), self._cur_X, "X")
         known = self._exogenous(self._cur_X, self._cur_y.index)
         self.blocks_, self.effect_ = fit_beside(fitted, values, known, used.split.train)
 
@@ -271,11 +269,8 @@ class ContrastiveForecaster(BaseForecaster):
         for frame in frames:
             values_of(frame, "y")
         values = stacked(frames)
-        scalers = [
-            Scaler.fit(part, where="an instance of y", keep_constant=True) for part in values
-        ]
-        scaled = np.stack([s.transform(part) for s, part in zip(scalers, values, strict=True)])
-        return scaled, times_of(frames[0].index)
+        scaled = [_fit_scaler(part, y, "y").transform(part) for part in values]
+        return np.stack(scaled), times_of(frames[0].index)
 
     def _plan(self) -> Plan:
         return plan(len(self._cur_y), int(self._horizon), self.look_back)
@@ -310,3 +305,7 @@ class ContrastiveForecaster(BaseForecaster):
             {**tiny, "max_steps": 1, "look_back": 4},
             {**tiny, "max_steps": 0, "backbone": "lstm", "channels": "joint"},
         ]
+
+
+def _fit_scaler(values: np.ndarray, frame: pd.DataFrame, where: str) -> Scaler:
+    return Scaler.fit(values, list(frame.columns), where, keep_constant=True)

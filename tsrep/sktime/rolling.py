@@ -78,7 +78,7 @@ class Blocks:
     def _block(self, values: np.ndarray, calendar: np.ndarray) -> np.ndarray:
         """The next block (block, C)."""
         lags = self.product.look_back
-        last = last_vectors(self.encoder, values, self.window)  # (C or 1, 1, D)
+        last = _last_vectors(self.encoder, values, self.window)  # (C or 1, 1, D)
         inputs = Inputs(
             filled(values)[-lags:].astype(np.float32),
             np.repeat(last, lags, axis=1),
@@ -107,7 +107,7 @@ def fit_blocks(
     drop = min(max(DROP, reach if math.isfinite(reach) else window), train.stop // 4)
     inputs = Inputs(
         complete,
-        vectors(encoder, values, seen),
+        _vectors(encoder, values, seen),
         calendar,
         plan.split,
         encoder.level_channels,
@@ -122,19 +122,19 @@ def fit_blocks(
     return Blocks(encoder, seen, product, Spread.of(errors))
 
 
-def vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
+def _vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
     """Vectors of each step of ``values (T, C)``: (C, T, D), or (1, T, D) where channels share."""
     return encode(encoder, np.concatenate(encoder.apart(values[None])), window=window)
 
 
-def last_vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
-    """The last of :func:`vectors`, (C or 1, 1, D), from no more rows than it depends on."""
+def _last_vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
+    """The last of :func:`_vectors`, (C or 1, 1, D), from no more rows than it depends on."""
     reach = window or encoder.receptive_field
     if math.isfinite(reach):
         values = values[-reach:]
     if window:  # as the windows of ``encode`` begin: missing values before the first
         values = np.pad(values, [(window - len(values), 0), (0, 0)], constant_values=np.nan)
-    return vectors(encoder, values, None)[:, -1:]
+    return _vectors(encoder, values, None)[:, -1:]
 
 
 def _persistence(

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from tsrep.augment import kernels
 from tsrep.augment.kernels import (
+    _curves_torch,
+    _remap_torch,
+    _resample_torch,
     compiled,
     curves,
-    curves_torch,
     remap,
-    remap_torch,
     resample,
-    resample_torch,
 )
 
 SIDES = pytest.mark.parametrize("side", ["numba", "torch"])
@@ -70,7 +70,7 @@ def test_resample_equals_a_loop(side, batch, length, channels, out, seed):
     random = np.random.default_rng(seed)
     x = some_series(random, batch, length, channels)
     positions = some_positions(random, batch, out, length - 1)
-    read = resample if side == "numba" else resample_torch
+    read = resample if side == "numba" else _resample_torch
     y = read(torch.from_numpy(x), torch.from_numpy(positions))
     np.testing.assert_allclose(y, loop_resample(x, positions), rtol=1e-12, atol=1e-12)
 
@@ -87,7 +87,7 @@ def test_remap_equals_a_loop(side, batch, pieces, length, whole, seed):
     )
     sources = random.integers(-1, length + 1, (batch, pieces)) * (1.0 if whole else 0.7)
     slopes = random.choice([1.0, 0.0, -1.0, 1.7], (batch, pieces), p=[0.7, 0.1, 0.1, 0.1])
-    read = remap if side == "numba" else remap_torch
+    read = remap if side == "numba" else _remap_torch
     y = read(*map(torch.from_numpy, (x, starts, sources, slopes)))
     positions = loop_piecewise(starts, sources, slopes, length)
     np.testing.assert_allclose(y, loop_resample(x, positions), rtol=1e-12, atol=1e-12)
@@ -100,7 +100,7 @@ def test_curves_equal_a_loop(side, batch, length, knots, channels, seed):
     random = np.random.default_rng(seed)
     basis = random.normal(size=(length, knots))
     weights = random.normal(size=(batch, knots, channels))
-    found = (curves if side == "numba" else curves_torch)(*map(torch.from_numpy, (basis, weights)))
+    found = (curves if side == "numba" else _curves_torch)(*map(torch.from_numpy, (basis, weights)))
     for b, t, c in np.ndindex(batch, length, channels):
         expected = 1 + sum(basis[t, k] * weights[b, k, c] for k in range(knots))
         assert found[b, t, c].item() == pytest.approx(expected, abs=1e-12)
@@ -110,14 +110,14 @@ def test_curves_equal_a_loop(side, batch, length, knots, channels, seed):
 def test_numba_equals_torch(dtype):
     basis, weights = torch.rand(200, 6, dtype=dtype), torch.rand(16, 6, 7, dtype=dtype) - 0.5
     torch.testing.assert_close(
-        curves(basis, weights), curves_torch(basis, weights), rtol=0, atol=1e-6
+        curves(basis, weights), _curves_torch(basis, weights), rtol=0, atol=1e-6
     )
     random = np.random.default_rng(0)
     x = torch.from_numpy(some_series(random, 16, 200, 7)).to(dtype)
     positions = torch.from_numpy(some_positions(random, 16, 300, 199))
     assert compiled(x)
     torch.testing.assert_close(
-        resample(x, positions), resample_torch(x, positions), rtol=0, atol=1e-6, equal_nan=True
+        resample(x, positions), _resample_torch(x, positions), rtol=0, atol=1e-6, equal_nan=True
     )
 
 
@@ -126,7 +126,7 @@ def test_whole_positions_copy_bit_by_bit(side):
     x = torch.randn(3, 20, 2)
     x[0, 3], x[1, 5], x[2, 6] = torch.nan, torch.inf, -0.0
     positions = torch.arange(20, dtype=torch.float64).expand(3, -1)
-    y = (resample if side == "numba" else resample_torch)(x, positions)
+    y = (resample if side == "numba" else _resample_torch)(x, positions)
     assert torch.equal(y.view(torch.int32), x.view(torch.int32))
 
 
@@ -141,7 +141,7 @@ def test_positions_of_long_series_keep_their_fraction():
     # In float32 the fraction of a position near 10 million would be lost.
     x = torch.arange(10_000_000, dtype=torch.float64).view(1, -1, 1)
     positions = torch.tensor([[9_999_998.25]], dtype=torch.float64)
-    assert resample(x, positions).item() == resample_torch(x, positions).item() == 9_999_998.25
+    assert resample(x, positions).item() == _resample_torch(x, positions).item() == 9_999_998.25
 
 
 def test_differentiable_in_x():
@@ -166,7 +166,7 @@ def test_any_layout_and_any_float():
     positions = torch.from_numpy(some_positions(random, 4, 9, 9))
     x = torch.randn(10, 3, 4).permute(2, 0, 1)
     torch.testing.assert_close(
-        resample(x, positions.t().contiguous().t()), resample_torch(x, positions)
+        resample(x, positions.t().contiguous().t()), _resample_torch(x, positions)
     )
     for dtype in (torch.float16, torch.bfloat16):
         y = resample(x.to(dtype), positions)
@@ -177,7 +177,7 @@ def test_any_layout_and_any_float():
 @pytest.mark.parametrize("shape", [(0, 5, 2), (3, 5, 0)])
 def test_empty_batches(shape):
     positions = torch.zeros(shape[0], 4, dtype=torch.float64)
-    for read in (resample, resample_torch):
+    for read in (resample, _resample_torch):
         assert read(torch.zeros(shape), positions).shape == (shape[0], 4, shape[2])
 
 

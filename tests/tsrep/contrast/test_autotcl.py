@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
-from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig, draw_steps, pool
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig, _draw_steps, _pool
 from tsrep.contrast.view_network import expected_l0
 from tsrep.datasets.windows import WindowDataset, Windows
 from tsrep.encoders import Centred, DilatedConv, Encoder
@@ -142,7 +142,7 @@ def test_augmentation_loss_is_equation_10(mmd):
     torch.manual_seed(3)
     found = method.augmentation_loss(x, view)
     torch.manual_seed(3)
-    anchor, near, far = draw_steps(4, 24, x.device).unbind(1)
+    anchor, near, far = _draw_steps(4, 24, x.device).unbind(1)
     with torch.no_grad():
         z, v = (F.normalize(method.encoder(t).amax(1), dim=-1) for t in (x, view.values))
     h = view.keep[..., 0]
@@ -181,7 +181,7 @@ def test_adversarial_augmentation_maximises_the_contrast():
     view = method.view(x)
     found = method.augmentation_loss(x, view)
     with torch.no_grad():
-        tops = [method.head(pool(method.encoder(t))) for t in (x, view.values)]
+        tops = [method.head(_pool(method.encoder(t))) for t in (x, view.values)]
     assert found.keys() == {"loss"}
     assert found["loss"].item() == pytest.approx(-cosine_info_nce(*tops, 0.5), abs=1e-10)
 
@@ -190,7 +190,7 @@ def test_adversarial_augmentation_maximises_the_contrast():
 @given(batch=st.integers(1, 30), steps=st.integers(2, 40), seed=st.integers(0, 1000))
 def test_anchor_neighbour_and_far_step(batch, steps, seed):
     torch.manual_seed(seed)
-    drawn = draw_steps(batch, steps, torch.device("cpu")).unbind(1)
+    drawn = _draw_steps(batch, steps, torch.device("cpu")).unbind(1)
     for anchor, near, far in zip(*(step.tolist() for step in drawn), strict=True):
         assert 0 <= anchor < steps and 0 <= near < steps and 0 <= far < steps
         assert abs(anchor - near) == 1
@@ -199,7 +199,7 @@ def test_anchor_neighbour_and_far_step(batch, steps, seed):
 
 def test_steps_are_drawn_on_both_sides():
     torch.manual_seed(0)
-    anchor, near, far = draw_steps(2000, 12, torch.device("cpu")).unbind(1)
+    anchor, near, far = _draw_steps(2000, 12, torch.device("cpu")).unbind(1)
     assert set(anchor.tolist()) == set(far.tolist()) == set(range(12))
     inner = (anchor > 0) & (anchor < 11)
     assert (near - anchor)[inner].double().mean().abs() < 0.1  # left and right alike
@@ -453,4 +453,4 @@ def test_an_adversary_without_a_move_is_refused():
 
 def test_pool_is_the_maximum_over_time():
     z = np.random.default_rng(0).standard_normal((3, 7, 4))
-    np.testing.assert_array_equal(pool(torch.from_numpy(z)).numpy(), z.max(1))
+    np.testing.assert_array_equal(_pool(torch.from_numpy(z)).numpy(), z.max(1))

@@ -9,7 +9,7 @@ from torch import nn
 
 from tspcrep.common.errors import UserError
 from tsrep.contrast import objectives
-from tsrep.contrast.objectives import ContrastConfig, build, hierarchical_contrast
+from tsrep.contrast.objectives import ContrastConfig, _hierarchical_contrast, build
 from tsrep.encoders import DilatedConv, Encoder, Transformer
 
 SMALL = {"width": 6, "queue": 32, "windows": 8}
@@ -64,7 +64,7 @@ def hierarchical_loop(first, second, temperature):
 def test_hierarchical_contrast_is_the_loop(steps):
     rng = np.random.default_rng(steps)
     first, second = rng.normal(size=(2, 3, steps, 4))
-    found = hierarchical_contrast(torch.tensor(first), torch.tensor(second), 0.3)
+    found = _hierarchical_contrast(torch.tensor(first), torch.tensor(second), 0.3)
     np.testing.assert_allclose(float(found), hierarchical_loop(first, second, 0.3), rtol=1e-9)
 
 
@@ -88,7 +88,7 @@ def test_two_crops_are_compared_at_the_same_steps(monkeypatch, stride, steps):
     contrast.mask = lambda crop: crop
     seen = []
     monkeypatch.setattr(
-        objectives, "hierarchical_contrast", lambda *views: seen.append(views) or x.sum() * 0
+        objectives, "_hierarchical_contrast", lambda *views: seen.append(views) or x.sum() * 0
     )
     for seed in range(5):
         torch.manual_seed(seed)

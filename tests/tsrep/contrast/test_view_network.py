@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from tsrep.contrast.view_network import (
-    Augmentation,
+    ViewNetwork,
+    _hard_concrete,
     expected_l0,
     gaussian_mmd,
-    hard_concrete,
     linear_mmd,
     random_view,
     temporal_consistency,
@@ -46,7 +46,7 @@ def eq_4_and_5(probability, epsilon):
 @given(probability=st.floats(0.01, 0.99), epsilon=st.floats(1e-6, 1 - 1e-6))
 def test_hard_concrete_is_equations_4_and_5(probability, epsilon):
     logit = math.log(probability / (1 - probability))
-    found = hard_concrete(torch.tensor(logit, dtype=torch.float64), torch.tensor(epsilon).double())
+    found = _hard_concrete(torch.tensor(logit, dtype=torch.float64), torch.tensor(epsilon).double())
     # The draw itself must be the double that was handed in.
     expected = eq_4_and_5(probability, torch.tensor(epsilon).double().item())
     assert found.item() == pytest.approx(expected, abs=1e-12)
@@ -59,7 +59,7 @@ def test_distribution_of_hard_concrete(probability):
     rng = np.random.default_rng(1)
     by_hand = np.array([eq_4_and_5(probability, e) for e in rng.random(count)])
     logit = torch.full((count,), math.log(probability / (1 - probability)), dtype=torch.float64)
-    found = hard_concrete(logit, uniform(count, seed=2)).numpy()
+    found = _hard_concrete(logit, uniform(count, seed=2)).numpy()
     assert found.min() >= 0 and found.max() <= 1
     error = 4 * math.sqrt(2 * 0.25 / count)  # four standard deviations of two shares
     for atom in (0.0, 1.0):
@@ -72,7 +72,7 @@ def test_distribution_of_hard_concrete(probability):
 def test_expected_l0_is_the_share_that_draws_keep(probability):
     count = 100_000
     logit = torch.full((1, count, 1), math.log(probability / (1 - probability)))
-    share = (hard_concrete(logit.double(), uniform(1, count, 1, seed=3)) > 0).double().mean()
+    share = (_hard_concrete(logit.double(), uniform(1, count, 1, seed=3)) > 0).double().mean()
     expected = expected_l0(logit).item()
     error = 4 * math.sqrt(expected * (1 - expected) / count)
     assert share.item() == pytest.approx(expected, abs=error)
@@ -90,8 +90,8 @@ def test_expected_l0_in_closed_form_and_as_a_mean():
 def test_steps_can_be_dropped_and_kept_for_certain():
     """The released code, which reads a probability as a logit, never keeps fewer than half."""
     draws = uniform(1000)
-    assert (hard_concrete(torch.full((1000,), -5.0).double(), draws) == 0).double().mean() > 0.95
-    assert (hard_concrete(torch.full((1000,), 5.0).double(), draws) == 1).double().mean() > 0.95
+    assert (_hard_concrete(torch.full((1000,), -5.0).double(), draws) == 0).double().mean() > 0.95
+    assert (_hard_concrete(torch.full((1000,), 5.0).double(), draws) == 1).double().mean() > 0.95
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -221,9 +221,9 @@ def test_gradcheck_of_mmd(mmd):
 def test_gradcheck_of_the_mask():
     logit = normal(2, 6, 1).requires_grad_()
     draws = uniform(2, 6, 1, seed=5)
-    inside = hard_concrete(logit, draws)
+    inside = _hard_concrete(logit, draws)
     assert ((inside > 0.01) & (inside < 0.99)).any()  # not only atoms, where the slope is zero
-    assert torch.autograd.gradcheck(lambda t: hard_concrete(t, draws), (logit,))
+    assert torch.autograd.gradcheck(lambda t: _hard_concrete(t, draws), (logit,))
     assert torch.autograd.gradcheck(expected_l0, (logit,))
     keep = uniform(2, 6, 1, seed=6).requires_grad_()
     steps = [torch.tensor(i) for i in ([0, 5], [1, 4], [3, 2])]
@@ -235,7 +235,7 @@ def test_gradcheck_of_the_mask():
 
 def network(channels=2, seed=0, wild=False, **options):
     torch.manual_seed(seed)
-    augmentation = Augmentation(channels, hidden=6, depth=1, **options).double()
+    augmentation = ViewNetwork(channels, hidden=6, depth=1, **options).double()
     if wild:  # weights as far from their start as training could ever bring them
         with torch.no_grad():
             for parameter in augmentation.parameters():
@@ -272,7 +272,7 @@ def test_g_is_never_zero_and_may_amplify(scale, seed):
 
 def test_first_views_are_close_to_the_series():
     torch.manual_seed(0)
-    augmentation = Augmentation(3)
+    augmentation = ViewNetwork(3)
     view = augmentation(normal(8, 100, 3, dtype=torch.float32), torch.full((8, 100, 1), 0.5))
     probability = view.logit.sigmoid()
     assert 0.8 < probability.mean() < 0.95
