@@ -1,4 +1,4 @@
-"""A table's columns to vectors, a row of a Parquet file for each of its rows."""
+"""Encode the columns of a table: a Parquet file with one row of vectors per time step."""
 
 import itertools
 from collections.abc import Iterator
@@ -23,12 +23,14 @@ from tsrep.encoders.files import load_encoder
 
 @dataclass(frozen=True)
 class Request:
-    """encoder : a run folder or an encoder's file. data : name of a set, or a CSV or Parquet file.
+    """What to encode, and how.
 
-    columns : those to encode, None for those that the encoder was trained on. own_scale : by the
-    data's own mean and deviation. time_column : None where it is found by itself. data_root : of
-    named sets. pool : one vector, the maximum over time, stamped with the last time. window : steps
-    through which each step is seen, None for the whole past.
+    encoder : a run folder or an encoder file. data : name of a set, or a CSV or Parquet file.
+    columns : columns to encode; None for those that the encoder was trained on. own_scale :
+    standardise by mean and deviation of these data, not of the training data. time_column : None to
+    find it. data_root : folder of the named sets. pool : write one vector, the maximum over time,
+    with the last timestamp. window : length in steps of the window through which each step is seen;
+    None for the whole past.
     """
 
     encoder: Path

@@ -1,4 +1,4 @@
-"""The encoders as a scikit-learn transformer of series: arrays (N, T, C) -> vectors.
+"""A scikit-learn transformer of series into vectors: arrays (N, T, C) -> (N, D).
 
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -26,27 +26,27 @@ from tsrep.encoders.level import centred, level_window
 
 
 class ContrastiveEncoder(TransformerMixin, BaseEstimator):
-    """Vectors of series, from an encoder trained by contrast (AutoTCL) on the series of ``fit``.
+    """Vectors of series, from an encoder trained by contrastive learning (AutoTCL) in ``fit``.
 
     Parameters
     ----------
-    output : "vector", one vector an instance, the maximum over its steps, from an encoder that sees
-        both sides of a step; or "steps", one vector a step, from an encoder that looks back alone,
-        so that the vector of a step knows nothing of later ones. A TCN or an LSTM always looks
-        back.
+    output : "vector", one vector per instance, the maximum over its steps, from an encoder that is
+        not causal; or "steps", one vector per step, from a causal encoder, so that the vector of a
+        step depends on no later step. A TCN or an LSTM is always causal.
     backbone : "dilated" (TS2Vec's dilated convolutions), "transformer", "tcn" or "lstm".
     dim : channels of the encoder. A Transformer has as many heads, up to 4, as fit.
-    depth : its layers; by default 2 (Transformer, LSTM), or enough convolutions for ``window``.
-    channels : "independent", one encoder reads each channel by itself and the vectors stand side by
-        side (any number of channels can then be transformed); or "joint".
-    window : most steps of a training window.
-    augmentation : the views of :class:`tsrep.contrast.autotcl.AutoTCLConfig`.
-    max_steps : steps of training; 0 leaves the encoder as it was drawn, the control that a trained
-        encoder has to beat.
-    batch_size, learning_rate : of the training.
-    device : where to train, "auto", "cpu" or "cuda". The trained encoder lies on the CPU.
-    random_state : of the weights and the training. The same on the same data gives the same
-        vectors; None draws anew each time.
+    depth : its layers; by default 2 (Transformer, LSTM), or as many convolutions as look back
+        ``window`` steps.
+    channels : "independent", one encoder reads each channel by itself and the vectors are
+        concatenated; or "joint", the encoder reads all channels together.
+    window : maximal length of a training window in steps.
+    augmentation : how views are made, see :class:`tsrep.contrast.autotcl.AutoTCLConfig`.
+    max_steps : training steps; 0 leaves the encoder at its random initialisation, the control that
+        a trained encoder has to beat.
+    batch_size, learning_rate : batch size and learning rate of the training.
+    device : where to train, "auto", "cpu" or "cuda". The trained encoder is moved to the CPU.
+    random_state : seed of initialisation and training. The same seed and data give the same
+        vectors; None draws a new seed each time.
 
     Attributes
     ----------
@@ -205,7 +205,7 @@ def trained(
 
 
 def training(max_steps: int, batch_size: int, device: str) -> Training | None:
-    """As long as ``max_steps`` says, however little data there is; None for 0 steps."""
+    """A training of exactly ``max_steps`` steps, however little data there is; None for 0 steps."""
     if max_steps == 0:
         return None
     # An epoch has at least one step.
@@ -213,7 +213,7 @@ def training(max_steps: int, batch_size: int, device: str) -> Training | None:
 
 
 def draw_seed(random_state) -> int:
-    """The seed that a ``random_state`` (int, None, RandomState or Generator) gives."""
+    """The seed for a ``random_state`` (int, None, RandomState or Generator)."""
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
     if isinstance(random_state, np.random.RandomState):

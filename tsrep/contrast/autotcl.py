@@ -1,9 +1,9 @@
-"""AutoTCL: contrast against views that a network learns to make.
+"""AutoTCL: contrastive learning with views made by a learned augmentation network.
 
 Zheng et al., "Parametric Augmentation for Time Series Contrastive Learning", ICLR 2024. Two phases
-take turns. The augmentation network minimises the principle of relevant information (Eq. 10):
-a view should hold little (few steps kept) and still be encoded like the series. The encoder
-minimises InfoNCE between a series and its view, and a local contrast within the view (Eq. 15).
+alternate. The augmentation network minimises the principle of relevant information (PRI, Eq. 10):
+a view keeps few steps, yet its embedding stays close to that of the series. The encoder minimises
+InfoNCE between a series and its view, plus a local contrastive loss within the view (Eq. 15).
 """
 
 from dataclasses import dataclass
@@ -35,34 +35,34 @@ from tsrep.encoders import Encoder
 
 @dataclass(frozen=True)
 class AutoTCLConfig:
-    """What AutoTCL minimises. Names in brackets are the paper's."""
+    """Settings of AutoTCL. Symbols in brackets are the paper's."""
 
     augmentation: Literal["parametric", "adversarial", "random", "none"] = "parametric"
-    """Views by PRI (the method), against the contrast (ablation), drawn, or the series itself."""
+    """Views learned by PRI (the paper), learned adversarially, random, or the series itself."""
     factorise: bool = True
-    """Learn which steps to keep [h]."""
+    """Learn which time steps to keep [h]."""
     transform: bool = True
-    """Learn by what to multiply them [g]."""
+    """Learn factors to multiply the kept steps by [g]."""
     noise: bool = True
-    """Drop half of the time steps of the view's first hidden layer [eta]."""
+    """Drop half of the time steps in the first hidden layer of the view [eta]."""
     head: int = 64
-    """Width of the projection head before the contrast; 0 for none, as the paper."""
+    """Output dimension of the projection head before the contrast; 0 for none, as in the paper."""
     temperature: float = 0.2
-    """Temperature of both contrasts. The paper gives none, its code 1."""
+    """Temperature of both contrastive losses. The paper gives none; its code uses 1."""
     local_weight: float = 0.1
-    """Weight of the local contrast [alpha]."""
+    """Weight of the local contrastive loss [alpha]."""
     size_weight: float = 0.1
-    """Weight of the expected share of steps kept [beta]."""
+    """Weight of the expected fraction of steps kept [beta]."""
     consistency_weight: float = 0.1
     """Weight of the temporal consistency of the mask [lambda]."""
     mmd: Literal["linear", "gaussian"] = "linear"
-    """Distance between the embeddings of series and views: Eq. 8, or the released code's."""
+    """Distance between embeddings of series and views: Eq. 8, or that of the released code."""
     augment_every: int = 2
-    """The augmentation network is updated in every so many epochs [M]."""
+    """Update the augmentation network once in this many epochs [M]."""
     learning_rate: float = 3e-4
-    """Of the encoder. At the paper's 1e-3, forecasts on ETTh2 fall behind an untrained encoder."""
+    """Learning rate of the encoder. With the paper's 1e-3, an untrained encoder wins on ETTh2."""
     augmentation_rate: float = 1e-3
-    """Of the augmentation network."""
+    """Learning rate of the augmentation network."""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.augment_every < 1 or self.head < 0:
@@ -79,33 +79,32 @@ class AutoTCLConfig:
 
 
 class AutoTCL(nn.Module):
-    """The method for :func:`tspcrep.common.training.fit`, on batches of
+    """AutoTCL as a method for :func:`tspcrep.common.training.fit`, on batches of
     :class:`tsrep.datasets.windows.Windows`.
 
     Parameters
     ----------
-    encoder : eta masks what its ``embed`` gives, the first hidden layer as in the paper.
+    encoder : the network to train. eta masks the output of its ``embed``, the first hidden layer.
     config : see :class:`AutoTCLConfig`.
 
-    Losses are those of the batches of all processes together: embeddings are gathered, and random
-    numbers are drawn for all rows before each process takes its own.
+    Losses are computed on the batches of all processes together: embeddings are gathered, and
+    random numbers are drawn for all rows before each process takes its own.
 
-    ``averaged`` is the running mean of the encoder's weights over all steps, the encoder that the
-    paper evaluates.
+    ``averaged`` holds the running mean of the encoder's weights over all steps; the paper evaluates
+    this encoder.
 
-    Departures from the paper (the traps of its released code are not followed either):
+    Departures from the paper (the errors of its released code are not reproduced either):
 
-    - A projection head stands between encoder and contrast (SimCLR, sec. 4.2). Without it the
-      contrast takes from the representation what it need not tell apart, and forecasts from a
-      trained encoder are worse than from an untrained one.
-    - MMD compares embeddings of unit length, so that its weight does not depend on the encoder's
-      scale.
-
-    - Embeddings are pooled by the maximum over time before the global contrast, as in TS2Vec;
-      the paper leaves the pooling open.
-    - Local contrast, Eq. 13-14: the view is cut into stretches; in each, the first third finds the
-      second third among the second thirds of all stretches. The last third is a gap, so that no
-      negative touches its anchor.
+    - A projection head follows the encoder (SimCLR, sec. 4.2). Without it the contrastive loss
+      removes information from the representation, and forecasts from a trained encoder are worse
+      than from an untrained one.
+    - MMD compares embeddings of unit length, so its weight does not depend on the scale of the
+      encoder.
+    - Embeddings are max-pooled over time before the global contrast, as in TS2Vec; the paper does
+      not say how.
+    - Local contrast, Eq. 13-14: the view is cut into segments. In each, the first third is an
+      anchor and the second third its positive; negatives are the second thirds of the other
+      segments. The last third is a gap, so that no negative is adjacent to its anchor.
     """
 
     def __init__(self, encoder: Encoder, config: AutoTCLConfig | None = None):
@@ -138,7 +137,7 @@ class AutoTCL(nn.Module):
         return self.encoder_loss(x, view)
 
     def view(self, x: Tensor) -> View:
-        """One view of each series, before eta."""
+        """A view of each series, before eta is applied."""
         batch, steps, channels = x.shape
         uniform = own_rows(lambda n: torch.rand(n, steps, 1, device=x.device), batch)
         uniform = uniform.clamp(1e-6, 1 - 1e-6)
@@ -183,7 +182,7 @@ class AutoTCL(nn.Module):
         return self.info_nce(self.head(anchors), self.head(candidates))
 
     def encode_view(self, values: Tensor) -> Tensor:
-        """Encode a view under eta: Bernoulli(.5) masking of time steps after the first layer."""
+        """Encode a view under eta: steps are masked after the first layer with probability .5."""
         if not self.config.noise:
             return self.encoder(values)
         batch, steps, _ = values.shape
@@ -192,7 +191,7 @@ class AutoTCL(nn.Module):
         return self.encoder.body(mask * self.encoder.embed(values))
 
     def local_contrast(self, v: Tensor, stretches: int = 8) -> Tensor:
-        """Eq. 13-14 on (B, T, D); 0 where a window is too short for two stretches."""
+        """Eq. 13-14 on (B, T, D); 0 if the window is too short for two segments."""
         batch, steps, dim = v.shape
         count = min(stretches, steps // 3)
         if count < 2:
@@ -212,10 +211,10 @@ def _pool(z: Tensor) -> Tensor:
 
 
 def _draw_steps(batch: int, steps: int, device: torch.device) -> Tensor:
-    """Anchor, neighbour and far step of each sample, (B, 3).
+    """Random anchor, neighbouring and far step of each sample, (B, 3).
 
-    The neighbour is one step to the left or right; the far step lies at least a quarter of the
-    window away.
+    The neighbour is the step before or after; the far step is at least a quarter of the window
+    away, counted cyclically.
     """
     anchor = torch.randint(0, steps, (batch,), device=device)
     side = 2 * torch.randint(0, 2, (batch,), device=device) - 1

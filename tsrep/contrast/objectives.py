@@ -1,12 +1,12 @@
-"""Contrasts of windows: what an encoder learns by alone, or beside a forecast.
+"""Contrastive losses on windows, to pretrain an encoder or to add to a forecasting loss.
 
     contrast = build(ContrastConfig("moco2"), encoder)
     loss = contrast(encoder, x)            # x (B, T, C), windows as the encoder sees them
-    contrast.after_step(encoder)           # key encoder and queue move here, and nowhere else
+    contrast.after_step(encoder)           # updates key encoder and queue
 
 Zhang, Yan, Meng and Sylvain, "Contrastive Learning for Time Series: End-to-End or Two-Step?"
-compare them, sec. 3. A contrast moves nothing but in ``after_step``, which the training loop calls:
-validation and test windows never become negatives. (In the paper's code they do.)
+compare them, sec. 3. The state of a contrast changes in ``after_step`` only, which the training
+loop calls, so validation and test windows never become negatives. (In the paper's code they do.)
 """
 
 from dataclasses import dataclass
@@ -32,22 +32,22 @@ Objective = Literal["none", "moco", "moco2", "hcl", "moco2+hcl", "autotcl"]
 
 @dataclass(frozen=True)
 class ContrastConfig:
-    """Which contrast, and its settings."""
+    """The contrastive loss and its settings."""
 
     objective: Objective = "moco2"
-    """Momentum contrast (v1, v2), hierarchical contrast, both, AutoTCL's learned views, or none."""
+    """MoCo (v1, v2), TS2Vec's hierarchical contrast (hcl), both, AutoTCL, or none."""
     temperature: float = 0.2
-    """Divides the cosines."""
+    """Temperature: divides the cosine similarities."""
     queue: int = 512
-    """Keys of earlier batches that serve as negatives (momentum contrast)."""
+    """Number of keys from earlier batches that serve as negatives (MoCo)."""
     momentum: float = 0.99
-    """Of the key encoder. The paper's .999 would hardly move within a few hundred steps."""
+    """Momentum of the key encoder. The paper's .999 would hardly change in a few hundred steps."""
     width: int = 64
-    """Of the projection head before the contrast."""
+    """Output dimension of the projection head before the contrast."""
     strength: float = 1.0
-    """0 to 1: of the scale, shift and jitter that make the views."""
+    """Strength from 0 to 1 of the scaling, shift and jitter that make the views (MoCo)."""
     windows: int = 32
-    """At most so many windows of a batch are contrasted; the forecast sees them all."""
+    """Most windows of a batch that are contrasted; the forecasting loss uses all of them."""
 
     def __post_init__(self) -> None:
         for name in ("temperature", "queue", "width", "windows"):
@@ -64,30 +64,30 @@ class ContrastConfig:
 
 
 class Contrast(nn.Module):
-    """The contract: ``forward(encoder, x)`` is a scalar; ``after_step`` moves what follows it."""
+    """A contrastive loss: ``forward(encoder, x)`` is a scalar, ``after_step`` updates its state."""
 
     def __init__(self, config: ContrastConfig) -> None:
         super().__init__()
         self.config = config
 
     def learned(self) -> list[nn.Parameter]:
-        """Parameters that are trained together with the encoder's."""
+        """Parameters of the contrast that are trained together with the encoder."""
         return []
 
     def own_phases(self) -> list[Phase]:
-        """Phases that take turns with the encoder's."""
+        """Training phases of the contrast that alternate with the encoder's."""
         return []
 
     def own_loss(self, x: Tensor) -> dict[str, Tensor]:
-        """The loss of ``own_phases``."""
+        """The losses of ``own_phases``."""
         raise NotImplementedError
 
     def after_step(self, encoder: Encoder) -> None:
-        """After each step of training."""
+        """Called after each training step."""
 
 
 class _MomentumContrast(Contrast):
-    """MoCo on the mean of an encoder's vectors: a window finds its other view among a queue.
+    """MoCo on time-averaged vectors: two views of a window are a positive pair, a queue negatives.
 
     He et al., CVPR 2020, Eq. 1. ``version`` 1: one linear layer, and views that differ by jitter;
     2 (Chen et al. 2020): a head of two layers, and views by scaling, shift and jitter, each with
@@ -162,10 +162,9 @@ def _hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0
         L = 1/S sum_s [ NT-Xent of instances at each step + NT-Xent of steps in each instance ] / 2
 
     Yue et al., AAAI 2022, Eq. 1-3 and Algorithm 1: each scale is the maximum over pairs of steps of
-    the scale before; at the last one, of a single step, there is nothing to tell apart in time and
-    the instance term counts alone. Departure: cosines and a temperature in place of inner products,
-    as everywhere in this package; lengths would answer for the loss where a forecast's head shares
-    the encoder.
+    the scale before; the last scale has a single step and therefore the instance term only.
+    Departure: cosine similarities and a temperature in place of inner products, as everywhere in
+    this package; the loss could otherwise be reduced by the norms, which a forecasting head uses.
 
     Args:
         first, second: ``(B, T, D)``, the same steps of two views, B at least 2.
@@ -184,7 +183,7 @@ def _hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0
 
 
 class _LearnedContrast(Contrast):
-    """AutoTCL's contrast, its augmentation network learned in turns with the encoder."""
+    """AutoTCL's contrast, whose augmentation network is trained in alternation with the encoder."""
 
     def __init__(self, encoder: Encoder, config: ContrastConfig) -> None:
         super().__init__(config)
@@ -238,7 +237,7 @@ def build(config: ContrastConfig, encoder: Encoder) -> Contrast | None:
 
 @dataclass(frozen=True)
 class _Values:
-    """Windows as AutoTCL takes them."""
+    """Windows in the form that AutoTCL takes."""
 
     values: Tensor
 

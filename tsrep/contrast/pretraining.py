@@ -1,4 +1,4 @@
-"""From a series to a trained encoder: the parts that tools, tests and benchmarks share."""
+"""Training windows of a series, and the training of an encoder on them by AutoTCL."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from tsrep.encoders import Encoder
 
 @dataclass(frozen=True)
 class WindowConfig:
-    """The windows that the encoder trains on."""
+    """Windows to train the encoder on."""
 
     length: int = 192
-    """Steps of a window."""
+    """Length of a window in steps."""
     stride: int = 16
-    """Steps between the starts of windows."""
+    """Steps between the starts of successive windows."""
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.stride < 1:
@@ -49,7 +49,7 @@ def train_encoder(
     folder: Path | None = None,
     resume: bool = False,
 ) -> Encoder:
-    """Train ``encoder.network`` by AutoTCL; the encoder with the running mean of its weights.
+    """Train ``encoder.network`` by AutoTCL and return the encoder with averaged weights.
 
     folder, resume: see :func:`tspcrep.common.training.fit`. The result is on the device of the
     training.

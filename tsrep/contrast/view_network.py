@@ -1,4 +1,4 @@
-"""The parametric augmentation of AutoTCL: a view that keeps what matters and changes the rest.
+"""The augmentation network of AutoTCL: views that keep the informative steps of a series.
 
 Zheng et al., "Parametric Augmentation for Time Series Contrastive Learning", ICLR 2024, sec. 3.
 A series is factorised into an informative part and the rest by a binary mask ``h(x)``; a non-zero
@@ -20,7 +20,7 @@ TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1
 
 @dataclass(frozen=True)
 class View:
-    """A view and the factors that made it."""
+    """A view and the factors it was made from."""
 
     values: Tensor  # (B, T, C), the view before eta
     keep: Tensor  # (B, T, 1), the mask h in [0, 1]
@@ -29,12 +29,12 @@ class View:
 
 
 class ViewNetwork(nn.Module):
-    """Two heads on a small dilated network: which steps to keep, and by what to multiply them.
+    """A small dilated network with two heads: which steps to keep, and factors to scale them by.
 
     Parameters
     ----------
     channels : channels C of the series.
-    hidden : width of the network; its depth is ``depth`` residual blocks.
+    hidden, depth : channels of the network, and its number of residual blocks before the last.
     factorise : learn ``h``; otherwise every step is kept ("w/o h" in the paper's Table 4).
     transform : learn ``g``; otherwise it is 1 ("w/o g").
 
@@ -42,7 +42,7 @@ class ViewNetwork(nn.Module):
 
     - ``g = exp(tanh(.))``, in (1/e, e): never zero, as sec. 3.2 demands of an invertible
       transformation, and able to amplify. The released code's sigmoid only attenuates.
-    - The network is not causal: an augmentation may look ahead, and so an edge is no special place.
+    - The network is not causal: an augmentation may look ahead.
     - ``pi`` starts near .9 and ``g`` at 1, so that the first views are close to the series.
     """
 
@@ -76,7 +76,7 @@ class ViewNetwork(nn.Module):
 def random_view(x: Tensor, uniform: Tensor, normal: Tensor) -> View:
     """The same two factors drawn instead of learned ("Random" in the paper's Table 4).
 
-    Steps are kept with probability .9 and multiplied by one log-normal gain a sample and channel;
+    Steps are kept with probability .9 and multiplied by one log-normal gain per sample and channel;
     ``uniform (B, T, 1)`` and ``normal (B, 1, C)`` hold the draws.
     """
     keep = (uniform < 0.9).to(x.dtype)
@@ -107,7 +107,8 @@ def expected_l0(logit: Tensor) -> Tensor:
 
 
 def temporal_consistency(keep: Tensor, anchor: Tensor, near: Tensor, far: Tensor) -> Tensor:
-    """Eq. 9: ``mean_b |h[a] - h[p]| - |h[a] - h[n]|``, anchor, neighbour and a far step a sample.
+    """Eq. 9: ``mean_b |h[a] - h[p]| - |h[a] - h[n]|``, with one anchor, neighbour and far step per
+    sample.
 
     Parameters
     ----------
@@ -131,8 +132,8 @@ def linear_mmd(first: Tensor, second: Tensor) -> Tensor:
 def gaussian_mmd(first: Tensor, second: Tensor, kernels: int = 5) -> Tensor:
     """Squared MMD with a mixture of Gaussian kernels (Gretton et al., 2012, Eq. 5, biased).
 
-    The bandwidths are the mean squared distance times powers of 2, without gradient. This is what
-    the released code uses in place of Eq. 8.
+    The bandwidths are the mean squared distance times powers of 2, without gradient. The released
+    code uses this in place of Eq. 8.
     """
     rows = torch.cat([first, second])
     squared = torch.cdist(rows, rows).square()

@@ -1,4 +1,4 @@
-"""A classifier on the vectors of series, as a sktime classifier."""
+"""A sktime classifier: logistic regression on the vectors of a contrastive encoder."""
 
 from typing import ClassVar
 
@@ -10,15 +10,15 @@ from tsrep.sktime.panels import PANEL_MTYPES, encoder_of, stacked
 
 
 class ContrastiveClassifier(BaseClassifier):
-    """A logistic regression on the vectors of an encoder that contrast (AutoTCL) has trained.
+    """Logistic regression on the vectors of an encoder trained by contrastive learning (AutoTCL).
 
     The encoder sees no labels; the regression is :func:`tspcrep.common.classifiers.linear_probe`.
-    For another classifier on the same vectors, put ``ContrastiveTransformer() * SVC()`` together.
-    Where labels abound, MiniRocket is hard to beat.
+    For another classifier on the same vectors, compose ``ContrastiveTransformer() * SVC()``. With
+    many labels, MiniRocket is hard to beat.
 
     Parameters
     ----------
-    C : inverse strength of the regression; chosen by cross-validation by default.
+    C : inverse regularisation strength; by default chosen by cross-validation.
     others : see :class:`tsrep.sklearn.ContrastiveEncoder`, which makes the vectors.
 
     Attributes

@@ -1,4 +1,4 @@
-"""The product forecaster on a contrastive representation, as a sktime forecaster."""
+"""A sktime forecaster: ridge on lags, calendar and the vectors of a contrastive encoder."""
 
 import copy
 from typing import ClassVar
@@ -26,43 +26,43 @@ from tsrep.sktime.panels import stacked
 from tsrep.sktime.rolling import Blocks, Plan, fit_blocks, plan
 
 HORIZON = 24
-"""Steps to fit for where neither ``fit`` nor a season says how many."""
+"""Horizon in steps to fit for if neither ``fit`` nor a season gives one."""
 
 
 class ContrastiveForecaster(BaseForecaster):
-    """Lags, calendar and the vectors of a contrastive encoder, read by a ridge in closed form.
+    """A ridge in closed form on lags, calendar features and the vectors of a contrastive encoder.
 
         y_{t+h} = y_t + w_h' [lags - y_t ; vector_t ; calendar_t] + b' (x_{t+h} - x_t)
 
     The product forecaster of :func:`tsrep.forecasting.ridge.product`: penalties, and whether the
-    vectors count at all, are chosen on the last rows of the series, and the maps are fitted once
-    more to all of it. Horizons longer than an eighth of the series are rolled. A series of fewer
-    than 8 rows is forecast by its last value.
+    vectors are used at all, are chosen on the last rows of the series; the maps are then fitted
+    again to all rows. Horizons longer than an eighth of the series are forecast recursively. The
+    forecast of a series of fewer than 8 rows is its last value.
 
-    The encoder (AutoTCL) is trained on the series itself, or by ``pretrain`` on a panel of other
-    series, each standardised by itself; ``fit`` then leaves it as it is. It looks back alone.
+    The encoder (AutoTCL) is causal. It is trained on the series itself, or by ``pretrain`` on a
+    panel of other series, each standardised by itself; ``fit`` then does not change it.
 
     Parameters
     ----------
     look_back : lags of the linear path; by default 336, or a quarter of the series.
     others : see :class:`tsrep.sklearn.ContrastiveEncoder`. With ``channels="independent"`` the
-        encoder reads each variable by itself, so that the series may have other variables than the
-        panel; ``max_steps=0`` leaves it untrained, the control to compare with.
+        encoder reads each variable by itself, so the series may have other variables than the
+        panel; ``max_steps=0`` leaves the encoder untrained, as a control.
 
     Attributes
     ----------
     encoder_ : the encoder, an ``nn.Module``; ``pretrained_encoder_`` is that of ``pretrain``.
     scaler_ : mean and deviation of each variable.
-    effect_ : (K, C), of the exogenous series, in standardised units; 0 where they do not help on
-        the last rows. b above.
-    blocks_ : the fitted readout.
+    effect_ : b above, (K, C), the effect of the exogenous series in standardised units; 0 if they
+        do not improve forecasts of the last rows.
+    blocks_ : the fitted forecaster of standardised values.
 
-    Quantiles are the forecast plus quantiles of the errors on the last rows, made with maps that
-    had not seen them; their size is taken by step, their shape from all steps together. Settings
-    were chosen on the same rows, so intervals may be a little narrow.
+    Quantiles are the forecast plus quantiles of the errors on the last rows, from maps fitted
+    without these rows. The scale of the errors is estimated per step, their shape from all steps
+    together. Settings were chosen on the same rows, so intervals may be slightly too narrow.
 
-    Values of y and X may be missing. ``update`` takes new rows in; with ``update_params`` the
-    readout is fitted again, the encoder is not. Raises ``ValueError`` for a horizon longer than the
+    Values of y and X may be missing. ``update`` appends rows; with ``update_params`` the ridge is
+    fitted again, the encoder is not. Raises ``ValueError`` for a horizon longer than the
     series, timestamps without a frequency, exogenous columns or rows that are missing at
     prediction, and infinite values.
 
@@ -185,7 +185,7 @@ class ContrastiveForecaster(BaseForecaster):
         return pd.DataFrame(found.reshape(len(steps), -1), index=index, columns=columns)
 
     def _fit_readout(self) -> None:
-        """Fit effect_ and blocks_ to all rows up to now, with the encoder as it is."""
+        """Fit effect_ and blocks_ to all rows so far; the encoder is not changed."""
         values = self.scaler_.transform(values_of(self._cur_y, "y"))
         calendar = calendar_of(times_of(self._cur_y.index))
         used = self._plan()
@@ -238,7 +238,7 @@ class ContrastiveForecaster(BaseForecaster):
         return np.nan_to_num(self._exogenous_scaler.transform(values))
 
     def _untrained(self, values: np.ndarray, times: pd.Index) -> Encoder:
-        """The encoder for ``values (N, T, C)`` as it is drawn."""
+        """The encoder for ``values (N, T, C)`` at its random initialisation."""
         check_choice("channels", self.channels, ("independent", "joint"))
         return build_encoder(
             self.backbone,

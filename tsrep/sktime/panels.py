@@ -6,7 +6,7 @@ import pandas as pd
 from tsrep.sklearn import ContrastiveEncoder
 
 PANEL_MTYPES = ["df-list", "numpy3D"]
-"""What the estimators take from sktime: equal lengths (N, C, T), or one DataFrame an instance."""
+"""Formats accepted from sktime: (N, C, T) of equal lengths, or one DataFrame per instance."""
 
 
 def stacked(X) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A forecaster of arrays for any horizon: the product forecaster, rolled on in blocks of steps."""
+"""Forecasts of any length from the product forecaster, applied recursively in blocks of steps."""
 
 import math
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from tsrep.forecasting.probe import Inputs
 from tsrep.forecasting.ridge import Product, fit_product
 
 LEAST_ROWS = 8
-"""With fewer, nothing is fitted: the last value is the forecast."""
+"""Rows below which nothing is fitted: the forecast is then the last value."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the rows of a series are used.
+    """How the rows of a series are divided for fitting.
 
     split: train and validation rows; test is empty. look_back: lags of the linear path. block:
-    steps that are forecast at once; longer horizons are rolled.
+    steps forecast at once; longer horizons are forecast recursively.
     """
 
     split: Split
@@ -33,10 +33,10 @@ class Plan:
 
 
 def plan(rows: int, horizon: int, look_back: int | None) -> Plan:
-    """A plan for ``rows`` rows, of which few are many where the series is short.
+    """The plan for a series of ``rows`` rows, which may be short.
 
-    A block is the horizon where eight of them fit. Validation is a sixth of the rows and a block.
-    The look-back is a quarter of the rows, up to 336.
+    A block is the horizon, but at most an eighth of the rows. Validation is a sixth of the rows
+    plus a block. The look-back is at most a quarter of the rows, by default up to 336.
     """
     if look_back is not None and look_back < 1:
         raise UserError(f"look_back: found {look_back}, expected at least 1 lag")
@@ -48,10 +48,10 @@ def plan(rows: int, horizon: int, look_back: int | None) -> Plan:
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Forecasts of a standardised series, ``block`` steps at a time, and how far they miss.
+    """A fitted forecaster of a standardised series in blocks of steps, with its error quantiles.
 
-    spread: of the errors on validation rows. window: steps that the encoder sees, None for all that
-    it reaches.
+    spread: distribution of the errors on validation rows. window: steps that the encoder sees, None
+    for its whole receptive field.
     """
 
     encoder: Encoder
@@ -67,7 +67,7 @@ class Blocks:
     def forecast(self, values: np.ndarray, calendar: np.ndarray, steps: int) -> np.ndarray:
         """The next ``steps`` after ``values (T, C)``, NaN where missing: (steps, C) float64.
 
-        calendar: (T + steps, K). Behind the first block, forecasts stand for what is not yet known.
+        calendar: (T + steps, K). After the first block, earlier forecasts take the place of values.
         """
         rows = len(values)
         while len(values) < rows + steps:
@@ -92,11 +92,12 @@ class Blocks:
 def fit_blocks(
     encoder: Encoder, values: np.ndarray, calendar: np.ndarray, plan: Plan, window: int
 ) -> Blocks:
-    """Fit the readout to a standardised series.
+    """Fit the product forecaster to a standardised series.
 
-    values: (T, C), NaN where missing. calendar: (T, K). window: most steps that a Transformer sees;
-    other encoders see all that they reach. Penalties and scales are chosen on validation rows with
-    maps fitted on train rows, and so are the errors measured; the maps are then fitted to all rows.
+    values: (T, C), NaN where missing. calendar: (T, K). window: maximal number of steps that a
+    Transformer sees; other encoders see their whole receptive field. Maps fitted on train rows give
+    the errors on validation rows, by which penalties and scales are chosen; the final maps are
+    fitted to all rows.
     """
     seen = min(window, len(values)) if encoder.memory_grows else None
     if len(values) < LEAST_ROWS:
@@ -123,12 +124,12 @@ def fit_blocks(
 
 
 def _vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
-    """Vectors of each step of ``values (T, C)``: (C, T, D), or (1, T, D) where channels share."""
+    """Vectors of each step of ``values (T, C)``: (C, T, D), or (1, T, D) if channels are joint."""
     return encode(encoder, np.concatenate(encoder.apart(values[None])), window=window)
 
 
 def _last_vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
-    """The last of :func:`_vectors`, (C or 1, 1, D), from no more rows than it depends on."""
+    """The last of :func:`_vectors`, (C or 1, 1, D), computed from the rows it depends on."""
     reach = window or encoder.receptive_field
     if math.isfinite(reach):
         values = values[-reach:]
@@ -140,7 +141,7 @@ def _last_vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> n
 def _persistence(
     encoder: Encoder, values: np.ndarray, calendar: np.ndarray, window: int | None
 ) -> Blocks:
-    """The last value, one step at a time."""
+    """The forecaster that repeats the last value."""
     level = encoder.level_channels
     size = encoder.dim - level
     nothing = np.zeros((size + calendar.shape[1] + 1, 1), dtype=np.float32)

@@ -10,13 +10,12 @@ from tsrep.sktime.panels import PANEL_MTYPES, encoder_of, stacked, unstacked
 
 
 class ContrastiveTransformer(BaseTransformer):
-    """Turn series into the vectors of an encoder that contrast (AutoTCL) has trained on them.
+    """Vectors of series, from an encoder trained on them by contrastive learning (AutoTCL).
 
     Parameters
     ----------
-    output : "vector", a row of numbers an instance, to classify, cluster or compare series; or
-        "steps", a multivariate series with the index of the input, whose row t knows nothing of
-        later ones.
+    output : "vector", one row per instance, to classify, cluster or compare series; or "steps", a
+        multivariate series with the index of the input, whose row t depends on no later row.
     others : see :class:`tsrep.sklearn.ContrastiveEncoder`, which does the work.
 
     Attributes
