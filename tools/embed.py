@@ -6,7 +6,7 @@
     python tools/embed.py --encoder runs/fac --data scan.ply --output picture.ply
     python tools/embed.py --encoder runs/fac --data mosd --output vectors/
 
-Which of the two follows from the encoder. A series gives a Parquet file with the columns time, v0
+The encoder decides which of the two. A series gives a Parquet file with the columns time, v0
 .. vD-1; where an encoder of one channel reads several columns, load_v0, load_v1, .. for each. It is
 scaled as those that the encoder was trained on. A cloud gives an NPZ with coords (N, 3) and
 features (N, D), or a PLY coloured by the features' first three principal components; several give
@@ -29,25 +29,25 @@ POINTS_ALONE = ("voxel",)
 @dataclass(frozen=True)
 class Config:
     encoder: Path
-    """A run folder, or an encoder.safetensors."""
+    """Run folder, or a file encoder.safetensors."""
     data: str
     """Name of a set, or a path: a table, a point cloud or a folder of them."""
     output: Path
     """File to write: Parquet for a series, NPZ or PLY for a cloud; or a folder for several."""
     data_root: Path | None = None
-    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    """Folder with the named sets; default: $TSPCREP_DATA, then the cache of prepare_data.py."""
     columns: tuple[str, ...] | None = None
     """Series: columns to encode; by default those that the encoder was trained on."""
     own_scale: bool = False
-    """Series: standardise by the data's own mean and deviation instead of the training series'."""
+    """Series: standardise by mean and deviation of these data, not of the training series."""
     time_column: str | None = None
-    """Series: column of the timestamps; found by itself where there is one."""
+    """Series: column with the timestamps; detected by default."""
     pool: bool = False
-    """Series: one vector for all of it, the maximum over time, stamped with the last time."""
+    """Series: write one vector, the maximum over time, with the last timestamp."""
     window: int | None = None
-    """Series: see each step through the window of so many steps that ends there; or all its past"""
+    """Series: encode each step through a window of this many steps; default: the whole past."""
     voxel: float | None = None
-    """Points: edge of a voxel, metres; what the encoder was trained on, or else 0.02."""
+    """Points: voxel edge in metres; default: that of the training, or else 0.02."""
 
 
 def main(config: Config) -> None:

@@ -39,23 +39,23 @@ class Config:
     data: str
     """ETTh1, ETTh2, ETTm1, WTH, mitdb, a CSV or Parquet file, or a set of the UEA/UCR archive."""
     output: Path
-    """Folder of the run."""
+    """Folder to write the run into."""
     target: str | None = None
-    """Learn and forecast this column alone."""
+    """Train on and forecast this column only."""
     univariate: bool = False
-    """The published target of a named set, or the last column of a file, alone."""
+    """Use only the published target of a named set, or the last column of a file."""
     columns: tuple[str, ...] | None = None
-    """Columns to use; all numeric ones by default."""
+    """Columns to use; by default all numeric columns."""
     time_column: str | None = None
-    """Column of the timestamps; found by itself where there is one."""
+    """Column with the timestamps; detected by default."""
     data_root: Path | None = None
-    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    """Folder with the named sets; default: $TSPCREP_DATA, then the cache of prepare_data.py."""
     horizons: tuple[int, ...] | None = None
-    """Steps to forecast; the published ones by default."""
+    """Forecast horizons in steps; by default the published ones."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """One encoder is trained for each."""
+    """Random seeds; one encoder is trained for each."""
     resume: bool = False
-    """Continue the run that the output folder holds."""
+    """Continue the run in the output folder."""
     encoder: EncoderConfig = EncoderConfig()
     window: WindowConfig = WindowConfig()
     method: AutoTCLConfig = AutoTCLConfig()
@@ -98,7 +98,7 @@ def report(folder: Path, config: Config) -> Path:
 
 
 def load_data(config: Config) -> Series | Panel:
-    """What to learn from; UserError, before anything is written, where it or an option is amiss."""
+    """The data to train on; raises UserError for bad data or options before anything is written."""
     if is_classification(config.data):
         data = load_classification(config.data, root=config.data_root)
     else:
@@ -117,7 +117,7 @@ def load_data(config: Config) -> Series | Panel:
 
 
 def train_and_score(config: Config, data: Series | Panel, seed: int, folder: Path) -> dict:
-    """Train the encoder of one seed, save it, and score it beside its untrained self."""
+    """Train the encoder of one seed, save it, and score it beside the same encoder untrained."""
     if isinstance(data, Series):
         return train_one(config, data, config.horizons or data.horizons, seed, folder)
     trained, untrained, seconds = train(config, data, seed, folder)

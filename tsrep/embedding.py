@@ -23,7 +23,7 @@ from tsrep.encoders.files import load_encoder
 
 @dataclass(frozen=True)
 class Request:
-    """What to encode, and how.
+    """A request to encode columns of a table.
 
     encoder : a run folder or an encoder file. data : name of a set, or a CSV or Parquet file.
     columns : columns to encode; None for those that the encoder was trained on. own_scale :

@@ -2,7 +2,7 @@
 
     views = Compose([WindowSlice(), MagnitudeWarp(), Jitter(p=0.5)])
     generator = torch.Generator().manual_seed(0)
-    view = views(x, generator, strength=0.5)                  # (B, T, C), another draw a sample
+    view = views(x, generator, strength=0.5)                  # (B, T, C), one draw per sample
 
     params = views.draw(*x.shape, generator)                  # the same in two steps
     view = views.apply(x, params)
@@ -11,14 +11,14 @@
     view = window_warp(x, ratio=0.2, generator=generator)     # one augmentation, in one call
 
 Series are float (B, T, C), NaN where missing, on any device; the result has the dtype and device
-of the input and never shares its memory. An augmentation draws its parameters on the host, a row a
-sample, in vectorised calls of one ``torch.Generator``. They depend on its state, on (B, T, C) and
-on the strength, never on the values, the device or the number of threads: every rank can draw for
-the global batch from one seed and keep its rows.
+of the input and never shares its memory. Parameters are drawn on the host, a row per sample, in
+vectorised calls of one ``torch.Generator``. They depend on its state, on (B, T, C) and on the
+strength, never on the values, the device or the number of threads: every rank can draw for the
+global batch from one seed and keep its rows.
 
 ``strength`` in [0, 1] scales every augmentation at once, as AdaInf asks (Wang et al. 2024, "Do
 Generated Data Always Help Contrastive Learning?"): 0 is the identity bit for bit, 1 the
-augmentation as configured, and in between the same draw moves a sample less far. ``p`` is the
+augmentation as configured, and in between the same draw changes a sample less. ``p`` is the
 probability that a sample is changed at all.
 
 Missing values stay missing where only values change. Slices and warps spread a gap to the places

@@ -1,4 +1,4 @@
-"""What every augmentation is: a draw on the host, then one pure kernel."""
+"""Base classes of augmentations: random parameters drawn on the host, then a pure function."""
 
 import functools
 import math
@@ -96,7 +96,7 @@ class Compose(Augmentation):
 
 @dataclass(frozen=True)
 class Dice:
-    """Where random numbers come from, and for how many series of what size."""
+    """A source of random numbers for a batch of B series of T steps and C channels."""
 
     batch: int
     length: int
@@ -119,10 +119,10 @@ class Dice:
 
 @dataclass(frozen=True)
 class PerSample(Augmentation):
-    """Base of what each sample undergoes with probability p.
+    """Base of augmentations that change each sample with probability p.
 
-    ``_draw_amounts`` gets how much each sample changes, float64 (B,): the strength, or 0 where the
-    sample is left alone. With an amount of 0 its parameters are the identity's exactly.
+    ``_draw_amounts`` is given the strength for each sample, float64 (B,), which is 0 for a sample
+    left unchanged. With an amount of 0 the parameters are exactly those of the identity.
     """
 
     p: float = field(default=1.0, kw_only=True, metadata={"low": 0, "high": 1})

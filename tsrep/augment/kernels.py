@@ -1,4 +1,4 @@
-"""The loops behind slices, warps, permutations and crops: where to read, reading, and curves.
+"""Kernels of slices, warps, permutations and crops: resampling, maps of time, and curves.
 
 Each stands here twice. Numba runs on CPU, in parallel over the batch and in one pass over
 memory; torch runs wherever the tensors live and is differentiable in x. The public functions pick
@@ -46,8 +46,8 @@ def remap(x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
     where s is the last piece with ``starts[b, s] <= t``, the first one if there is none.
 
     x: float (B, T, C). starts: float64 (B, S), where pieces begin in the result, not falling along
-    S. sources: float64 (B, S), the position read there. slopes: float64 (B, S), steps read a step.
-    Returns (B, T, C). Differentiable in x alone.
+    S. sources: float64 (B, S), the position read there. slopes: float64 (B, S), steps per step.
+    Returns (B, T, C). Differentiable in x only.
     """
     if compiled(x):
         y = torch.empty_like(x, memory_format=torch.contiguous_format)

@@ -15,7 +15,7 @@ Pieces = tuple[Tensor, Tensor, Tensor]  # starts, sources, slopes: float64 (B, S
 
 @dataclass(frozen=True)
 class _Piecewise(PerSample):
-    """Base of what is a piecewise linear map of time, see :func:`tsrep.augment.kernels.remap`."""
+    """Base of piecewise linear maps of time, see :func:`tsrep.augment.kernels.remap`."""
 
     def _apply(self, x: Tensor, starts: Tensor, sources: Tensor, slopes: Tensor) -> Tensor:
         return remap(x, starts, sources, slopes)
@@ -50,7 +50,7 @@ class WindowWarp(_Piecewise):
     interpolated once. ``strength`` is an exponent of the scale: halving and doubling weaken alike.
 
     ratio: length of the window as a share of the series. scales: how many times longer the window
-    becomes, one chosen at random a sample. p: probability that a sample is changed.
+    becomes, one chosen at random per sample. p: probability that a sample is changed.
     """
 
     ratio: float = within(0.1, 0, 1)
@@ -79,11 +79,11 @@ class WindowWarp(_Piecewise):
 class Permutation(_Piecewise):
     """Cuts time into equal segments and puts them in random order.
 
-    Um et al. 2017. As in Iwana and Uchida 2021 the number of segments is random a sample; here it
+    Um et al. 2017. As in Iwana and Uchida 2021 the number of segments is random per sample; here it
     is 1 to ``segments`` (their code never reaches the last). Lengths differ by one step at most,
     and each step is read exactly once.
 
-    segments: the most a sample is cut into; ``strength`` scales how many more than one. p:
+    segments: maximal number of segments; ``strength`` scales the number beyond one. p:
     probability that a sample is changed.
     """
 

@@ -93,7 +93,7 @@ class MagnitudeWarp(PerSample):
 
 @dataclass(frozen=True)
 class _Mask(PerSample):
-    """Base of what hides values behind ``fill``; ``float("nan")`` marks them missing."""
+    """Base of masks, which replace values by ``fill``; ``float("nan")`` marks them missing."""
 
     fill: float = field(default=0.0, kw_only=True)
 
@@ -108,7 +108,7 @@ class CutOut(_Mask):
     Luo et al. 2023, "Time Series Contrastive Learning with Information-Aware Augmentations"
     (InfoTS), whose code cuts a tenth.
 
-    ratio: share of the steps that is hidden, rounded down to whole steps. fill: what stands there.
+    ratio: share of the steps that is hidden, rounded down to whole steps. fill: the value put there.
     p: probability that a sample is changed.
     """
 
@@ -125,7 +125,7 @@ class TimestampMask(_Mask):
     Yue et al. 2022, "TS2Vec" (``binomial``). There and in AutoTCL it hides vectors behind the first
     layer, (B, T, D), which it takes as well as it takes a series.
 
-    ratio: probability that a step is hidden. fill: what stands there. p: probability that a sample
+    ratio: probability that a step is hidden. fill: the value put there. p: probability that a sample
     is changed.
     """
 
@@ -142,7 +142,7 @@ class ContinuousMask(_Mask):
     Yue et al. 2022, "TS2Vec" (``continuous``), with its defaults: half of the steps at most.
 
     windows: how many. ratio: length of each as a share of the series, rounded down to whole steps,
-    yet at least one unless strength or ratio is 0. fill: what stands there. p: probability that a
+    yet at least one unless strength or ratio is 0. fill: the value put there. p: probability that a
     sample is changed.
     """
 
@@ -162,7 +162,7 @@ class ChannelMask(_Mask):
     The default has no one source: of seven channels it hides less than one on average. A series of
     one channel never changes.
 
-    ratio: probability that a channel is hidden. fill: what stands there. p: probability that a
+    ratio: probability that a channel is hidden. fill: the value put there. p: probability that a
     sample is changed.
     """
 

@@ -1,1 +1,1 @@
-"""What an encoder of series learns from, one method a file."""
+"""Methods of contrastive learning for encoders of series, one per file."""

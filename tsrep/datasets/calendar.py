@@ -1,4 +1,4 @@
-"""Timestamps: read from text, their calendar features, the season that their step suggests."""
+"""Timestamps: parsing, calendar features, and the season that follows from their step."""
 
 import warnings
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 MINUTE, HOUR, DAY, WEEK, YEAR = 60.0, 3600.0, 86400.0, 604800.0, 365.25 * 86400.0
 
-# Length of a step in days -> steps a season: a week of days, a year of weeks, months or quarters.
+# Length of a step in days -> steps per season: a week of days, a year of weeks, months or quarters.
 _LONG_SEASONS = ((0.99, 1.01, 7), (6.9, 7.1, 52), (27.9, 31.1, 12), (89.9, 92.1, 4))
 
 
@@ -46,11 +46,11 @@ def _step_seconds(times: pd.Index) -> float | None:
 
 
 def calendar_features(times: pd.Index) -> np.ndarray:
-    """Sine and cosine of where each timestamp stands in the cycles longer than one step.
+    """Sine and cosine of the phase of each timestamp in every cycle longer than one step.
 
     The cycles, slowest last: hour (for steps under a minute), day, week, year; each gives the two
     columns sin, cos of 2 pi times the fraction of the cycle that has passed. A cycle that one step
-    spans is left out, so daily data has week and year alone. The wall clock counts for timestamps
+    spans is left out, so daily data has week and year only. The wall clock counts for timestamps
     with a time zone. Nothing is fitted.
 
     times: (T,). Returns float32 (T, K), K = 0 for an integer index.
@@ -74,7 +74,7 @@ def calendar_features(times: pd.Index) -> np.ndarray:
 
 
 def season(times: pd.Index) -> int | None:
-    """Steps in the season that the frequency suggests, None where it suggests none.
+    """Season in steps that follows from the frequency, None if there is none.
 
     A day for steps from a minute to twelve hours (24 hourly, 96 for 15 minutes), a week of days, a
     year of weeks, months or quarters.
@@ -119,7 +119,7 @@ def _unevenness(times: pd.DatetimeIndex) -> float:
 def second_harmonics(calendar: np.ndarray) -> np.ndarray:
     """Calendar features (T, K) of sine, cosine pairs -> (T, 2K), with twice each frequency too.
 
-    The first harmonic alone leaves WTH's univariate error at .166; with the second it is .153.
+    With the first harmonic only, the univariate error on WTH is .166; with the second it is .153.
     """
     sin, cos = calendar[:, 0::2], calendar[:, 1::2]
     return np.concatenate([calendar, 2 * sin * cos, cos**2 - sin**2], axis=1)

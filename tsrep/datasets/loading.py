@@ -43,7 +43,7 @@ def load(
 ) -> Series:
     """Load a named set, or any CSV or Parquet file, as one standardised series.
 
-    source: a name (ETTh1, ETTh2, ETTm1, WTH, mitdb) or a path. target: keep this channel alone.
+    source: a name (ETTh1, ETTh2, ETTm1, WTH, mitdb) or a path. target: keep only this channel.
     univariate: without ``target``, keep the published target of a named set or the last column of a
     file. columns: keep these channels. time_column: see ``tables.read_table``. root: folder to
     search for named sets, before ``$TSPCREP_DATA`` and the user cache.

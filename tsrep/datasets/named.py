@@ -1,4 +1,4 @@
-"""The series that have a name: where they come from, how the literature splits them."""
+"""Named series: their sources, and their splits in the literature."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _WTH = (
 
 @dataclass(frozen=True)
 class NamedSet:
-    """What is published about one series.
+    """A published series and its protocol.
 
     target: the channel of the univariate task. rows: length of the file. counts: rows of train,
     validation and test (None: 60/20/20 %). period: season in steps. url: folder that holds ``file``

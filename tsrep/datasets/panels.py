@@ -1,4 +1,4 @@
-"""Files of the UEA/UCR archive found, and their series stacked into one array."""
+"""Find files of the UEA/UCR archive and stack their series into one array."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""What a loaded data set is: a series to forecast, or a panel of labelled series to classify."""
+"""Data sets in memory: a series to forecast, or a panel of labelled series to classify."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Series:
     name: of the set or file. values: float32 (N, T, C), standardised with ``scaler``, NaN where
     missing. times: (T,). calendar: float32 (T, K), see ``tsrep.datasets.calendar``. columns: the C
     channel names. split: rows of train, validation and test; rows behind ``split.test`` are unused.
-    scaler: fitted on the train rows alone. horizons: forecast lengths in steps. period: season in
+    scaler: fitted on the train rows only. horizons: forecast lengths in steps. period: season in
     steps, None where the data suggests none.
     """
 
@@ -110,7 +110,7 @@ class Panel:
     name: of the set. train, test: float32 (N, T, C), standardised with ``scaler``, NaN where
     missing and behind the end of series that are shorter than T, the longest of both parts.
     train_labels, test_labels: int64 (N,), positions in ``classes``. classes: names of the labels,
-    sorted. scaler: fitted on train alone; a constant channel keeps its unit. Channels have no names
+    sorted. scaler: fitted on train only; a constant channel keeps its unit. Channels have no names
     and no season is known.
     """
 
@@ -175,7 +175,7 @@ def _is_constant(column: np.ndarray, what: str, allowed: bool) -> bool:
 
 
 def filled(values: np.ndarray) -> np.ndarray:
-    """(T, C) with each missing value replaced by the last seen, zero before the first; float64."""
+    """(T, C) float64, each missing value replaced by the last one seen, or 0 before the first."""
     values = np.asarray(values, dtype=np.float64)
     seen = ~np.isnan(values)
     if seen.all():

@@ -1,4 +1,4 @@
-"""A CSV or Parquet file as timestamps and columns of numbers, or one line on why it is not."""
+"""Read a CSV or Parquet file as timestamps and numeric columns, with one-line errors."""
 
 import csv
 import gzip
@@ -27,8 +27,8 @@ def read_table(
 
     path: Parquet, or CSV in UTF-8 with a header row, comma, semicolon or tab between fields (a
     semicolon goes with a decimal comma where the numbers have one), gzipped or not. columns: the
-    channels to keep, in this order; None: every column but the time column. last: keep the last of
-    them alone. time_column: None takes the first column that parses as dates, or a nameless first
+    channels to keep, in this order; None: every column but the time column. last: keep only the
+    last of them. time_column: None takes the first column that parses as dates, or a nameless first
     column that counts rows; without either the index counts rows from 0. A time column may hold
     dates, seconds (milli-, micro-, nanoseconds) since 1970, or evenly spaced integers. Columns that
     are not kept may hold anything.

@@ -50,7 +50,7 @@ def windows(values: np.ndarray, length: int, stride: int = 1) -> np.ndarray:
 
 
 def targets(values: np.ndarray, ends: range | slice, horizon: int) -> np.ndarray:
-    """What follows each look-back, as a read-only view.
+    """The values that follow each look-back, as a read-only view.
 
     values: (T, C). ends: position of the last step of each look-back, evenly spaced and rising (a
     view has no other shape), a slice with start and stop, or a range. horizon: steps.

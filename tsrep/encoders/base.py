@@ -1,4 +1,4 @@
-"""The contract that every encoder of series keeps, and what causal layers share."""
+"""Base class of all encoders of series, and helpers for causal layers."""
 
 import inspect
 import math
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Memory = dict[nn.Module, Tensor]
-"""The state of a stream: what each layer must remember of earlier steps."""
+"""State of a stream: the earlier steps that each layer still needs."""
 
 
 class Encoder(nn.Module):
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
 
     @classmethod
     def default_depth(cls, reach: int) -> int:
-        """Number of layers if none is given; convolutions take as many as look back ``reach``."""
+        """Layers if no number is given; for convolutions enough to look back ``reach`` steps."""
         return 2
 
     @property
@@ -63,11 +63,11 @@ class Encoder(nn.Module):
         return self
 
     def rewrap(self, network: "Encoder") -> "Encoder":
-        """``network`` in the place of ``self.network``."""
+        """The same encoder around another ``network``."""
         return network
 
     def network_input(self, x: Tensor) -> Tensor:
-        """What ``network`` is given for ``x (B, T, C)``, same shape."""
+        """The input of ``network`` for ``x (B, T, C)``, same shape."""
         return x
 
     def apart(self, values: np.ndarray) -> list[np.ndarray]:

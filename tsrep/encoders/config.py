@@ -1,4 +1,4 @@
-"""Which networks there are, one way to build them, and the configuration of an encoder."""
+"""The table of backbones, the function that builds them, and the configuration of an encoder."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,18 +18,18 @@ BACKBONES: dict[str, type[Encoder]] = {
     "tcn": TCN,
     "lstm": LSTM,
 }
-"""Every network by the name that options give it."""
+"""All networks by name. A new one is a file beside this and a line here."""
 if TYPE_CHECKING:
     Backbone = str
 else:
     Backbone = Literal[tuple(BACKBONES)]
 
 REACH = 508
-"""Steps that convolutions look back by default in an encoder of whole series."""
+"""Steps that convolutional encoders of whole series look back by default."""
 
 
 def _backbone_class(name: str) -> type[Encoder]:
-    """The class of a network; UserError where there is none of that name."""
+    """The class of a network; raises UserError for an unknown name."""
     if name not in BACKBONES:
         raise UserError(f"backbone: found {name!r}, expected one of {', '.join(BACKBONES)}")
     return BACKBONES[name]
@@ -46,8 +46,8 @@ def build_backbone(
     in_channels, dim : channels of the input and of the representation.
     depth : layers; if None, 2, or as many convolutions as look back ``reach`` steps.
     reach : steps.
-    options : further arguments of the networks, such as ``hidden``, ``heads`` or ``causal``. Each
-        network takes those that it has.
+    options : further arguments of the networks, such as ``hidden``, ``heads`` or ``causal``; those
+        that this network does not have are ignored.
     """
     network = _backbone_class(name)
     depth = network.default_depth(reach) if depth is None else depth
@@ -78,11 +78,11 @@ class EncoderConfig:
     dropout: float = 0.1
     """Dropout rate in training; for kind transformer only."""
     causal: bool = True
-    """Look back only, so that a series is encoded in one pass. The papers' encoders do not."""
+    """Look back only, so that a series is encoded in one pass; the papers' encoders look ahead."""
     level_window: int | None = None
     """Steps of the trailing mean removed from the input, 0 for none. Default: 7 seasons."""
     channels: str = "independent"
-    """"independent": one encoder reads every channel by itself; "joint": all channels together."""
+    """"independent": one encoder reads each channel by itself; "joint": all channels together."""
 
     def __post_init__(self) -> None:
         if self.channels not in ("independent", "joint"):

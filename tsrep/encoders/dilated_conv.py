@@ -11,7 +11,7 @@ from tsrep.encoders.base import Encoder, Memory, blocks_that_reach, embed_known,
 
 
 class DilatedConv(Encoder):
-    """A linear layer, residual blocks of dilated convolutions and, if asked, trend filters.
+    """A linear layer, residual blocks of dilated convolutions and, optionally, trend filters.
 
     ``x (B, T, C) -> embed (B, T, H) -> blocks (B, T, D) -> trend (B, T, D)``
 
@@ -28,7 +28,7 @@ class DilatedConv(Encoder):
     depth : blocks before the last. The papers take 10; the default 7 reaches 511 steps, and a
         block whose dilation exceeds the window sees only padding.
     kernel_size : taps of a convolution.
-    causal : pad on the left alone, so that step t depends on steps up to t and a series is encoded
+    causal : pad on the left only, so that step t depends on steps up to t and a series is encoded
         in one pass. The papers' encoders are not causal (zeros on both sides).
     trend_kernels : lengths of the causal trend filters whose outputs are averaged; empty for none.
 
@@ -90,14 +90,14 @@ class DilatedConv(Encoder):
         return y if self.trend is None else self.trend(y, memory)
 
     def convolve(self, hidden: Tensor, memory: Memory | None = None) -> Tensor:
-        """The blocks alone, (B, T, H) -> (B, T, D)."""
+        """The blocks without trend filters, (B, T, H) -> (B, T, D)."""
         y = hidden.transpose(1, 2)  # (B, H, T)
         for block in self.blocks:
             y = block(y, memory)
         return y.transpose(1, 2)
 
     def last(self, x: Tensor) -> Tensor:
-        """The representation of the last step alone: (B, T, C) -> (B, D)."""
+        """The vector of the last step only: (B, T, C) -> (B, D)."""
         y = self.convolve(self.embed(x))
         return y[:, -1] if self.trend is None else self.trend.last(y)
 
@@ -129,11 +129,11 @@ class _Block(nn.Module):
 
 
 class _Trend(nn.Module):
-    """The mean of causal convolutions of several lengths, held as the one convolution that it is.
+    """The mean of causal convolutions of several lengths, stored as one convolution.
 
     ``(1/M) sum_m conv_m(x)`` is linear in x, so it equals a single causal convolution whose taps
-    are the mean of the left-padded kernels (``merge``). Many steps multiply spectra instead of
-    sliding up to 128 taps of 320 x 320 weights; the last step of a window is one product.
+    are the mean of the left-padded kernels (``merge``). Long series are convolved by FFT instead of
+    up to 128 taps of 320 x 320 weights; the last step of a window is one product.
     """
 
     def __init__(self, dim: int, kernels: tuple[int, ...]):
@@ -165,7 +165,7 @@ class _Trend(nn.Module):
         return wrapped[:, self.length - 1 : self.length - 1 + steps] + self.bias
 
     def last(self, y: Tensor) -> Tensor:
-        """The output at the last step alone: (B, T, D) -> (B, D)."""
+        """The output at the last step only: (B, T, D) -> (B, D)."""
         recent = y[:, -self.length :]
         weight = self.weight[..., -recent.shape[1] :]
         return torch.einsum("btd,odt->bo", recent, weight) + self.bias

@@ -1,4 +1,4 @@
-"""From a series to its vectors: one a time step, or one an instance."""
+"""Encode series: one vector per time step, or one per instance."""
 
 from collections.abc import Iterator
 
@@ -28,13 +28,13 @@ def encode(
     ----------
     encoder : (B, T, C) -> (B, T, D).
     values : (N, T, C) float; NaN where missing, and after the end of a shorter instance.
-    window : represent step t by the last step of the window ``t - window + 1 .. t`` alone, as the
-        papers do for encoders that are not causal (they take 201). Otherwise a causal encoder reads
-        the series in one pass, and an encoder that is not causal sees each series whole.
-    pool : the maximum over the steps of an instance, missing steps left out.
-    apart : let an encoder of one channel read each of K channels by itself; their vectors stand
-        side by side, K D numbers in place of D.
-    batch_size : instances, or windows, at a time.
+    window : the vector of step t is that of the last step of the window ``t - window + 1 .. t``, as
+        in the papers for encoders that are not causal (they use 201). By default a causal encoder
+        reads the series in one pass, and an encoder that is not causal reads each series whole.
+    pool : take the maximum over the steps of an instance, without missing steps.
+    apart : let an encoder of one channel read each of K channels by itself; their vectors are
+        concatenated, K D numbers in place of D.
+    batch_size : number of instances, or windows, encoded at once.
 
     Raises
     ------
@@ -72,11 +72,11 @@ def encode(
 def encode_in_chunks(
     encoder: Encoder, values: np.ndarray, *, window: int | None = None, chunk: int = CHUNK
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """As :func:`encode` of one series ``values (T, C)``, a few rows at a time.
+    """:func:`encode` one series ``values (T, C)``, a few rows at a time.
 
-    Yields rows and their vectors (t, D), equal to those of the whole series, without ever holding
-    the vectors of all steps. An encoder that is not causal sees the series whole: without a window,
-    one chunk.
+    Yields rows and their vectors (t, D), equal to those of the whole series, so that the vectors of
+    all steps are never in memory together. An encoder that is not causal reads the series whole, in
+    one chunk, unless there is a window.
     """
     if window is None and not encoder.causal:
         yield slice(0, len(values)), encode(encoder, values[None])[0]
@@ -93,7 +93,7 @@ def encode_in_chunks(
 
 
 class Stream:
-    """Continue a causal encoding as samples arrive, at a constant cost a sample.
+    """Encode samples as they arrive, with a causal encoder, at a constant cost per sample.
 
         stream = Stream(encoder)
         for sample in source:                # (1, C)
@@ -104,7 +104,7 @@ class Stream:
 
     def __init__(self, encoder: Encoder):
         if not encoder.causal:
-            raise UserError("this encoder is not causal: a stream needs one that looks back alone")
+            raise UserError("this encoder is not causal: a stream needs one that looks back only")
         self.encoder, self.memory = encoder, {}
 
     def push(self, samples: np.ndarray) -> np.ndarray:

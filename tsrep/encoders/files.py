@@ -1,4 +1,4 @@
-"""Encoders of series as files."""
+"""Save and load encoders of series."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def save_encoder(
 ) -> None:
     """Write an encoder of this package as safetensors, its configuration in the header.
 
-    scaler, columns: of the series that it was trained on, to scale new data alike.
+    scaler, columns: those of the training series, to scale new data in the same way.
     """
     network = encoder.network
     kind = next((name for name, cls in _KINDS.items() if type(network) is cls), None)
@@ -39,8 +39,8 @@ def save_encoder(
 def load_encoder(path: str | Path) -> Encoder:
     """The encoder in a file, or in a run folder, ready for :func:`tsrep.encode`.
 
-    Needs no trainer and unpickles nothing. ``encoder.columns`` and ``encoder.scaler`` are those of
-    the series that it was trained on, () and None where it was saved without.
+    Imports no training code and unpickles nothing. ``encoder.columns`` and ``encoder.scaler`` are
+    those of the training series, () and None if it was saved without them.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def load_encoder(path: str | Path) -> Encoder:
 
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
-    """An encoder of this package as it was before training: drawn anew with ``seed``."""
+    """The same encoder without training: its weights are initialised anew with ``seed``."""
     network = encoder.network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

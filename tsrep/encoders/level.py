@@ -1,4 +1,4 @@
-"""Instance normalisation that a stream can follow: the level goes around the network."""
+"""Removal of the level of a series by a trailing mean: instance normalisation for streams."""
 
 import torch
 from torch import Tensor
@@ -22,23 +22,24 @@ def centred(network: Encoder, window: int | None) -> Encoder:
 
 
 class Centred(Encoder):
-    """An encoder that sees a series without its level, and hands the level on beside its output.
+    """An encoder that removes the level of a series and appends it to its output.
 
         m_t = mean of x_{t-window+1} .. x_t        z_t = [encoder(x - m)_t ; m_t - x_t ; x_t]
 
-    A level that drifts makes every window look unlike the training windows, and it is the shortcut
-    by which a contrast tells windows apart. Reversible instance normalisation (Kim et al., ICLR
-    2022) subtracts the mean of a window; a trailing mean does the same for every step of a series
-    in one causal pass. The scale is kept: dividing by a trailing deviation made forecasts worse.
+    With a drifting level, no later window resembles the training windows, and the level is a
+    shortcut by which contrastive learning tells windows apart. Reversible instance normalisation
+    (Kim et al., ICLR 2022) subtracts the mean of a window; a trailing mean does the same for every
+    step of a series in one causal pass. The scale is not changed: dividing by a trailing deviation
+    made forecasts worse.
 
     Parameters
     ----------
     encoder : maps (B, T, C) to (B, T, D').
-    window : steps of the trailing mean; a week of hours by default. Before ``window`` steps have
-        passed, the mean is over those there are. Missing values do not count.
+    window : steps of the trailing mean; a week of hours by default. At the first steps of a series
+        the mean is over the steps so far. Missing values are ignored.
 
-    The output has ``dim = D' + 2 C`` channels. All but the last ``level_channels = C`` are the same
-    for a series and the series plus a constant.
+    The output has ``dim = D' + 2 C`` channels. Adding a constant to a series changes only the last
+    ``level_channels = C`` of them.
     """
 
     def __init__(self, encoder: Encoder, window: int = WINDOW):
@@ -82,7 +83,7 @@ class Centred(Encoder):
         return torch.cat([z, level - now, now], -1)
 
     def last(self, x: Tensor) -> Tensor:
-        """The representation of the last step alone: (B, T, C) -> (B, D)."""
+        """The vector of the last step only: (B, T, C) -> (B, D)."""
         level = self.level(x)
         z = self.encoder.last(x - level)
         now = torch.where(x[:, -1].isnan(), level[:, -1], x[:, -1])

@@ -12,8 +12,8 @@ class LSTM(Encoder):
 
     ``x (B, T, C) -> embed (B, T, D) -> LSTM (B, T, D)``
 
-    Zhang et al. (2023, sec. 3) take 5 layers and state "320 hidden" and 660K parameters; those two
-    do not go together. Width 128 has 661K, 320 would have 4.1M.
+    Zhang et al. (2023, sec. 3) use 5 layers and state "320 hidden" and 660K parameters, which
+    contradict each other: dim 128 has 661K parameters, 320 would have 4.1M.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class LSTM(Encoder):
     depth : layers.
 
     A step with a missing value (NaN) is read as 0 after the first layer. ``forward(x, memory)``
-    continues a series as :class:`DilatedConv` does, at a constant cost a step. Always causal; the
+    continues a series as :class:`DilatedConv` does, at a constant cost per step. Always causal; the
     receptive field is the whole past.
     """
 

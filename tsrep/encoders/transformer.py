@@ -11,14 +11,14 @@ from tsrep.encoders.base import Encoder, Memory, with_past
 class Transformer(Encoder):
     """Self-attention over the steps of a series, or over patches of them.
 
-    ``x (B, T, C) -> patches (B, N, D) -> layers (B, N, D) -> one vector a step (B, T, D)``
+    ``x (B, T, C) -> patches (B, N, D) -> layers (B, N, D) -> one vector per step (B, T, D)``
 
     Pre-norm layers (Vaswani et al. 2017, sec. 3; Xiong et al. 2020), rotary positions (Su et al.
     2021, eq. 34), and patches as in PatchTST (Nie et al., ICLR 2023, sec. 3.1). The encoder of
     Zhang et al. (2023, sec. 3) is of width 128 with 8 heads and 5 layers; with the feed-forward
-    width of ``2 * dim`` taken here that is 664K parameters, theirs 655K. Their code has no
-    positions and draws keys at random, at evaluation too; here attention is exact, so a forecast is
-    the same each time, and the order of steps counts.
+    width of ``2 * dim`` used here it has 664K parameters, theirs 655K. Their code has no
+    positional encoding and samples keys at random, also at evaluation; here attention is exact, so
+    forecasts are deterministic and depend on the order of steps.
 
     Parameters
     ----------
@@ -28,22 +28,22 @@ class Transformer(Encoder):
     heads : attention heads.
     patch : steps of a token.
     stride : steps between the ends of patches, from 1 to ``patch``; by default ``patch``, so that
-        patches do not overlap, and 1 where causal. The last patch ends with the series. A step has
-        the vector of the patch that ends with it or next after it: ``T`` vectors are
-        ``N = ceil(T / stride)`` ones, each repeated ``stride`` times.
-    dropout : share of each branch dropped in training. Attention weights are never dropped, so that
-        the kernel stays a fused one.
-    causal : step t depends on steps up to t. Needs ``stride=1``: a step cannot wait for the end of
-        its patch.
-    positions : without them a series is a set of tokens; for ablations.
+        patches do not overlap, and 1 if causal. The last patch ends with the series. A step has the
+        vector of the first patch that ends at or after it: the ``T`` vectors are
+        ``N = ceil(T / stride)`` different ones, each repeated ``stride`` times.
+    dropout : dropout rate of each residual branch. Attention weights are never dropped, so that
+        fused attention kernels can be used.
+    causal : step t depends on steps up to t. Requires ``stride=1``, since a step cannot wait for
+        the end of its patch.
+    positions : use rotary positions. Without them a series is a set of tokens; for ablations.
 
-    A step with a missing value (NaN) adds nothing to its patch, and a patch without any value is
-    attended by none: whole patches of missing steps behind a shorter series change none of its
-    vectors, where patches do not overlap.
+    A step with a missing value (NaN) adds nothing to its patch, and no token attends to a patch
+    without any value. If patches do not overlap, padding a shorter series with whole patches of
+    missing steps therefore changes none of its vectors.
 
     ``forward(x, memory)`` continues a series as :class:`DilatedConv` does; the memory grows with
     the series, and so does the cost of a step. ``receptive_field`` is infinite. On a series much
-    longer than the training windows, see each step through such a window (``encode(.., window=)``).
+    longer than the training windows, encode it through such windows (``encode(.., window=)``).
     """
 
     memory_grows = True
@@ -86,10 +86,10 @@ class Transformer(Encoder):
         self.norm = nn.LayerNorm(dim)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Values and a one for each step, (B, T, C) -> (B, T, C + 1); zeros where it is missing.
+        """The values and a flag 1 at each step, (B, T, C) -> (B, T, C + 1); 0 at missing steps.
 
-        The layer that follows is linear without a bias, so hiding a step here is hiding what it
-        adds to the first hidden layer, which is what AutoTCL masks.
+        The next layer is linear without a bias, so masking a step here masks its contribution to
+        the first hidden layer, as AutoTCL does.
         """
         known = ~x.isnan().any(-1, keepdim=True)
         return torch.cat([torch.where(known, x, 0.0), known.to(x.dtype)], -1)
@@ -134,7 +134,7 @@ class Transformer(Encoder):
         return self.input(patches.transpose(1, 2).flatten(2)), known
 
     def _visible(self, queries: int, known: Tensor) -> Tensor | None:
-        """(B or 1, 1, queries, N): which tokens a token attends to; None where all, or all before.
+        """(B or 1, 1, queries, N): the tokens each token attends to; None for all, or all earlier.
 
         The queries are the last of the N tokens. A token always sees itself.
         """
