@@ -108,7 +108,8 @@ class CutOut(_Mask):
     Luo et al. 2023, "Time Series Contrastive Learning with Information-Aware Augmentations"
     (InfoTS), whose code cuts a tenth.
 
-    ratio: share of the steps that is hidden, rounded down to whole steps. fill: the value put there.
+    ratio: share of the steps that is hidden, rounded down to whole steps. fill: the value put
+    there.
     p: probability that a sample is changed.
     """
 
@@ -125,8 +126,8 @@ class TimestampMask(_Mask):
     Yue et al. 2022, "TS2Vec" (``binomial``). There and in AutoTCL it hides vectors behind the first
     layer, (B, T, D), which it takes as well as it takes a series.
 
-    ratio: probability that a step is hidden. fill: the value put there. p: probability that a sample
-    is changed.
+    ratio: probability that a step is hidden. fill: the value put there. p: probability that a
+    sample is changed.
     """
 
     ratio: float = within(0.5, 0, 1)

@@ -24,8 +24,8 @@ def create(name: EngineName, device: Device | str = "cpu") -> Engine:
     Raises
     ------
     ValueError
-        The name is unknown, the engine does not run on this device, or its package is not installed;
-        the message holds the command that installs it.
+        The name is unknown, the engine does not run on this device, or its package is not
+        installed; the message holds the command that installs it.
     """
     device = Device(device)
     if name == "auto":
