@@ -1,4 +1,4 @@
-"""Segment scenes with few labels: fine-tune an encoder, or probe its frozen features.
+"""Semantic segmentation from few labels: fine-tune an encoder, or probe its frozen features.
 
     python tools/finetune_segmentation.py --data mosd --encoder runs/fac --labelled-scenes 2 \\
         --output runs/seg
@@ -6,8 +6,8 @@
         --output runs/probe
     python tools/finetune_segmentation.py --data mosd --labelled-fraction 0.001 --output runs/few
 
-Beside each number stand the same network trained from scratch, on the same labels for as many
-steps, and a probe of an untrained one. The run folder ends with result.json and, fine-tuned,
+Controls are the same network trained from scratch, on the same labels for as many steps, and a
+probe of an untrained network. The run folder holds result.json, report.html and, after fine-tuning,
 encoder.safetensors and segmenter.safetensors of the first seed.
 """
 
@@ -51,25 +51,25 @@ from tspcrep.common.weights import FILE
 @dataclass(frozen=True)
 class Config:
     data: str
-    """A set with labels: mosd, or another that pcrep.datasets.labelled_split knows."""
+    """A labelled data set such as mosd, or a folder; see pcrep.datasets.labelled_split."""
     output: Path
-    """Folder of the run."""
+    """Folder to write the run to."""
     encoder: Path | None = None
-    """A run folder, or an encoder.safetensors; without it the network is trained from scratch."""
+    """A run folder or an encoder.safetensors; without it the network is trained from scratch."""
     network: str = "small"
-    """Without an encoder: small, or a Res16UNet such as 34C."""
+    """Network to train without an encoder: small, or a Res16UNet such as 34C."""
     mode: Literal["finetune", "linear", "knn"] = "finetune"
-    """Train the whole network, or fit a classifier on frozen features."""
+    """Train the whole network, or fit a linear or nearest-neighbour classifier to frozen features."""
     labelled_scenes: int | None = None
-    """Scenes with labels, drawn for each seed; all of them by default."""
+    """Number of labelled scenes, drawn for each seed; all by default."""
     labelled_fraction: float = 1.0
-    """Share of their points whose labels are used."""
+    """Fraction of the labels of these scenes that is used."""
     data_root: Path | None = None
-    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    """Folder of named data sets, before $TSPCREP_DATA and the cache of tools/prepare_data.py."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Each draws other labels and other weights of the head."""
+    """Random seeds; each draws the labels and the random weights."""
     resume: bool = False
-    """Continue the run that the output folder holds."""
+    """Continue the run in the output folder."""
     segmentation: SegmentationConfig = SegmentationConfig()
     probe: ProbeConfig = ProbeConfig()
     training: Training = field(
@@ -103,9 +103,9 @@ def report(folder: Path, config: Config) -> Path:
 
 
 def load(config: Config) -> tuple[Scenes, Scenes]:
-    """The scenes to learn from and to test on, upright.
+    """Training and test scenes, upright.
 
-    UserError, before anything is written, where the data or an option is amiss.
+    Raises UserError where the data or an option is invalid; nothing is written before.
     """
     if config.mode != "finetune" and config.encoder is None:
         raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
@@ -118,14 +118,14 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
 
 
 def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:
-    """The scenes and points whose labels a seed may use."""
+    """The scenes with the labels that are used for a seed."""
     if config.labelled_scenes is not None:
         learn = learn.subset(choose_scenes(learn, config.labelled_scenes, seed))
     return with_few_labels(learn, config.labelled_fraction, seed)
 
 
 def build(config: Config) -> SparseUNet:
-    """The pretrained encoder, or one with weights drawn from torch's random numbers."""
+    """The pretrained encoder, or a randomly initialised one."""
     if config.encoder is not None:
         encoder = load_encoder(config.encoder)
         check_encoder(encoder, str(config.encoder))
@@ -136,7 +136,7 @@ def build(config: Config) -> SparseUNet:
 def _one_seed(
     config: Config, learn: Scenes, test: Scenes, seed: int, folder: Path
 ) -> dict[str, Any]:
-    """Scores of the network and of its controls, all on the same labels."""
+    """Scores of the network and of its controls, on the same labels."""
     learn = labelled(config, learn, seed)
     found: dict[str, Any] = {"labelled": list(learn.names)}
     started = time.perf_counter()
@@ -170,7 +170,7 @@ def train(
     folder: Path,
     name: str,
 ) -> dict[str, Any]:
-    """Train encoder and head, and score them on every point of the test scenes."""
+    """Train encoder and head, and score them on all points of the test scenes."""
     torch.manual_seed(seed)
     classes, head = len(learn.classes), None
     if name == "finetune":
@@ -188,7 +188,7 @@ def train(
 
 
 def summary(config: Config, scenes: int, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """``result.json``: means over seeds, beside the controls. scenes : labelled ones there are."""
+    """``result.json``: means over seeds, with controls. scenes : number of training scenes."""
     labelled = len(results[0]["labelled"])
     controls = {
         name: scores.over_seeds([r["controls"][name] for r in results])

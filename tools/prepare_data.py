@@ -1,4 +1,4 @@
-"""Fetch the named sets, checked against their sha256, for every other tool to find.
+"""Download the named data sets, verified by sha256, to where all tools find them.
 
     python tools/prepare_data.py
     python tools/prepare_data.py --names mosd
@@ -8,8 +8,7 @@
 
 The files come from public repositories (ETTh1, ETTh2, ETTm1: zhouhaoyi/ETDataset; WTH:
 xun468/Time-GNN; mosd, 97 MB: PointCloudLibrary/data) at fixed commits. mitdb ships with sktime and
-is not fetched. A file that is there and intact is left alone; one that differs is replaced, and
-only by a whole and verified one.
+is not downloaded. Intact files are kept; others are replaced, and only by complete, verified ones.
 """
 
 import os
@@ -31,9 +30,9 @@ from tsrep.datasets.named import NAMED, NamedSet
 
 @dataclass(frozen=True)
 class File:
-    path: str  # below the folder of its kind
+    path: str  # relative to the folder of its kind
     sha256: str
-    remote: str  # below the source's URL
+    remote: str  # relative to the URL of the source
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,13 @@ FETCHED = {**SERIES, "mosd": _mosd_scenes()}
 @dataclass(frozen=True)
 class Config:
     names: tuple[str, ...] = tuple(SERIES)
-    """Sets to fetch: the series, and mosd."""
+    """Data sets to download: names of series, or mosd; by default all series."""
     data_root: Path | None = None
-    """Folder to fill, in its subfolders series/ and points/; None: the user cache."""
+    """Folder to fill, with subfolders series/ and points/; by default the user cache."""
     from_dir: Path | None = None
-    """Copy from this folder (or its series/ and points/) instead of downloading."""
+    """Folder to copy files from (also from its series/ and points/) instead of downloading."""
     url: str | None = None
-    """Folder URL that holds the files; None: $TSPCREP_DATA_URL, else the public sources."""
+    """URL of a folder with the files; by default $TSPCREP_DATA_URL, else the public sources."""
 
 
 def main(config: Config) -> None:
@@ -95,7 +94,7 @@ def main(config: Config) -> None:
 
 
 def _ensure(file: File, published: _Published, root: Path, config: Config) -> tuple[Path, str]:
-    """Where the file is now, and how it came there."""
+    """The path of the file, and whether it was intact, copied or downloaded."""
     places = [root / file.path, root / published.kind / file.path]
     found = next((place for place in places if _is_intact(place, file.sha256)), None)
     if found is not None:
@@ -104,7 +103,7 @@ def _ensure(file: File, published: _Published, root: Path, config: Config) -> tu
 
 
 def _fetch(path: Path, file: File, published: _Published, config: Config) -> str:
-    """Bring one file to ``path`` whole, or raise UserError and leave the place as it was."""
+    """Write a complete file to ``path``, or raise UserError and leave ``path`` unchanged."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if config.from_dir is not None:
@@ -123,7 +122,7 @@ def _copy(path: Path, file: File, kind: str, source: Path) -> None:
     if found is None:
         raise UserError(f"--from-dir {source} has no {file.path}, there or under {kind}/")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        # Verify the copy, not the source: what is checked is what is kept.
+        # Verify the copy, since that is what is kept.
         copy = Path(folder) / path.name
         shutil.copyfile(found, copy)
         if not _is_intact(copy, file.sha256):
@@ -135,7 +134,7 @@ def _copy(path: Path, file: File, kind: str, source: Path) -> None:
 
 
 def _download(path: Path, file: File, url: str, bar: bool) -> None:
-    pooch.get_logger().setLevel("WARNING")  # a progress bar says enough
+    pooch.get_logger().setLevel("WARNING")  # the progress bar suffices
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         try:
             pooch.retrieve(
@@ -145,14 +144,14 @@ def _download(path: Path, file: File, url: str, bar: bool) -> None:
                 path=folder,
                 progressbar=bar,
             )
-        # requests' errors are OSErrors too, but not about our disk.
+        # Errors of requests are OSErrors too, but not of the local disk.
         except (requests.RequestException, ValueError) as error:
             raise UserError(
                 f"{url}: {_reason(error)}; try again, give another source with --url, or "
                 f"download {path.name} by hand and give its folder with --from-dir"
             ) from None
         (Path(folder) / path.name).replace(path)
-    path.chmod(0o644)  # pooch leaves it to its owner alone; a data root may be shared
+    path.chmod(0o644)  # pooch makes it private; a data root may be shared
 
 
 def _is_intact(path: Path, sha256: str) -> bool:
@@ -167,7 +166,7 @@ def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong with a download, shorter than its libraries say it."""
+    """A short reason for a failed download."""
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off before the file was whole"
     if isinstance(error, requests.ConnectionError | requests.Timeout):

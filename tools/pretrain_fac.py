@@ -1,4 +1,4 @@
-"""Pretrain FAC, or one of its rivals, on point clouds without labels.
+"""Pretrain an encoder on point clouds without labels, with FAC or another objective.
 
     python tools/pretrain_fac.py --data mosd --output runs/fac
     python tools/pretrain_fac.py --data my_scans/ --output runs/mine --seeds 0 --voxel 0.03
@@ -6,10 +6,10 @@
     python tools/pretrain_fac.py --data mosd --output runs/fac --resume
     torchrun --nproc-per-node 2 tools/pretrain_fac.py --data mosd --output runs/two
 
-Scenes are turned upright, cut into segments and searched for foreground once; the results stay in
-the user cache. The run folder ends with result.json and with encoder.safetensors of the first seed,
-for tools/finetune_segmentation.py and tools/embed.py. Where the data has labels and a split, a
-linear probe on the frozen encoder stands in result.json beside that of the untrained encoder.
+Scenes are turned upright, over-segmented and scored for objectness once, and cached in the user
+cache. The run folder holds result.json, report.html and encoder.safetensors of the first seed, for
+tools/finetune_segmentation.py and tools/embed.py. For data with labels and a split, result.json
+compares a linear probe of the frozen encoder with one of the untrained encoder.
 """
 
 import copy
@@ -45,19 +45,19 @@ from tspcrep.common.weights import FILE
 @dataclass(frozen=True)
 class Config:
     data: str
-    """A named set, a folder of point clouds or a file; see pcrep.datasets.load_scenes."""
+    """A named data set, a folder of point clouds or a file; see pcrep.datasets.load_scenes."""
     output: Path
-    """Folder of the run."""
+    """Folder to write the run to."""
     method: Literal[tuple(OBJECTIVES)] = FAC.name
-    """What to minimise; a rival has the same network, views, optimiser and steps."""
+    """Objective to minimise; all use the same network, views, optimiser and steps."""
     network: str = "small"
-    """small, or a Res16UNet such as 34C."""
+    """Network to train: small, or a Res16UNet such as 34C."""
     data_root: Path | None = None
-    """Folder of the named sets; then $TSPCREP_DATA, then the cache of tools/prepare_data.py."""
+    """Folder of named data sets, before $TSPCREP_DATA and the cache of tools/prepare_data.py."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """One encoder is trained for each."""
+    """Random seeds; one encoder is trained per seed."""
     resume: bool = False
-    """Continue the run that the output folder holds."""
+    """Continue the run in the output folder."""
     pretraining: PretrainingConfig = PretrainingConfig()
     fac: FACConfig = FACConfig()
     probe: ProbeConfig = ProbeConfig()
@@ -89,7 +89,7 @@ def main(config: Config) -> None:
 
 
 def report(folder: Path, config: Config) -> Path:
-    """Write ``report.html`` of a finished run; it shows the first test scene, or the first one."""
+    """Write ``report.html`` of a finished run; it shows the first test scene, or the first scene."""
     result = read_json(folder / "result.json")
     split = find_split(config)
     scenes = load_scenes(config.data, config.data_root) if split is None else split.test
@@ -101,9 +101,9 @@ def report(folder: Path, config: Config) -> Path:
 
 
 def load(config: Config) -> tuple[Scenes, Split | None]:
-    """The scenes to learn from, and the split with labels where there is one.
+    """Scenes to pretrain on, and the labelled split where there is one.
 
-    UserError, before anything is written, where the data or an option is amiss.
+    Raises UserError where the data or an option is invalid; nothing is written before.
     """
     new_encoder(config.network)
     scenes, split = load_scenes(config.data, config.data_root), find_split(config)
@@ -116,7 +116,7 @@ def load(config: Config) -> tuple[Scenes, Split | None]:
 def find_split(config: Config) -> Split | None:
     try:
         return labelled_split(config.data, config.data_root)
-    except UserError:  # nothing to test on: all of it is to learn from
+    except UserError:  # without a test set all scenes are for pretraining
         return None
 
 
@@ -133,7 +133,7 @@ def build_objective(config: Config, encoder: SparseUNet) -> Objective:
 def train(
     config: Config, data: SceneBatches, seed: int, folder: Path
 ) -> tuple[SparseUNet, SparseUNet, float]:
-    """The trained encoder, the same before training, and the seconds."""
+    """The trained encoder, the same encoder before training, and the training time in seconds."""
     torch.manual_seed(seed)
     encoder = new_encoder(config.network)
     encoder.voxel = config.pretraining.views.voxel
@@ -147,7 +147,7 @@ def train(
 def probes(
     config: Config, split: Split, encoder: SparseUNet, untrained: SparseUNet, seed: int
 ) -> dict[str, Any]:
-    """A linear probe of the encoder, and of the same before training."""
+    """Scores of a linear probe of the encoder, and of the same encoder before training."""
 
     def probe(frozen: SparseUNet) -> dict[str, Any]:
         voxel = config.pretraining.views.voxel
@@ -159,7 +159,7 @@ def probes(
 
 
 def summary(config: Config, split: Split | None, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """``result.json``: means over seeds, beside the untrained encoder where there are labels."""
+    """``result.json``: means over seeds, with the untrained encoder as a control given labels."""
     found: dict[str, Any] = {
         "task": "pretraining",
         "data": config.data,

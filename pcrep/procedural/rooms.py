@@ -53,7 +53,7 @@ class _Builder:
         self.instances += 1
 
     def stand(self, piece: Piece, x: float, y: float, yaw: float, gap: float = 0.05) -> bool:
-        """Put a piece on the floor if it fits without intersection; return whether it does."""
+        """Put a piece on the floor if it fits there without intersection; whether it did."""
         back = about_z(yaw)[:2, :2]
         own = (self.cells - (x, y)) @ back  # rows times R are R^T times columns
         under = (np.abs(own) <= (piece.width / 2 + gap, piece.depth / 2 + gap)).all(-1)

@@ -1,4 +1,4 @@
-"""Sparse convolutions with MinkowskiEngine's coordinate semantics, on CPU and GPU, uncompiled."""
+"""Sparse convolutions with MinkowskiEngine's coordinate semantics, without compiling extensions."""
 
 from pcrep.sparse.conv import BatchNorm, Conv, ConvTranspose, GlobalPool, Pool, Unpool
 from pcrep.sparse.engines import EngineName

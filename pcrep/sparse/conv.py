@@ -209,7 +209,7 @@ class BatchNorm(nn.Module):
 
 
 def check_weight(weight: Tensor, conv: _Convolution, where: str = "") -> None:
-    """Raise a ValueError unless a weight is (K, C, D), with the layout that it seems to be."""
+    """Raise a ValueError unless a weight is (K, C, D), with a guess of its layout."""
     expected = (conv.kernel_size**3, conv.in_channels, conv.out_channels)
     found = tuple(weight.shape)
     if found == expected:

@@ -1,8 +1,8 @@
-"""FAC beside its rivals, its ablations and no pretraining: frozen features and few labels.
+"""FAC against other objectives, its ablations and no pretraining: frozen features, few labels.
 
 Every system has the same network, views, optimiser and steps (``tools/pretrain_fac.py``), and the
-same labels, drawn for a seed, to be fine-tuned with (``tools/finetune_segmentation.py``). Settings
-were chosen on scenes to learn from; test scenes are read for the numbers of this table alone.
+same labels for a seed, to be fine-tuned with (``tools/finetune_segmentation.py``). Settings were
+selected on training scenes; test scenes are used for the numbers of this table only.
 """
 
 import json
@@ -34,14 +34,14 @@ from tspcrep.common.runs import write_json
 from tspcrep.common.weights import FILE
 
 LABELLED = (1, 2, 4)
-"""Numbers of labelled scenes of mOSD-3 to fine-tune with, and to fit a probe of frozen features to;
-on procedural scenes, and of ablations, only a probe fitted to all is measured."""
+"""Numbers of labelled scenes of mOSD-3 for fine-tuning and for probes of frozen features; for
+procedural scenes and for ablations only a probe fitted to all scenes is measured."""
 MANY_LABELLED = (8, 28)
-"""To fine-tune FAC, and to train from scratch, alone; 28 are all."""
+"""Further numbers, for fine-tuning FAC and training from scratch only; 28 are all."""
 UNTRAINED = "untrained"
-"""The network with random weights: fine-tuned, it is training from scratch."""
+"""The network with random weights; fine-tuning it is training from scratch."""
 COARSE = "-2cm"
-"""Behind a system: with voxels of 2 cm, the default of ``SegmentationConfig``, in place of the 1.5
+"""Suffix of a system with voxels of 2 cm, the default of ``SegmentationConfig``, instead of the 1.5
 of ``ViewConfig``."""
 FAC = {
     "fac": FACConfig(),
@@ -53,20 +53,20 @@ FAC = {
 }
 SYSTEMS = (UNTRAINED, *OBJECTIVES)
 ABLATIONS = tuple(FAC)[1:]
-"""Measured on mOSD alone."""
+"""Measured on mOSD only."""
 KEPT = Path("runs/benchmark-points")
-"""Scores of each system and seed: a benchmark that was cut goes on where it was."""
+"""Scores of each system and seed, from which an interrupted benchmark continues."""
 
 
 def cases() -> list[str]:
-    """``set/system``, in the order of what is asked first."""
+    """``set/system``, the most important first."""
     compared = [f"{name}/{system}" for name in ("mosd", "procedural") for system in SYSTEMS]
     coarse = (UNTRAINED + COARSE, "fac" + COARSE)
     return compared + [f"mosd/{system}" for system in (*ABLATIONS, *coarse)]
 
 
 def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
-    """Mean IoU of one system on one set, by task, with what it gains over the untrained network."""
+    """Mean IoU of one system on one data set, by task, and its gain over the untrained network."""
     name, system = case.split("/")
     base, coarse, _ = system.partition(COARSE)
     control = UNTRAINED + coarse
@@ -99,7 +99,7 @@ def tasks(name: str, system: str) -> list[str]:
 
 
 def score(name: str, system: str, seed: int, task: str) -> dict[str, Any]:
-    """``{"miou": .., "iou": {class: ..}}``, measured once."""
+    """``{"miou": .., "iou": {class: ..}}``, computed once."""
     folder = KEPT / name / system / f"seed-{seed}"
     path = folder / f"{task}.json"
     if not path.exists():
@@ -118,7 +118,7 @@ def score(name: str, system: str, seed: int, task: str) -> dict[str, Any]:
 
 
 def pretrained(name: str, system: str, seed: int, folder: Path) -> SparseUNet:
-    """The encoder of a system and seed, trained once."""
+    """The encoder of a system and seed, trained only once."""
     path = folder / FILE
     if not path.exists():
         config = configuration(name, system)
@@ -131,7 +131,7 @@ def pretrained(name: str, system: str, seed: int, folder: Path) -> SparseUNet:
 
 @cache
 def load(name: str) -> tuple[Scenes, Split]:
-    """Read once for all systems."""
+    """Scenes and split, read once for all systems."""
     return pretrain_fac.load(configuration(name, "fac"))
 
 
@@ -161,7 +161,7 @@ def _with_voxel(config: pretrain_fac.Config, voxel: float) -> pretrain_fac.Confi
 
 
 def labelled(split: Split, count: int, seed: int) -> Scenes:
-    """Scenes whose labels a seed may use."""
+    """The labelled scenes of a seed."""
     return split.learn.subset(choose_scenes(split.learn, count, seed))
 
 
@@ -174,7 +174,7 @@ def _finetuned(
 
 
 def _outside_the_network() -> Row:
-    """The share of a step of FAC's pretraining that draws views, of all that the step takes."""
+    """Fraction of the time of a pretraining step of FAC that is spent on drawing views."""
     config = configuration("mosd", "fac")
     torch.manual_seed(0)
     method = pretrain_fac.build_objective(config, new_encoder(config.network))

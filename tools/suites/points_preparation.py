@@ -1,8 +1,8 @@
-"""Over-segmentation and foreground on labelled scenes: how good, how many segments, how fast.
+"""Quality, number of segments and speed of over-segmentation and foreground detection.
 
-Default settings throughout. ``miou`` is that of a labelling in which each segment takes the class
-of most of its points, the bound of what a method can learn from segments. Times are processor time
-of one thread, best of three, from points to segments with neighbours and normals.
+With default settings, on labelled scenes. ``miou`` is that of labelling each segment by the
+majority class of its points, an upper bound for methods that learn from segments. Times are
+processor time of one thread, best of three, from points to segments with neighbours and normals.
 """
 
 import os
@@ -28,9 +28,9 @@ from tspcrep.common.errors import UserError
 ROOM = "points/s3dis_room/s3dis_room.npz"
 STREET = "points/semantickitti/000000.bin"
 OBJECTS = range(6, 11)
-"""Of the room's labels: board, table, chair, sofa, bookcase."""
+"""Labels of objects in the room: board, table, chair, sofa, bookcase."""
 THINGS = (*range(10, 33), *range(252, 260))
-"""SemanticKITTI's raw labels of vehicles and people, at rest and moving."""
+"""Raw SemanticKITTI labels of vehicles and people, static and moving."""
 GRAPH, CLUSTERS = "felzenszwalb-graph", "ransac-dbscan"
 
 
@@ -62,7 +62,7 @@ def segments(config: SegmentConfig) -> Iterator[Row]:
 
 
 def _majority_miou(segment: np.ndarray, label: np.ndarray) -> float:
-    """Mean IoU over the classes present if each segment takes its commonest label, -1 left out."""
+    """Mean IoU over present classes if segments take their majority label; -1 is left out."""
     segment, label = segment[label >= 0], label[label >= 0]
     table = np.zeros((segment.max() + 1, label.max() + 1), np.int64)
     np.add.at(table, (segment, label), 1)
@@ -88,14 +88,14 @@ def speed(rounds: int = 3) -> Iterator[Row]:
 
 
 def _busy(run: Callable[[Cloud], object], cloud: Cloud) -> float:
-    """Seconds of this process's processors, all threads together."""
+    """Processor time of this process in seconds, summed over threads."""
     start = time.process_time()
     run(cloud)
     return time.process_time() - start
 
 
 def _foregrounds() -> Iterator[Row]:
-    """Precision and recall of points, the mean over scenes."""
+    """Precision and recall of foreground points, averaged over scenes."""
     background = [CLASSES.index(name) for name in BACKGROUND]
     mosd = load_scenes("mosd")
     halves = {

@@ -1,9 +1,9 @@
-"""Two views of a room, from its points to which voxels correspond, against bare voxelising.
+"""Time of two matched, voxelised views of a room, relative to voxelisation alone.
 
-What a training step does before the network: augment all 321,015 points of the S3DIS room twice,
-voxelise both views at 2 cm, find the voxel of one view for each voxel of the other. The measure is
-two calls of MinkowskiEngine's ``sparse_quantize`` on the same points: the voxelising alone.
-Systems take turns, call by call, so that what else the machine does meets all of them alike.
+As in a training step before the network: augment all 321,015 points of the S3DIS room twice,
+voxelise both views at 2 cm, and match their voxels. The reference is two calls of MinkowskiEngine's
+``sparse_quantize`` on the same points, which is voxelisation alone. Systems take turns, call by
+call, so that other load on the machine affects all of them alike.
 """
 
 import statistics
@@ -29,7 +29,7 @@ AUGMENTATIONS = {
 
 
 def rows(calls: int = 30, threads: int = 2) -> list[Row]:
-    """Milliseconds a call of each system, medians and minima, and their ratios.
+    """Milliseconds per call of each system, medians and minima, and their ratios.
 
     Needs ``$TSPCREP_DATA`` for the S3DIS room, and MinkowskiEngine.
     """
@@ -66,7 +66,7 @@ def _take_turns(systems: dict[str, Callable], calls: int) -> dict[str, list[floa
         for system, run in systems.items():
             start = time.perf_counter()
             run(call)
-            if call >= 3:  # the first ones compile and warm up
+            if call >= 3:  # the first calls compile and warm up
                 times[system].append(1e3 * (time.perf_counter() - start))
     return times
 

@@ -1,8 +1,8 @@
 """The sparse engines: parity, time and memory against MinkowskiEngine, Open3D and each other.
 
-Every system runs in a process of its own with the same number of threads, systems in turn, and the
-best of all runs counts. Times come by the clock and as the processor time of the calling thread,
-since a machine with other work shows the first too long, and longer the more threads there are.
+Each system runs in its own process with the same number of threads; systems take turns, and the
+best run counts. Times are wall time and processor time of the calling thread, since other load on
+the machine inflates wall time, the more so with more threads.
 """
 
 import ctypes
@@ -35,9 +35,8 @@ SHEETS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 class Time(NamedTuple):
     """Milliseconds of the fastest run.
 
-    wall : by the clock. busy : the calling thread's share of the processor, which is what the clock
-    would show if nothing else ran: the thread takes part in all that is done in parallel, and does
-    not spin while it waits.
+    wall : elapsed time. busy : processor time of the calling thread, an estimate of the elapsed time
+    on an idle machine, since the thread takes part in all parallel work and does not spin.
     """
 
     wall: float
@@ -45,7 +44,7 @@ class Time(NamedTuple):
 
 
 class _Cost(NamedTuple):
-    """A :class:`Time`, and MB at its peak."""
+    """A :class:`Time`, and peak memory in MB."""
 
     wall: float
     busy: float
@@ -68,7 +67,7 @@ def rows(threads: tuple[int, ...] = (1, 2), rounds: int = 2) -> list[Row]:
 
 
 def room() -> Tensor:
-    """(321015, 3) points, metres."""
+    """Points (321015, 3) of the S3DIS room, metres."""
     root = os.environ.get("TSPCREP_DATA")
     path = Path(root or ".") / ROOM
     if not path.is_file():
@@ -79,8 +78,8 @@ def room() -> Tensor:
 def _parity() -> list[Row]:
     """Largest relative difference of a U-Net's output and gradients, over the S3DIS room.
 
-    Gradients in float64 alone: in float32, rounding decides on which side of its kink a ReLU is
-    whose input is almost 0. The tests compare every module in both.
+    Gradients are compared in float64 only: in float32, rounding decides the side of a ReLU whose
+    input is almost 0. The tests compare every module in both.
     """
     voxels = voxelize(room(), 0.2).coordinates
     found = []

@@ -45,7 +45,7 @@ class Geometry:
 
     @property
     def mirrored(self) -> bool:
-        """Whether tap k is the inverse of tap K - 1 - k: same sites, centred kernel."""
+        """Whether tap k is the inverse of tap K - 1 - k: equal strides and a centred kernel."""
         return self.inputs == self.outputs and self.kernel % 2 == 1 and not self.cell
 
     def offsets(self) -> Tensor:
@@ -88,4 +88,4 @@ class Engine(ABC):
 
     @abstractmethod
     def pool(self, features: Tensor, kernel_map: Any, reduce: Reduce) -> Tensor:
-        """Reduce what each output sees: (N_in, C) -> (N_out, C); 0 where it sees nothing."""
+        """Reduce the inputs that each output sees: (N_in, C) -> (N_out, C); 0 if it sees none."""
