@@ -59,7 +59,7 @@ class Config:
     network: str = "small"
     """Network to train without an encoder: small, or a Res16UNet such as 34C."""
     mode: Literal["finetune", "linear", "knn"] = "finetune"
-    """Train the whole network, or fit a linear or nearest-neighbour classifier to frozen features."""
+    """Train the whole network, or fit a classifier (linear or kNN) to frozen features."""
     labelled_scenes: int | None = None
     """Number of labelled scenes, drawn for each seed; all by default."""
     labelled_fraction: float = 1.0

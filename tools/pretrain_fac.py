@@ -89,7 +89,7 @@ def main(config: Config) -> None:
 
 
 def report(folder: Path, config: Config) -> Path:
-    """Write ``report.html`` of a finished run; it shows the first test scene, or the first scene."""
+    """Write ``report.html`` of a finished run; it shows the first test scene, if any."""
     result = read_json(folder / "result.json")
     split = find_split(config)
     scenes = load_scenes(config.data, config.data_root) if split is None else split.test

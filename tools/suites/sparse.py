@@ -35,8 +35,8 @@ SHEETS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 class Time(NamedTuple):
     """Milliseconds of the fastest run.
 
-    wall : elapsed time. busy : processor time of the calling thread, an estimate of the elapsed time
-    on an idle machine, since the thread takes part in all parallel work and does not spin.
+    wall : elapsed time. busy : processor time of the calling thread, an estimate of wall time on an
+    idle machine, since the thread takes part in all parallel work and does not spin.
     """
 
     wall: float
@@ -123,7 +123,7 @@ def training(network: str, threads: int, rounds: int) -> list[Row]:
 
 
 def _voxelisation(threads: int, rounds: int) -> list[Row]:
-    """321,015 points to voxels, with the maps both ways."""
+    """Voxelisation of 321,015 points, with the maps in both directions."""
     found = []
     for size in (0.02, 0.05):
         systems = {
@@ -138,7 +138,7 @@ def _voxelisation(threads: int, rounds: int) -> list[Row]:
 
 
 def scaling(threads: int) -> list[Row]:
-    """Cost against voxels: map, forward and backward on sheets of 10^4 to 10^6, with a plot."""
+    """Scaling with voxels: map, forward and backward on sheets of 10^4 to 10^6, with a plot."""
     found = []
     for count in SHEETS:
         times = _race(_sheet, {"sparse-numba": (count,)}, threads, 1)
@@ -150,7 +150,7 @@ def scaling(threads: int) -> list[Row]:
 
 
 def on_gpu(voxels: int = 200_000) -> list[Row]:
-    """A training step of Res16UNet14A in 16 bits: the triton engine, twice, and the torch one."""
+    """A training step of Res16UNet14A in 16 bits on the triton engine, twice, and on torch."""
     found, numbers = [], []
     coordinates = _sheet(voxels).cuda()
     for engine in ("triton", "triton", "torch"):
@@ -177,7 +177,7 @@ def on_gpu(voxels: int = 200_000) -> list[Row]:
 
 
 def _sheet(count: int) -> Tensor:
-    """About ``count`` voxels of a wavy surface, (N, 4), some of them negative."""
+    """About ``count`` voxels (N, 4) of a wavy surface, some with negative coordinates."""
     side = int(count**0.5)
     x, y = (v.flatten() - side // 2 for v in np.mgrid[:side, :side])
     z = np.floor(8 * np.sin(x / 17) + 8 * np.cos(y / 23))
@@ -204,7 +204,7 @@ def _our_convolution(coordinates: Tensor) -> Callable[[], None]:
 
 
 def _their_convolution(coordinates: Tensor) -> Callable[[], None]:
-    """MinkowskiEngine's own tensor and module, as its users write it."""
+    """A convolution with MinkowskiEngine's own tensor and module."""
     from pcrep.sparse.engines.minkowski import load
 
     me = load()
@@ -260,7 +260,7 @@ def _sheet(count: int) -> Time:
 
 
 def _best(job: Callable[[], object], repeats: int) -> Time:
-    """The fastest of ``repeats`` runs, after one that compiles and warms up."""
+    """The fastest of ``repeats`` runs, after a warm-up run that compiles."""
     job()
     walls, busy = [], []
     for _ in range(repeats):
@@ -272,7 +272,7 @@ def _best(job: Callable[[], object], repeats: int) -> Time:
 
 
 def _peak(job: Callable[[], object]) -> float:
-    """MB of resident memory that a run takes above what the process held before it."""
+    """Peak resident memory of a run above that of the process before it, MB."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what was freed before may not hide what is taken now
     Path("/proc/self/clear_refs").write_text("5")  # start the high-water mark anew
@@ -289,7 +289,7 @@ def _status(field: str) -> float:
 
 
 def _race(job: Callable, systems: dict[str, tuple], threads: int, rounds: int) -> dict:
-    """The best of ``rounds`` turns of each system, every turn a fresh process."""
+    """The best of ``rounds`` turns of each system, each in a fresh process."""
     best: dict = {}
     # Threads that wait leave the core to others: on a shared machine nothing else can be measured.
     variables = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
@@ -322,7 +322,7 @@ def _environment(**variables: str) -> Iterator[None]:
 
 
 def _ratios(case: str, times: dict[str, Time], ours: str) -> list[Row]:
-    """The times, and for each other system how many times faster ours is."""
+    """Rows of the times, and of the speed-up of ours over each other system."""
     found = []
     for name, t in times.items():
         found += [Row(case, name, "wall", t.wall, "ms"), Row(case, name, "busy", t.busy, "ms")]
