@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class ProjectionHead(nn.Module):
@@ -16,9 +17,9 @@ class ProjectionHead(nn.Module):
         dim: dimension of the space in which the loss compares.
         hidden_dim: dimension of the hidden layers; ``in_dim`` by default.
         layers: number of linear layers.
-        batch_norm: normalise each hidden layer over the batch. With several
-            processes the statistics are those of each process, unless the head is converted to
-            ``SyncBatchNorm``.
+        batch_norm: normalise each hidden layer over the batch. A batch of one row, which has no
+            variance, is normalised by the running statistics. With several processes the statistics
+            are those of each process, unless the head is converted to ``SyncBatchNorm``.
     """
 
     def __init__(
@@ -37,13 +38,21 @@ class ProjectionHead(nn.Module):
         for before, after in pairwise(dims):
             blocks.append(nn.Linear(before, after, bias=not batch_norm))
             if batch_norm:
-                blocks.append(nn.BatchNorm1d(after))
+                blocks.append(_BatchNorm(after))
             blocks.append(nn.ReLU())
         self.net = nn.Sequential(*blocks, nn.Linear(dims[-1], dim))
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.net(x.reshape(-1, x.shape[-1]))
         return rows.view(*x.shape[:-1], -1)
+
+
+class _BatchNorm(nn.BatchNorm1d):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) == 1:
+            mean, variance = self.running_mean, self.running_var
+            return functional.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
 
 
 class PredictionHead(ProjectionHead):

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from tspcrep.common.errors import UserError
+
 Batch = TypeVar("Batch")
 
 
@@ -25,8 +27,9 @@ class EpochSampler:
             evenly as possible, with one row more on the earlier ranks.
 
     Raises:
-        ValueError: an argument out of range; with ``drop_last``, fewer rows than one batch; without
-            it, a last batch with fewer rows than ranks.
+        ValueError: an argument out of range.
+        UserError: with ``drop_last``, fewer rows than one batch; without it, a last batch with
+            fewer rows than ranks.
     """
 
     def __init__(
@@ -54,11 +57,11 @@ class EpochSampler:
         together = batch_size * world_size
         full, rest = divmod(size, together)
         if drop_last and not full:
-            raise ValueError(
+            raise UserError(
                 f"size is {size}, less than one batch of {together} rows, and drop_last leaves none"
             )
         if rest and rest < world_size and not drop_last:
-            raise ValueError(
+            raise UserError(
                 f"size is {size}: the last batch has {rest} rows for {world_size} ranks, expected "
                 "at least one per rank; set drop_last or change batch_size"
             )

@@ -1,104 +1,78 @@
-"""The one training loop.
+"""The training loop.
 
-``fit`` moves a batch to the device and never looks inside it; what a batch means is the method's
-business. Devices, precision and several processes are Lightning Fabric's.
+``fit`` moves a batch to the device and never looks inside it; only the method knows what a batch
+is. Devices, precision and several processes are left to Lightning Fabric.
 """
 
-import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import Tensor
 from tqdm import tqdm
 
+from tspcrep.common.cached import cached_backward
+from tspcrep.common.checkpoints import read_checkpoint
 from tspcrep.common.errors import UserError
+from tspcrep.common.methods import Batches, Cached, Method, Phase
+from tspcrep.common.metrics_log import MetricsLog
 from tspcrep.common.runs import write_atomically
-from tspcrep.common.samplers import EpochSampler, as_batch
+from tspcrep.common.samplers import EpochSampler
+from tspcrep.common.seeding import seed_all, seeded_loader, step_seed
 from tspcrep.common.weights import load_into
 
 
 @dataclass(frozen=True)
-class Phase:
-    """Parameters that are updated together.
-
-    In every epoch that ``every`` divides, a step minimises ``method.loss(batch, name)["loss"]``
-    over ``parameters`` alone. Several phases of an epoch take turns within each step, in the order
-    in which the method lists them.
-    """
-
-    name: str
-    parameters: list[nn.Parameter]
-    learning_rate: float
-    every: int = 1
-    weight_decay: float = 0.0
-
-
-class Method(Protocol):
-    """What ``fit`` trains: an ``nn.Module`` whose state dict is all that it must remember."""
-
-    def phases(self) -> list[Phase]: ...
-
-    def loss(self, batch: Any, phase: str) -> dict[str, Tensor]:
-        """``"loss"`` is minimised, every other scalar or vector is logged."""
-        ...
-
-    def after_step(self) -> None:
-        """Moving averages, queues, prototypes."""
-        ...
-
-
-class Batches(Protocol):
-    """A dataset that hands out whole batches."""
-
-    def __len__(self) -> int: ...
-
-    def __getitems__(self, indices: Sequence[int]) -> Any: ...
-
-
-@dataclass(frozen=True)
 class Training:
-    """How long and on what to train."""
+    """Length of the training, optimisation, and the device it runs on."""
 
     epochs: int = 20
-    """Passes over the training data."""
+    """Number of passes over the training data."""
     max_steps: int | None = None
-    """Stop after so many steps, whatever the epochs say."""
+    """Stop after this number of steps, even if epochs are left."""
     batch_size: int = 32
-    """Samples in a batch, on each process."""
+    """Samples per batch, on each process."""
+    drop_last: bool = False
+    """Leave out the last batch of an epoch if it is not full."""
+    accumulate: int = 1
+    """Batches per step: their gradients are averaged before the update."""
+    chunks: int = 1
+    """Parts in which a batch is embedded, to save memory without changing its contrastive loss."""
+    workers: int = 0
+    """Processes that load batches in advance; with 0 the training process loads them."""
+    warmup: int = 0
+    """Steps over which the learning rate rises linearly, before the schedule begins."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """Learning rate over the steps: a half cosine down to 0, or constant."""
+    """Schedule of the learning rate: half a cosine down to 0, or constant."""
     clip: float = 1.0
-    """Largest norm of a phase's gradient."""
+    """Largest allowed norm of the gradient of a phase."""
     checkpoint_every: int = 100
-    """Steps between checkpoints; there is one more at the end."""
+    """Steps between two checkpoints; another one is written at the end."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train."""
+    """Device to train on."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Arithmetic of the forward and backward passes."""
+    """Floating-point precision of the forward and backward passes."""
+    compile: bool = False
+    """Compile the loss with torch.compile."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "checkpoint_every", "clip"):
+        for name in ("epochs", "batch_size", "accumulate", "chunks", "checkpoint_every", "clip"):
             if getattr(self, name) <= 0:
                 raise UserError(f"{name}: found {getattr(self, name)}, expected more than 0")
+        for name in ("workers", "warmup"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}: found {getattr(self, name)}, expected at least 0")
         if self.max_steps is not None and self.max_steps < 1:
             raise UserError(f"max_steps: found {self.max_steps}, expected at least 1")
-
-
-def _step_seed(seed: int, step: int) -> int:
-    """A seed for one step, so that its random numbers depend on nothing but (seed, step).
-
-    A resumed run, or a run whose evaluation drew numbers in between, then sees the same ones.
-    """
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _make_fabric(training: Training) -> Fabric:
@@ -125,22 +99,29 @@ def fit(
     folder: str | Path | None,
     resume: bool = False,
 ) -> None:
-    """Train ``method`` in place; leave ``checkpoint.pt`` and ``metrics.jsonl`` in ``folder``.
+    """Train ``method`` in place and write ``checkpoint.pt`` and ``metrics.jsonl`` to ``folder``.
 
-    With ``folder=None`` nothing is written.
+    With ``folder=None`` no file is written. Parameters that do not require a gradient stay as they
+    are.
 
-    A run that is killed at any moment and started again with ``resume`` ends with the same bits as
-    one that never was: the checkpoint holds the method (moving averages and queues are part of its
-    state dict), the optimisers and the position; the random numbers of a step depend on
-    ``(seed, step)`` alone, the order of the samples on ``(seed, epoch)``.
+    A run that is killed at any moment and continued with ``resume`` ends with the same bits as an
+    uninterrupted one: the checkpoint contains the method (with its moving averages and queues), the
+    optimisers and the position; the random numbers of a step, in the data and in the method, depend
+    on ``(seed, step)`` alone, and the order of the samples on ``(seed, epoch)``.
 
     Raises
     ------
     UserError
-        The checkpoint to resume from is truncated or belongs to another model.
+        The checkpoint to resume from is truncated, or is of another model or run (processes, batch
+        size, seed, data); ``chunks`` is above 1 for a method that is not :class:`Cached`.
     FloatingPointError
-        A loss or a gradient is not finite; names step and phase.
+        A loss or a gradient is not finite; the message names step and phase.
     """
+    if training.chunks > 1 and not isinstance(method, Cached):
+        raise UserError(
+            f"chunks: found {training.chunks}, expected 1: {type(method).__name__} computes the "
+            "loss of a whole batch at once; lower batch_size to save memory"
+        )
     fabric = _make_fabric(training)
     loop = _Loop(method, data, training, seed, folder, fabric)
     if resume and loop.checkpoint and loop.checkpoint.exists():
@@ -149,7 +130,7 @@ def fit(
 
 
 class _Loop:
-    """The state of one ``fit``: everything that a checkpoint must hold lives here."""
+    """The state of one ``fit``; everything that a checkpoint contains is here."""
 
     def __init__(
         self,
@@ -162,6 +143,8 @@ class _Loop:
     ):
         self.method, self.training, self.seed, self.fabric = method, training, seed, fabric
         self.phases = method.phases()
+        self.chunked = training.chunks > 1
+        self.trainable = {id(p) for p in method.parameters() if p.requires_grad}
         self.module = fabric.setup_module(method)
         self.module.mark_forward_method("loss")
         self.optimizers = {
@@ -173,23 +156,35 @@ class _Loop:
             for phase in self.phases
         }
         self.sampler = EpochSampler(
-            len(data), training.batch_size, seed, fabric.global_rank, fabric.world_size
+            len(data),
+            training.batch_size,
+            seed,
+            fabric.global_rank,
+            fabric.world_size,
+            training.drop_last,
         )
-        self.loader = DataLoader(data, batch_sampler=self.sampler, collate_fn=as_batch)
-        self.total = training.epochs * len(self.sampler)
+        self.loader = seeded_loader(data, self.sampler, training.chunks, training.workers)
+        self.epoch_steps = -(-len(self.sampler) // training.accumulate)
+        self.total = training.epochs * self.epoch_steps
         if training.max_steps is not None:
             self.total = min(self.total, training.max_steps)
+        fingerprint = getattr(data, "fingerprint", None)
+        self.stated = {  # what a step means; a checkpoint that states otherwise is refused
+            "processes": fabric.world_size,
+            "batch_size": training.batch_size,
+            "accumulate": training.accumulate,
+            "drop_last": training.drop_last,
+            "seed": seed,
+            "samples": len(data),
+            "data": fingerprint() if fingerprint else None,
+        }
         self.checkpoint = Path(folder) / "checkpoint.pt" if folder is not None else None
-        self.metrics = Path(folder) / "metrics.jsonl" if folder is not None else None
+        writes = folder is not None and fabric.is_global_zero
+        self.log = MetricsLog(Path(folder) / "metrics.jsonl" if writes else None)
         self.step = 0
-        self.metrics_size = 0  # bytes of metrics.jsonl that the checkpoint knows of
-        self.epoch_values: dict[str, list] = {}
 
     def run(self) -> None:
-        if self.metrics and self.fabric.is_global_zero:
-            self.metrics.parent.mkdir(parents=True, exist_ok=True)
-            with self.metrics.open("ab") as file:  # forget the lines written after the checkpoint
-                file.truncate(min(self.metrics_size, file.tell()))
+        self.log.start()
         bar = tqdm(
             total=self.total,
             initial=self.step,
@@ -199,47 +194,49 @@ class _Loop:
             disable=not self.fabric.is_global_zero,
         )
         self.method.train()
-        with bar:
-            while self.step < self.total:
-                self._epoch(self.step // len(self.sampler), bar)
+        names = ("embed", "contrast") if self.chunked else ("loss",)
+        try:
+            with bar, _compiled(self.method, names if self.training.compile else ()):
+                while self.step < self.total:
+                    self._epoch(self.step // self.epoch_steps, bar)
+        finally:
+            self._require_gradients(self.trainable)
         if self.step % self.training.checkpoint_every:
             self.save()
-        self.method.requires_grad_(True)
         self.method.eval()
 
     def _epoch(self, epoch: int, bar: tqdm) -> None:
         phases = [phase for phase in self.phases if epoch % phase.every == 0]
-        self.sampler.set_epoch(epoch, start=self.step % len(self.sampler))
+        done = self.step % self.epoch_steps
+        self.sampler.set_epoch(epoch, start=done * self.training.accumulate)
+        loader = iter(self.loader)
         started = time.perf_counter()
-        for batch in self.loader:
-            torch.manual_seed(_step_seed(self.seed, self.step))
-            batch = self.fabric.to_device(batch)
+        for _ in range(min(self.epoch_steps - done, self.total - self.step)):
+            batches = list(islice(loader, self.training.accumulate))
+            seed_all(step_seed(self.seed, self.step))
             for phase in phases:
-                self._update(batch, phase)
+                self._update(batches, phase)
             self.method.after_step()
             self.step += 1
             bar.update()
-            if self.step == self.total or self.step % len(self.sampler) == 0:
+            if self.step == self.total or self.step % self.epoch_steps == 0:
                 self._end_epoch(epoch, time.perf_counter() - started, bar)
             if self.step % self.training.checkpoint_every == 0:
                 self.save()
-            if self.step == self.total:
-                break
 
-    def _update(self, batch: Any, phase: Phase) -> None:
-        chosen = {id(parameter) for parameter in phase.parameters}
-        for parameter in self.method.parameters():  # form no gradient that is thrown away
-            parameter.requires_grad_(id(parameter) in chosen)
+    def _update(self, batches: list[list[Any]], phase: Phase) -> None:
+        self._require_gradients({id(parameter) for parameter in phase.parameters})
         optimizer = self.optimizers[phase.name]
         for group in optimizer.param_groups:
             group["lr"] = phase.learning_rate * self._schedule()
-        with self.fabric.autocast():  # a marked method has it only where the strategy wraps modules
-            losses = self.module.loss(batch, phase.name)
-        if not torch.isfinite(losses["loss"]):
-            raise FloatingPointError(
-                f"step {self.step}, phase {phase.name!r}: the loss is {losses['loss'].item()}"
-            )
-        self.fabric.backward(losses["loss"])
+        for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
+            with self.fabric.no_backward_sync(self.module, enabled=left > 0 or self.chunked):
+                losses = self._losses(batch, phase.name, 1 / len(batches))
+            self.log.add(phase.name, losses)
+        if self.chunked and self.fabric.world_size > 1:
+            for parameter in phase.parameters:
+                if parameter.grad is not None:
+                    parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
         norm = self.fabric.clip_gradients(
             self.module, optimizer, max_norm=self.training.clip, error_if_nonfinite=False
         )
@@ -250,26 +247,52 @@ class _Loop:
             )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        for name, value in losses.items():
-            self.epoch_values.setdefault(f"{phase.name}/{name}", []).append(value.detach().tolist())
+
+    def _losses(self, batch: list[Any], phase: str, share: float) -> dict[str, Tensor]:
+        """The losses of a batch, given as its chunks; adds ``share`` of its gradient."""
+
+        def backward(loss: Tensor) -> None:
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    f"step {self.step}, phase {phase!r}: the loss is {loss.item()}"
+                )
+            self.fabric.backward(loss * share)
+
+        def on_device(call: Callable, x: Any) -> Any:
+            x = self.fabric.to_device(x)
+            with self.fabric.autocast():  # a marked method has it only where modules are wrapped
+                return call(x, phase)
+
+        if not self.chunked:
+            losses = on_device(self.module.loss, batch[0])
+            backward(losses["loss"])
+            return losses
+        return cached_backward(
+            self.method,
+            batch,
+            partial(on_device, self.method.embed),
+            partial(on_device, self.method.contrast),
+            backward,
+        )
+
+    def _require_gradients(self, chosen: set[int]) -> None:
+        """Form no gradient that is thrown away, and none for what was frozen before."""
+        for parameter in self.method.parameters():
+            parameter.requires_grad_(id(parameter) in chosen & self.trainable)
 
     def _schedule(self) -> float:
+        warmup = self.training.warmup
+        if self.step < warmup:
+            return (self.step + 1) / warmup
         if self.training.schedule == "constant":
             return 1.0
-        return 0.5 * (1 + math.cos(math.pi * self.step / self.total))
+        return 0.5 * (1 + math.cos(math.pi * (self.step - warmup) / (self.total - warmup)))
 
     def _end_epoch(self, epoch: int, seconds: float, bar: tqdm) -> None:
-        """Write the epoch's means as one line of ``metrics.jsonl``."""
-        means = {name: np.mean(v, axis=0).tolist() for name, v in self.epoch_values.items()}
-        self.epoch_values.clear()
+        line = {"seed": self.seed, "epoch": epoch, "step": self.step, "seconds": seconds}
+        means = self.log.end_epoch(line)
         shown = {name.removesuffix("/loss"): v for name, v in means.items() if "/loss" in name}
         bar.set_postfix(shown, refresh=False)  # a refresh would not wait for the delay
-        if not (self.metrics and self.fabric.is_global_zero):
-            return
-        line = {"seed": self.seed, "epoch": epoch, "step": self.step, "seconds": seconds, **means}
-        with self.metrics.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self.metrics_size = self.metrics.stat().st_size
 
     def save(self) -> None:
         if self.checkpoint is None:
@@ -279,31 +302,37 @@ class _Loop:
             "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
             "precision": self.fabric.strategy.precision.state_dict(),  # the loss scale of 16-mixed
             "step": self.step,
-            "metrics_size": self.metrics_size,
-            "epoch_values": self.epoch_values,
+            "metrics_size": self.log.size,
+            "epoch_values": self.log.values,
+            "run": self.stated,
         }
         if self.fabric.is_global_zero:
             write_atomically(self.checkpoint, lambda file: torch.save(state, file))
         self.fabric.barrier()
 
     def load(self) -> None:
-        try:  # weights_only: a checkpoint that someone hands in runs no code
-            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            method, optimizers = state["method"], state["optimizers"]
-            precision = state["precision"]
-            position = state["step"], state["metrics_size"], state["epoch_values"]
-        except Exception as error:  # a damaged file makes torch raise almost anything
-            raise UserError(
-                f"{self.checkpoint}: truncated, or not a checkpoint; delete it to train this seed "
-                f"again ({type(error).__name__})"
-            ) from error
+        state = read_checkpoint(self.checkpoint, self.stated)
+        optimizers = state["optimizers"]
         if optimizers.keys() != self.optimizers.keys():
             raise UserError(
                 f"{self.checkpoint}: of another model: phases {sorted(optimizers)}, expected "
                 f"{sorted(self.optimizers)}"
             )
-        load_into(self.method, method, self.checkpoint)
+        load_into(self.method, state["method"], self.checkpoint)
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(optimizers[name])
-        self.fabric.strategy.precision.load_state_dict(precision)
-        self.step, self.metrics_size, self.epoch_values = position
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.step = state["step"]
+        self.log.size, self.log.values = state["metrics_size"], state["epoch_values"]
+
+
+@contextmanager
+def _compiled(method: Method, names: Sequence[str]) -> Iterator[None]:
+    """Inside, the methods ``names`` are compiled."""
+    for name in names:
+        setattr(method, name, torch.compile(getattr(method, name)))
+    try:
+        yield
+    finally:
+        for name in names:
+            delattr(method, name)

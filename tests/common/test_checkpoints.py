@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from tests.common.toys import (
+    Plain,
     Rows,
     Toy,
     assert_equal_bits,
     assert_same_run,
     outcome,
     settings_of,
+    torchrun,
 )
 from tspcrep.common import runs, training
 from tspcrep.common.errors import UserError
@@ -267,3 +269,89 @@ def test_a_checkpoint_runs_no_code(tmp_path, form):
         (tmp_path / "checkpoint.pt").write_bytes(pickle.dumps(payload, protocol=2))
     assert_refused(tmp_path, Toy(), "not a checkpoint")
     assert not (tmp_path / "owned").exists()
+
+
+# --- of another run -----------------------------------------------------------------------------
+
+
+class Named(Rows):
+    """States what it holds."""
+
+    def fingerprint(self):
+        return f"{self.table.sum():.3f}"
+
+
+def killed(folder):
+    with pytest.raises(KeyboardInterrupt):
+        fit(Toy(), Named(stop_at=9), settings_of(), seed=5, folder=folder)
+
+
+def refused(folder, data=None, seed=5, **changes):
+    """The one line, less the file's name."""
+    with pytest.raises(UserError) as caught:
+        fit(Toy(), data or Named(), settings_of(**changes), seed, folder, resume=True)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith("delete the file to train this seed again")
+    return message.removeprefix(str(folder / "checkpoint.pt"))
+
+
+def test_another_run_is_refused(tmp_path):
+    killed(tmp_path)
+    assert ": of a run with samples = 20, found 21; " in refused(tmp_path, Named(rows=21))
+    assert ": of a run with batch_size = 4, found 2; " in refused(tmp_path, batch_size=2)
+    assert ": of a run with accumulate = 1, found 5; " in refused(tmp_path, accumulate=5)
+    assert ": of a run with drop_last = False, found True; " in refused(tmp_path, drop_last=True)
+    assert ": of a run with seed = 5, found 6; " in refused(tmp_path, seed=6)
+    other = Named()
+    other.table[3] += 1
+    told = f"data = {Named().fingerprint()}, found {other.fingerprint()}; "
+    assert told in refused(tmp_path, other)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["run"]["processes"] = 2
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert ": of a run with processes = 2, found 1; " in refused(tmp_path)
+
+
+def test_what_changes_no_number_may_change(tmp_path):
+    unbroken = Toy()
+    fit(unbroken, Named(), settings_of(), seed=5, folder=None)
+    killed(tmp_path)
+    method = Toy()
+    changed = settings_of(workers=1, checkpoint_every=7)
+    fit(method, Named(), changed, seed=5, folder=tmp_path, resume=True)
+    assert_equal_bits(method.state_dict(), unbroken.state_dict())
+
+
+def test_a_checkpoint_that_states_nothing_is_resumed(tmp_path, unbroken):
+    """As written before the statement was."""
+    killed(tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["run"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    method = Toy()
+    fit(method, Rows(), settings_of(), seed=5, folder=tmp_path, resume=True)
+    assert_same_run(tmp_path, method, unbroken)
+
+
+RESUMED = """
+import sys
+from tests.common.toys import Plain, Rows, settings_of
+from tspcrep.common.errors import UserError
+from tspcrep.common.training import fit
+
+try:
+    fit(Plain(), Rows(), settings_of(batch_size=2), seed=5, folder=sys.argv[1], resume=True)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.distributed
+def test_a_run_of_one_process_is_not_resumed_on_two(tmp_path):
+    """It is refused on both, whatever the batch: a method may see other rows side by side."""
+    with pytest.raises(KeyboardInterrupt):
+        fit(Plain(), Rows(9), settings_of(), seed=5, folder=tmp_path)
+    done = torchrun(RESUMED, tmp_path, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [line for line in done.stdout.splitlines() if "checkpoint.pt: of a run" in line]
+    assert len(lines) == 2 and all("processes = 1, found 2" in line for line in lines)

@@ -1,11 +1,7 @@
 """fit: phases, schedule, a step by hand, random numbers, half precision, several processes."""
 
 import math
-import os
-import subprocess
-import sys
 from itertools import chain
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,10 +19,13 @@ from tests.common.toys import (
     assert_same_run,
     outcome,
     settings_of,
+    torchrun,
 )
 from tspcrep.common import training
 from tspcrep.common.errors import UserError
-from tspcrep.common.training import Phase, Training, _step_seed, fit
+from tspcrep.common.methods import Phase
+from tspcrep.common.seeding import step_seed
+from tspcrep.common.training import Training, fit
 
 # --- how long, in which order -------------------------------------------------------------------
 
@@ -194,7 +193,7 @@ def test_random_numbers_of_a_step_depend_on_seed_and_step_alone(tmp_path):
         seed = 0 if key == "again" else key
         fit(Drawing(), Rows(), settings_of(epochs=2), seed=seed, folder=tmp_path / str(key))
     expected = [
-        torch.rand((), generator=torch.Generator().manual_seed(_step_seed(0, step))).item()
+        torch.rand((), generator=torch.Generator().manual_seed(step_seed(0, step))).item()
         for step in range(10)
     ]
     assert draws[0] == draws["again"] == expected
@@ -203,13 +202,13 @@ def test_random_numbers_of_a_step_depend_on_seed_and_step_alone(tmp_path):
 
 @given(st.integers(0, 2**63), st.integers(0, 10**9))
 def test_step_seed_is_one_that_torch_takes(seed, step):
-    first = _step_seed(seed, step)
-    assert first == _step_seed(seed, step) and 0 <= first < 2**63
+    first = step_seed(seed, step)
+    assert first == step_seed(seed, step) and 0 <= first < 2**63
     torch.Generator().manual_seed(first)
 
 
 def test_step_seeds_differ():
-    seeds = {_step_seed(seed, step) for seed in range(50) for step in range(50)}
+    seeds = {step_seed(seed, step) for seed in range(50) for step in range(50)}
     assert len(seeds) == 2500
 
 
@@ -322,16 +321,7 @@ fit(Plain(), Rows(), settings_of(batch_size=2), seed=5, folder=sys.argv[1])
 def test_two_processes_train_as_one_does(tmp_path):
     """Under torchrun, half of the batch each: the same weights, and one writes the files."""
     fit(Plain(), Rows(), settings_of(), seed=5, folder=tmp_path / "one")
-    (tmp_path / "rank.py").write_text(RANK)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    root = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        [*launch, str(tmp_path / "rank.py"), str(tmp_path / "two")],
-        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = torchrun(RANK, tmp_path, tmp_path / "two")
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (outcome(tmp_path / name) for name in ("one", "two"))
     for name, expected in one[0]["method"].items():

@@ -1,13 +1,20 @@
 """Methods and data that are quick to train, and the comparison of what two runs leave."""
 
 import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from tspcrep.common.training import Phase, Training
+from tspcrep.common.distributed import gather
+from tspcrep.common.losses import nt_xent
+from tspcrep.common.methods import Phase
+from tspcrep.common.training import Training
 
 ROWS, FEATURES = 20, 3  # in batches of 4: five steps an epoch
 
@@ -112,3 +119,43 @@ class Plain(Toy):
 
     def after_step(self):
         self.averaged.update_parameters(self.encoder)
+
+
+class Pair(nn.Module):
+    """NT-Xent of a row and the row with its features reversed, over the rows of all processes."""
+
+    def __init__(self, width=8, depth=1, dropout=0.0):
+        super().__init__()
+        torch.manual_seed(7)
+        widths = [FEATURES] + [width] * depth
+        layers = [m for a, b in pairwise(widths) for m in (nn.Linear(a, b), nn.Tanh())]
+        self.encoder = nn.Sequential(*layers, nn.Dropout(dropout))
+        self.head = nn.Linear(width, 4)
+
+    def phases(self):
+        return [Phase("pair", list(self.parameters()), 1e-2)]
+
+    def loss(self, batch, phase):
+        return self.contrast(self.embed(batch, phase), phase)
+
+    def embed(self, batch, phase):
+        return self.encoder(batch), self.encoder(batch.flip(1))
+
+    def contrast(self, embeddings, phase):
+        return {"loss": nt_xent(*(self.head(gather(z)) for z in embeddings), 0.1)}
+
+    def after_step(self):
+        pass
+
+
+def torchrun(script, folder, *arguments):
+    """Run ``script`` on two processes."""
+    (folder / "rank.py").write_text(script)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return subprocess.run(
+        [*launch, str(folder / "rank.py"), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
