@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import unit_views
+from tspcrep.common.losses.checks import unit_views, without_negatives
 
 
 def cacr(
@@ -27,7 +27,8 @@ def cacr(
     ``1 / (2 repulsion)``.
 
     Args:
-        views: ``(V, B, D)``, ``V >= 2``; the paper takes 5.
+        views: ``(V, B, D)``, ``V >= 2``; the paper takes 5. A single sample, which has no
+            negatives, has the loss 0.
         attraction, repulsion: how sharply distance weighs, at least 0.
         detach_weights: no gradient through ``p`` and ``q``, as in the paper's large-scale runs.
     """
@@ -36,6 +37,8 @@ def cacr(
             raise ValueError(f"{name} is {strength}, expected a finite number of at least 0")
     u = unit_views(views)
     count, batch, _ = u.shape
+    if batch == 1:
+        return without_negatives(u)
     own = torch.eye(max(count, batch), dtype=torch.bool, device=u.device)
 
     def weighted(distance: Tensor, strength: float, dim: int) -> Tensor:

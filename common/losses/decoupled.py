@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import positive, two_views
+from tspcrep.common.losses.checks import positive, two_views, without_negatives
 from tspcrep.common.losses.multiview import mv_dhel
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
@@ -16,13 +16,16 @@ def dcl(first: Tensor, second: Tensor, temperature: float | Tensor = 0.1) -> Ten
 
     Yeh et al., "Decoupled Contrastive Learning", the loss L_DC; their default temperature. Both
     views' rows are anchors and negatives. ``log(exp(L_i) + 1)`` is NT-Xent's ``L_i``: the
-    positive's term put back. The loss may be negative.
+    positive's term put back. The loss may be negative; a single sample, which has no negatives, has
+    the loss 0.
 
     Args:
         first, second: embeddings of two views ``(..., B, D)``, row by row of the same samples.
         temperature: divides the cosines.
     """
     z = two_views(first, second)
+    if first.shape[-2] == 1:
+        return without_negatives(z)
     pairs = Pairs.views(first.shape[-2], 2, z.device)
     return info_nce(z, z, pairs, temperature, denominator="negatives")
 
@@ -47,6 +50,8 @@ def dclw(
     positive("sigma", sigma)
     z = two_views(first, second)
     batch = first.shape[-2]
+    if batch == 1:
+        return without_negatives(z)
     pairs = Pairs.views(batch, 2, z.device)
     repulsion = info_nce(
         z, z, pairs, temperature, positives="none", denominator="negatives"

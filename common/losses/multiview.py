@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import unit_views
+from tspcrep.common.losses.checks import unit_views, without_negatives
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
@@ -54,10 +54,12 @@ def mv_dhel(views: Tensor, temperature: float = 0.2) -> Tensor:
     :func:`tspcrep.common.losses.dhel`.
 
     Args:
-        views: ``(V, B, D)``, ``V >= 2`` and ``B >= 2``.
+        views: ``(V, B, D)``, ``V >= 2``. A single sample, which has no negatives, has the loss 0.
         temperature: divides the cosines.
     """
     u = unit_views(views, temperature)
+    if u.shape[1] == 1:
+        return without_negatives(u)
     row = torch.arange(u.shape[1], device=u.device)
     repulsion = info_nce(
         u, u, Pairs(row=(row, row)), temperature, positives="none", reduction="none"
