@@ -150,6 +150,7 @@ def test_a_method_without_embeddings_is_refused():
 
 
 RANK = """
+import sys
 from tests.common.toys import Pair, Rows, settings_of
 from tspcrep.common.training import fit
 
