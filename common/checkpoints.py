@@ -1,13 +1,26 @@
 """``checkpoint.pt``: everything from which ``fit`` continues a run, and for which run it is."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tspcrep.common.errors import UserError
 
 _PARTS = ("method", "optimizers", "precision", "step", "metrics_size", "epoch_values")
+
+
+def fingerprint(*parts: np.ndarray | str | int | None) -> str:
+    """A short hash of a data set's content, for ``Batches.fingerprint``."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype}{part.shape}".encode() + part.tobytes())
+        else:
+            digest.update(repr(part).encode())
+    return digest.hexdigest()[:16]
 
 
 def read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:

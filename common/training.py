@@ -168,7 +168,7 @@ class _Loop:
         self.total = training.epochs * self.epoch_steps
         if training.max_steps is not None:
             self.total = min(self.total, training.max_steps)
-        fingerprint = getattr(data, "fingerprint", None)
+        fingerprint = getattr(data, "fingerprint", None) if folder is not None else None
         self.stated = {  # what a step means; a checkpoint that states otherwise is refused
             "processes": fabric.world_size,
             "batch_size": training.batch_size,

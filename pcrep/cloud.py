@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from tspcrep.common.checkpoints import fingerprint
+
 _PER_POINT = ("coords", "colour", "intensity", "normal", "label", "instance", "segment")
 
 
@@ -95,6 +97,11 @@ class Scenes:
 
     def __iter__(self) -> Iterator[Cloud]:
         return (self[i] for i in range(len(self)))
+
+    def fingerprint(self) -> str:
+        """A hash of the names of the scenes and of the points of the first."""
+        arrays = self[0].arrays().items()
+        return fingerprint(*self.names, *(part for item in arrays for part in item))
 
     def subset(self, indices: Sequence[int]) -> "Scenes":
         """The scenes at ``indices``, in that order."""

@@ -86,6 +86,9 @@ class SceneBatches:
     def __len__(self) -> int:
         return len(self.scenes)
 
+    def fingerprint(self) -> str:
+        return self.scenes.fingerprint()
+
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         return Batch([self.scenes[index] for index in indices])
 

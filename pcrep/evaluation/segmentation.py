@@ -65,6 +65,9 @@ class LabelledScenes:
     def __len__(self) -> int:
         return len(self.scenes) * self.batch_size
 
+    def fingerprint(self) -> str:
+        return self.scenes.fingerprint()
+
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         return Batch([self.scenes[index % len(self.scenes)] for index in indices])
 

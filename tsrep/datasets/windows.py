@@ -20,6 +20,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch.utils.data import Dataset
 
+from tspcrep.common.checkpoints import fingerprint
 from tspcrep.common.errors import UserError
 
 
@@ -130,6 +131,9 @@ class WindowDataset(Dataset):
             calendar = _gather(self.calendar, starts % self.values.shape[1], self.length)
             batch = torch.cat([batch, calendar], dim=2)  # (B, L, C + K)
         return Windows(batch, torch.from_numpy(index))
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.values, self.calendar, self._starts, self.length)
 
     def locate(self, index: np.ndarray | torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Instance (B,) and first timestamp (B,) of windows, both int64."""

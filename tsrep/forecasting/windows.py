@@ -8,6 +8,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
+from tspcrep.common.checkpoints import fingerprint
 from tspcrep.common.errors import UserError
 from tsrep.datasets.series import filled
 
@@ -89,6 +90,11 @@ class ForecastWindows:
 
     def __len__(self) -> int:
         return len(self.starts) * self.apart
+
+    def fingerprint(self) -> str:
+        views = [v for v in (self._past, self._future, self._known) if v is not None]
+        values = [part for view in views for part in (view[..., 0], view[-1])]  # each step once
+        return fingerprint(*values, self.starts, self.apart)
 
     def __getitems__(self, indices: Sequence[int]) -> ForecastBatch:
         origin, channel = np.divmod(np.asarray(indices, dtype=np.int64), self.apart)
