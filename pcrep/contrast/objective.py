@@ -19,7 +19,7 @@ from pcrep.preparation.foreground import foreground
 from pcrep.sparse import SparseTensor
 from tspcrep.common.errors import UserError
 from tspcrep.common.heads import ProjectionHead
-from tspcrep.common.training import Phase
+from tspcrep.common.methods import Phase
 
 
 @dataclass(frozen=True)

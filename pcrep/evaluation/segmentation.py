@@ -22,7 +22,7 @@ from pcrep.encoders.encoding import check_encoder, encode, network_input, voxel_
 from pcrep.encoders.unet import SparseUNet, UNetConfig
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
-from tspcrep.common.training import Phase
+from tspcrep.common.methods import Phase
 
 SEGMENTER = "segmenter.safetensors"
 """File name of a trained segmenter in a run folder."""

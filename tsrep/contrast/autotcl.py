@@ -18,8 +18,8 @@ from tspcrep.common.distributed import gather, own_rows, share
 from tspcrep.common.errors import UserError
 from tspcrep.common.heads import ProjectionHead
 from tspcrep.common.losses import InfoNCE
+from tspcrep.common.methods import Phase
 from tspcrep.common.metrics import diagnostics
-from tspcrep.common.training import Phase
 from tsrep.contrast.view_network import (
     View,
     ViewNetwork,

@@ -20,9 +20,9 @@ from tspcrep.common.distributed import share
 from tspcrep.common.errors import UserError
 from tspcrep.common.heads import ProjectionHead
 from tspcrep.common.losses import moco, nt_xent
+from tspcrep.common.methods import Phase
 from tspcrep.common.momentum import MomentumEncoder
 from tspcrep.common.queue import FeatureQueue
-from tspcrep.common.training import Phase
 from tsrep.augment import Augmentation, Compose, Jitter, Scaling, Shift, TimestampMask
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
 from tsrep.encoders import Encoder

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from tspcrep.common.errors import UserError
+from tspcrep.common.methods import Phase
 from tspcrep.common.momentum import MomentumEncoder
 from tspcrep.common.probes import PENALTIES, Moments, RidgePath
-from tspcrep.common.training import Phase, Training, fit
+from tspcrep.common.training import Training, fit
 from tsrep.contrast.objectives import Contrast, ContrastConfig, build
 from tsrep.forecasting.network import (
     Forecaster,
