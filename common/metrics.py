@@ -16,7 +16,7 @@ from tspcrep.common.ops.gaussian import log_kernel_mean
 
 
 @torch.no_grad()
-def alignment(first: Tensor, second: Tensor) -> Tensor:
+def _alignment(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared distance of positive pairs, ``E ||f(x) - f(x+)||^2``; 0 at best.
 
     Wang and Isola, "Understanding Contrastive Representation Learning through Alignment and
@@ -26,7 +26,7 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
+def _uniformity(x: Tensor, t: float = 2.0) -> Tensor:
     """``log E exp(-t ||f(x) - f(y)||^2)`` over pairs of different rows; lower is more uniform.
 
     0 means collapse to one point. Wang and Isola, as above, with their default ``t``.
@@ -36,7 +36,7 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
 
 
 @torch.no_grad()
-def tolerance(x: Tensor, labels: Tensor) -> Tensor:
+def _tolerance(x: Tensor, labels: Tensor) -> Tensor:
     """``E f(x)^T f(y) 1[l(x) = l(y)]`` over pairs of different rows: closeness within a label.
 
     Wang and Liu, "Understanding the Behaviour of Contrastive Loss". Computed from the sum of the
@@ -51,7 +51,7 @@ def tolerance(x: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def effective_rank(x: Tensor) -> Tensor:
+def _effective_rank(x: Tensor) -> Tensor:
     """Exponential of the entropy of the normalised singular values, from 1 (collapse) to D.
 
     Roy and Vetterli, "The Effective Rank"; RankMe applies it to embeddings.
@@ -62,7 +62,7 @@ def effective_rank(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score_histograms(first: Tensor, second: Tensor, bins: int = 50) -> dict[str, Tensor]:
+def _score_histograms(first: Tensor, second: Tensor, bins: int = 50) -> dict[str, Tensor]:
     """Histograms of the cosines of positive and of negative pairs, in equal bins from -1 to 1.
 
     The diagnostics of "Improving Contrastive Learning by Visualizing Feature Transformation".
@@ -96,7 +96,7 @@ def score_histograms(first: Tensor, second: Tensor, bins: int = 50) -> dict[str,
 
 
 @torch.no_grad()
-def hard_negative_weight(
+def _hard_negative_weight(
     first: Tensor, second: Tensor, temperature: float, fraction: float = 0.08
 ) -> Tensor:
     """Share of the gradient on negatives that the hardest ``fraction`` of them receives.
@@ -130,20 +130,21 @@ def diagnostics(
 ) -> dict[str, Tensor]:
     """All metrics of this file for two views ``(B, D)``, over the rows of all ranks.
 
-    Returns scalars, and the counts of :func:`score_histograms` as ``positive_scores`` and
-    ``negative_scores``. :func:`tolerance` is included if ``labels`` are given.
+    Returns scalars, and histograms of the cosines of positive and negative pairs as
+    ``positive_scores (bins,)`` and ``negative_scores (bins,)``. The tolerance is included if
+    ``labels (B,)`` are given.
     """
     first, second = gather(first.detach()), gather(second.detach())
     both = torch.cat([first, second])
     found = {
-        "alignment": alignment(first, second),
-        "uniformity": uniformity(both),
-        "effective_rank": effective_rank(both),
-        "hard_negative_weight": hard_negative_weight(first, second, temperature),
+        "alignment": _alignment(first, second),
+        "uniformity": _uniformity(both),
+        "effective_rank": _effective_rank(both),
+        "hard_negative_weight": _hard_negative_weight(first, second, temperature),
     }
     if labels is not None:
-        found["tolerance"] = tolerance(first, gather(labels))
-    histograms = score_histograms(first, second)
+        found["tolerance"] = _tolerance(first, gather(labels))
+    histograms = _score_histograms(first, second)
     counts = {f"{name}_scores": histograms[name] for name in ("positive", "negative")}
     scalars = {f"{name}_score": x for name, x in histograms.items() if x.ndim == 0}
     return found | counts | {n.replace("_mean_score", "_score"): x for n, x in scalars.items()}

@@ -11,16 +11,13 @@ from torch.utils.data import DataLoader
 from tspcrep.common.samplers import EpochSampler, as_batch
 
 
-def step_seed(seed: int, step: int, *stream: int) -> int:
-    """A seed for one step, so that its random numbers depend only on ``(seed, step, *stream)``.
+def seed_all(*numbers: int) -> None:
+    """Seed the global generators of torch (all devices), numpy and random with ``numbers``.
 
-    A run that was resumed, or whose evaluation drew numbers in between, then draws the same ones.
+    Random numbers of a step that depend on ``(seed, step)`` alone are drawn again after a run was
+    resumed, or after an evaluation drew others in between.
     """
-    return int(np.random.SeedSequence((seed, step, *stream)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def seed_all(seed: int) -> None:
-    """Seed the global generators of torch (all devices), numpy and random."""
+    seed = _mixed(numbers)
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - data sets of others draw from it
     random.seed(seed)
@@ -62,9 +59,9 @@ class _SeededBatches:
     def __init__(self, data: Any, chunks: int) -> None:
         self.data, self.chunks = data, chunks
 
-    def __getitems__(self, item: tuple[int, Sequence[int]]) -> list[Any]:
-        seed, rows = item
-        seed_all(seed)
+    def __getitems__(self, item: tuple[tuple[int, ...], Sequence[int]]) -> list[Any]:
+        numbers, rows = item
+        seed_all(*numbers)
         parts = np.array_split(rows, self.chunks)
         return [self.data.__getitems__(part.tolist()) for part in parts if len(part)]
 
@@ -76,8 +73,13 @@ class _SeededSampler:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
+    def __iter__(self) -> Iterator[tuple[tuple[int, ...], list[int]]]:
         sampler = self.sampler
         first = sampler.epoch * len(sampler) + sampler.start
         for batch, rows in enumerate(sampler, first):
-            yield step_seed(sampler.seed, batch, 1 + sampler.rank), rows
+            yield (sampler.seed, batch, 1 + sampler.rank), rows
+
+
+def _mixed(numbers: tuple[int, ...]) -> int:
+    """One seed from several numbers; other numbers give an unrelated one."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -27,7 +27,7 @@ from tspcrep.common.methods import Batches, Cached, Method, Phase
 from tspcrep.common.metrics_log import MetricsLog
 from tspcrep.common.runs import write_atomically
 from tspcrep.common.samplers import EpochSampler
-from tspcrep.common.seeding import seed_all, seeded_loader, step_seed
+from tspcrep.common.seeding import seed_all, seeded_loader
 from tspcrep.common.weights import load_into
 
 
@@ -213,7 +213,7 @@ class _Loop:
         started = time.perf_counter()
         for _ in range(min(self.epoch_steps - done, self.total - self.step)):
             batches = list(islice(loader, self.training.accumulate))
-            seed_all(step_seed(self.seed, self.step))
+            seed_all(self.seed, self.step)
             for phase in phases:
                 self._update(batches, phase)
             self.method.after_step()

@@ -135,10 +135,10 @@ def _check_metrics(rank, world):
     both = unit.flatten(0, 1)
     close(many["alignment"], (unit[0] - unit[1]).square().sum(1).mean())
     close(many["uniformity"], (-2 * torch.pdist(both).square()).exp().mean().log())
-    close(many["effective_rank"], metrics.effective_rank(views.flatten(0, 1)))
-    close(many["tolerance"], metrics.tolerance(views[0], labels))
+    close(many["effective_rank"], metrics._effective_rank(views.flatten(0, 1)))
+    close(many["tolerance"], metrics._tolerance(views[0], labels))
     close(many["positive_score"], (unit[0] * unit[1]).sum(1).mean())
-    close(many["hard_negative_weight"], metrics.hard_negative_weight(*views, 0.2))
+    close(many["hard_negative_weight"], metrics._hard_negative_weight(*views, 0.2))
 
 
 def _train(rank, world, steps):

@@ -19,16 +19,16 @@ def rows(*shape, seed=0):
 def test_alignment_and_uniformity_are_their_equations():
     x, y = rows(20, 5), rows(20, 5, seed=1)
     u, v = normalize(x, dim=-1), normalize(y, dim=-1)
-    close(metrics.alignment(x, y), (u - v).square().sum(1).mean())
-    close(metrics.uniformity(x), (-2 * torch.pdist(u).square()).exp().mean().log())
-    close(metrics.uniformity(torch.ones(9, 3).double()), torch.zeros(()).double())
+    close(metrics._alignment(x, y), (u - v).square().sum(1).mean())
+    close(metrics._uniformity(x), (-2 * torch.pdist(u).square()).exp().mean().log())
+    close(metrics._uniformity(torch.ones(9, 3).double()), torch.zeros(()).double())
 
 
 def test_uniformity_of_uniform_rows_on_a_circle():
     # E exp(-2 (2 - 2 cos)) over the circle is e^-4 I_0(4).
     angle = torch.linspace(0, 2 * math.pi, 2001, dtype=torch.float64)[:-1]
     x = torch.stack([angle.cos(), angle.sin()], 1)
-    assert float(metrics.uniformity(x)) == pytest.approx(math.log(np.i0(4.0)) - 4, abs=3e-3)
+    assert float(metrics._uniformity(x)) == pytest.approx(math.log(np.i0(4.0)) - 4, abs=3e-3)
 
 
 def test_tolerance_is_its_equation():
@@ -40,24 +40,24 @@ def test_tolerance_is_its_equation():
         for j in range(30)
         if i != j
     ]
-    assert float(metrics.tolerance(x, labels)) == pytest.approx(sum(terms) / (30 * 29))
+    assert float(metrics._tolerance(x, labels)) == pytest.approx(sum(terms) / (30 * 29))
 
 
 def test_effective_rank_of_known_spectra():
     q = torch.linalg.qr(rows(40, 6)).Q
-    assert float(metrics.effective_rank(q)) == pytest.approx(6)
-    assert float(metrics.effective_rank(torch.ones(9, 4))) == pytest.approx(1, abs=1e-5)
+    assert float(metrics._effective_rank(q)) == pytest.approx(6)
+    assert float(metrics._effective_rank(torch.ones(9, 4))) == pytest.approx(1, abs=1e-5)
     s = np.array([3.0, 2.0, 1.0]) / 6
     expected = math.exp(-(s * np.log(s)).sum())
     x = q[:, :3] * torch.tensor([3.0, 2.0, 1.0])
-    assert float(metrics.effective_rank(x)) == pytest.approx(expected)
+    assert float(metrics._effective_rank(x)) == pytest.approx(expected)
 
 
 def test_histograms_count_every_pair(monkeypatch):
     x, y = rows(50, 5), rows(50, 5, seed=1)
     s = (normalize(x, dim=-1) @ normalize(y, dim=-1).T).numpy()
     off = s[~np.eye(50, dtype=bool)]
-    got = metrics.score_histograms(x, y, 20)
+    got = metrics._score_histograms(x, y, 20)
     assert got["negative"].tolist() == np.histogram(off, 20, (-1, 1))[0].tolist()
     assert got["positive"].tolist() == np.histogram(np.diag(s), 20, (-1, 1))[0].tolist()
     assert float(got["negative_mean"]) == pytest.approx(off.mean())
@@ -67,14 +67,14 @@ def test_histograms_count_every_pair(monkeypatch):
 
 def test_hard_negative_weight_between_its_limits():
     x, y = rows(101, 5), rows(101, 5, seed=1)
-    assert float(metrics.hard_negative_weight(x, y, 1e6)) == pytest.approx(0.08, abs=1e-4)
-    assert float(metrics.hard_negative_weight(x, y, 1e-3)) == pytest.approx(1, abs=1e-3)
+    assert float(metrics._hard_negative_weight(x, y, 1e6)) == pytest.approx(0.08, abs=1e-4)
+    assert float(metrics._hard_negative_weight(x, y, 1e-3)) == pytest.approx(1, abs=1e-3)
     logits = normalize(x, dim=-1) @ normalize(y, dim=-1).T / 0.5
     expected = []
     for i in range(101):
         weights = torch.cat([logits[i, :i], logits[i, i + 1 :]]).softmax(0).sort().values
         expected.append(float(weights[-8:].sum()))
-    assert float(metrics.hard_negative_weight(x, y, 0.5)) == pytest.approx(np.mean(expected))
+    assert float(metrics._hard_negative_weight(x, y, 0.5)) == pytest.approx(np.mean(expected))
 
 
 def test_diagnostics_are_finite_scalars_and_counts():
@@ -91,6 +91,6 @@ def test_diagnostics_are_finite_scalars_and_counts():
 
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"embeddings have shape \(1, 5\)"):
-        metrics.alignment(rows(1, 5), rows(1, 5))
+        metrics._alignment(rows(1, 5), rows(1, 5))
     with pytest.raises(ValueError, match=r"labels has shape \(3,\)"):
-        metrics.tolerance(rows(4, 5), torch.arange(3))
+        metrics._tolerance(rows(4, 5), torch.arange(3))

@@ -24,7 +24,7 @@ from tests.common.toys import (
 from tspcrep.common import training
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Phase
-from tspcrep.common.seeding import step_seed
+from tspcrep.common.seeding import _mixed
 from tspcrep.common.training import Training, fit
 
 # --- how long, in which order -------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_random_numbers_of_a_step_depend_on_seed_and_step_alone(tmp_path):
         seed = 0 if key == "again" else key
         fit(Drawing(), Rows(), settings_of(epochs=2), seed=seed, folder=tmp_path / str(key))
     expected = [
-        torch.rand((), generator=torch.Generator().manual_seed(step_seed(0, step))).item()
+        torch.rand((), generator=torch.Generator().manual_seed(_mixed((0, step)))).item()
         for step in range(10)
     ]
     assert draws[0] == draws["again"] == expected
@@ -202,13 +202,13 @@ def test_random_numbers_of_a_step_depend_on_seed_and_step_alone(tmp_path):
 
 @given(st.integers(0, 2**63), st.integers(0, 10**9))
 def test_step_seed_is_one_that_torch_takes(seed, step):
-    first = step_seed(seed, step)
-    assert first == step_seed(seed, step) and 0 <= first < 2**63
+    first = _mixed((seed, step))
+    assert first == _mixed((seed, step)) and 0 <= first < 2**63
     torch.Generator().manual_seed(first)
 
 
 def test_step_seeds_differ():
-    seeds = {step_seed(seed, step) for seed in range(50) for step in range(50)}
+    seeds = {_mixed((seed, step)) for seed in range(50) for step in range(50)}
     assert len(seeds) == 2500
 
 
