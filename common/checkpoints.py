@@ -43,7 +43,7 @@ def read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:
         ) from error
     for name, before in state["run"].items():
         now = run.get(name)
-        if now != before:
+        if before not in (None, now):
             raise UserError(
                 f"{path}: of a run with {name} = {before}, found {now}; resume with the same, or "
                 "delete the file to train this seed again"

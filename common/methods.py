@@ -38,7 +38,10 @@ class Method(Protocol):
         ...
 
     def after_step(self) -> None:
-        """Update moving averages, queues and prototypes, once all phases of a step are updated."""
+        """Update moving averages, queues and prototypes, after the updates of all phases.
+
+        With accumulated batches, ``loss`` was called for each of them before.
+        """
         ...
 
 

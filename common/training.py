@@ -213,6 +213,8 @@ class _Loop:
         started = time.perf_counter()
         for _ in range(min(self.epoch_steps - done, self.total - self.step)):
             batches = list(islice(loader, self.training.accumulate))
+            if not self.chunked:  # otherwise the device holds one chunk at a time
+                batches = self.fabric.to_device(batches)
             seed_all(self.seed, self.step)
             for phase in phases:
                 self._update(batches, phase)
@@ -277,8 +279,9 @@ class _Loop:
 
     def _require_gradients(self, chosen: set[int]) -> None:
         """Form no gradient that is thrown away, and none for what was frozen before."""
+        wanted = chosen & self.trainable
         for parameter in self.method.parameters():
-            parameter.requires_grad_(id(parameter) in chosen & self.trainable)
+            parameter.requires_grad_(id(parameter) in wanted)
 
     def _schedule(self) -> float:
         warmup = self.training.warmup

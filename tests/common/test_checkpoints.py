@@ -322,11 +322,14 @@ def test_what_changes_no_number_may_change(tmp_path):
     assert_equal_bits(method.state_dict(), unbroken.state_dict())
 
 
-def test_a_checkpoint_that_states_nothing_is_resumed(tmp_path, unbroken):
-    """As written before the statement was."""
+@pytest.mark.parametrize("stated", [None, {}, {"data": None}])
+def test_what_a_checkpoint_does_not_state_is_not_compared(tmp_path, unbroken, stated):
+    """As written before the statement was, or before the data had a fingerprint."""
     killed(tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    del state["run"]
+    state["run"] = stated
+    if stated is None:
+        del state["run"]
     torch.save(state, tmp_path / "checkpoint.pt")
     method = Toy()
     fit(method, Rows(), settings_of(), seed=5, folder=tmp_path, resume=True)

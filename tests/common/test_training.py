@@ -1,6 +1,7 @@
 """fit: phases, schedule, a step by hand, random numbers, half precision, several processes."""
 
 import math
+from dataclasses import replace
 from itertools import chain
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from tests.common.toys import (
     ROWS,
+    Pair,
     Plain,
     Rows,
     Toy,
@@ -293,6 +295,16 @@ def test_an_overflow_of_the_loss_scale_skips_the_step(tmp_path, half):
     assert all(torch.isfinite(t).all() for t in method.state_dict().values())
     steps = state["optimizers"]["encoder"]["state"][0]["step"].item()
     assert 0 < steps < 20
+
+
+def test_chunks_in_half_precision(half):
+    """The loss scale reaches the encoder through the cached gradient, and leaves it again."""
+    whole, chunked = Pair(), Pair()
+    fit(whole, Rows(rows=48), half, seed=0, folder=None)
+    fit(chunked, Rows(rows=48), replace(half, chunks=2), seed=0, folder=None)
+    start, end = Pair().state_dict(), whole.state_dict()
+    for name, weight in chunked.state_dict().items():
+        assert (weight - end[name]).norm() < 0.1 * (end[name] - start[name]).norm()
 
 
 def test_killed_and_resumed_in_half_precision(tmp_path, half):
