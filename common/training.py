@@ -161,7 +161,7 @@ class _Loop:
             seed,
             fabric.global_rank,
             fabric.world_size,
-            training.drop_last,
+            drop_last=training.drop_last,
         )
         self.loader = seeded_loader(data, self.sampler, training.chunks, training.workers)
         self.epoch_steps = -(-len(self.sampler) // training.accumulate)
@@ -170,7 +170,7 @@ class _Loop:
             self.total = min(self.total, training.max_steps)
         fingerprint = getattr(data, "fingerprint", None) if folder is not None else None
         self.stated = {  # what a step means; a checkpoint that states otherwise is refused
-            "processes": fabric.world_size,
+            "processes": self.sampler.world_size,
             "batch_size": training.batch_size,
             "accumulate": training.accumulate,
             "drop_last": training.drop_last,
