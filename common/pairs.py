@@ -1,4 +1,4 @@
-"""Who is positive, ignored or weighted, by ids of rows and never by a dense mask."""
+"""Which candidates are positive, ignored or weighted for each anchor: one id per row, no mask."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,12 @@ Values = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Pairs:
-    """How anchors ``i`` and candidates ``j`` relate, from one number a row and field.
+    """Which candidates are positive, negative or ignored for each anchor, given as ids of rows.
 
     Each field is a pair of vectors, ``(anchors (B,), candidates (N,))``, or None. With leading
     batch dimensions (anchors ``(G, B, D)``) a vector is shared by all groups, or has shape
-    ``(G, B)``, ``(G, N)``. The fields are read in this order:
+    ``(G, B)``, ``(G, N)``. Ids have any integer dtype, or are bool. The fields are read in this
+    order:
 
     - ``row``: same row, so the candidate is the anchor itself. The pair is dropped.
     - ``group``: same group (sample, label, segment, cluster). The pair is positive.
@@ -24,9 +25,13 @@ class Pairs:
     - ``ignore``: same id, yet not positive, so a false negative. The pair is dropped.
     - ``value``: ordinal target. What is left is negative, weighted by ``1 + |value_i - value_j|``
       (distance magnifying of SupReMix, "Mixup Your Own Pairs").
+    - ``log_weight``: ``(N,)`` real numbers ``b_j``, of the candidates alone, added to the logits
+      ``<a_i, c_j> / T`` of positives and negatives. ``-log q_j`` corrects for candidates drawn with
+      probability ``q_j`` (logQ; Yi et al., "Sampling-Bias-Corrected Neural Modeling"); CSGCL adds
+      the strength of a node's community. Takes a gradient where it requires one.
 
-    A negative id equals nothing, not even itself: an unlabelled row has no positive of its own and
-    is a plain negative of every other row. Without ``group`` and ``band``, candidate ``i`` is the
+    A negative id equals nothing, not even itself: an unlabelled row has no positive and is a
+    negative of every other row. Without ``group`` and ``band``, candidate ``i`` is the
     positive of anchor ``i``, and candidates from ``B`` on (a queue) are negatives.
     """
 
@@ -35,6 +40,7 @@ class Pairs:
     ignore: Ids | None = None
     value: Values | None = None
     band: float | None = None
+    log_weight: Tensor | None = None
 
     @classmethod
     def views(cls, batch: int, views: int = 2, device: torch.device | str = "cpu") -> "Pairs":

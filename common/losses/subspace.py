@@ -50,7 +50,7 @@ def gated_info_nce(
         anchors,
         candidates,
     )
-    count = relations.index().positive_counts()[0]
+    count = relations.index.positive_counts[0]
     if not bool(count.all()):
         raise ValueError(
             f"anchor {int((count == 0).nonzero()[0])} has no positive among the candidates; "

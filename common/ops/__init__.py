@@ -1,8 +1,9 @@
-"""The one form that most contrastive losses share, with its gradient, in three implementations.
+"""The general form of most contrastive losses, with its gradient, in three implementations.
 
-    L_i = -agg_{p in P_i} l_ip + log sum_{j in D_i} w_ij exp(l_ij),   l_ij = <a_i, c_j> / T
+    L_i = -agg_{p in P_i} l_ip + log sum_{j in D_i} w_ij exp(l_ij),   l_ij = <a_i, c_j> / T + b_j
 
-Who is in ``P_i`` and ``D_i`` follows from :class:`tspcrep.common.pairs.Pairs`.
+The positives ``P_i``, the denominator ``D_i``, the weights ``w_ij`` of negatives and the
+log-weights ``b_j`` of candidates follow from :class:`tspcrep.common.pairs.Pairs`.
 """
 
 import importlib
@@ -12,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tspcrep.common.errors import UserError
 from tspcrep.common.ops import dense, tiled
 from tspcrep.common.ops.relations import Index, Relations
 from tspcrep.common.pairs import Pairs
@@ -23,7 +25,7 @@ DENSE_LOGITS = 1 << 11  # measured on 2 cores: up to here the full matrix is the
 
 @dataclass(frozen=True)
 class Form:
-    """Which sums a loss takes.
+    """The sums of a loss: its numerator, and the terms of its denominator.
 
     - ``positives``: ``"mean"`` of ``l_ip`` outside the logarithm; ``"sum"``: ``log sum exp`` inside
       it; ``"none"``: no attraction, the log-partition alone.
@@ -62,47 +64,54 @@ def info_nce(
     reduction: Literal["mean", "none"] = "mean",
     impl: Literal["auto", "dense", "tiled", "triton"] = "auto",
 ) -> Tensor:
-    """InfoNCE of rows as they come: nothing is normalised here.
+    """InfoNCE of rows as they are, without normalisation; see the equation above.
 
     Args:
         anchors: ``(B, D)``, or ``(..., B, D)`` for independent groups.
         candidates: ``(N, D)``, or ``(..., N, D)`` with the anchors' leading dimensions.
-        pairs: who is positive, ignored, weighted; without it candidate ``i`` is the positive of
-            anchor ``i``.
+        pairs: which candidates are positive, ignored or weighted; without it candidate ``i`` is
+            the positive of anchor ``i``.
         temperature: divides the inner products; a number, or a tensor that may learn: a scalar or
-            one value an anchor, ``(..., B)``.
+            one value per anchor, ``(..., B)``.
         positives, denominator, hardest: see :class:`Form`.
         weight: ``(..., B)``, a constant: the mean becomes ``sum w_i L_i / sum w_i``.
         reduction: ``"mean"`` over anchors, or ``"none"`` for ``(..., B)``.
         impl: ``"dense"``, ``"tiled"``, ``"triton"``, or ``"auto"`` by size and device. All give the
-            same numbers; ``reduction="mean"`` is one matrix product cheaper in ``"tiled"``.
+            same numbers; ``reduction="mean"`` is one matrix product cheaper in ``"tiled"``. Second
+            derivatives (``create_graph=True``) are exact in all, third ones in ``"dense"`` alone.
 
     Returns:
         The loss, in float32, or in float64 for float64 embeddings.
 
     Raises:
         ValueError, TypeError: shapes, dtypes or devices that do not match; a temperature not above
-            0; an embedding that is not finite; an anchor without positive, or with nothing in
-            its denominator (for ``"own"``: without negative).
+            0.
+        UserError: no rows; an embedding or a log-weight that is not finite; an anchor without
+            positive, or with nothing in its denominator (for ``"own"``: without negative); logits
+            that overflow.
     """
     form = Form(positives, denominator, hardest)
+    pairs = pairs or Pairs()
     _check_embeddings(anchors, candidates)
     if reduction not in ("mean", "none"):
         raise ValueError(f"reduction is {reduction!r}, expected 'mean' or 'none'")
     *lead, batch, _ = anchors.shape
-    relations = Relations.of(pairs or Pairs(), anchors, candidates)
+    relations = Relations.of(pairs, anchors, candidates)
     exact = torch.promote_types(anchors.dtype, torch.float32)
     weight = _weights(weight, (*lead, batch), exact, anchors.device)
-    anchors, scale = _scale(anchors, temperature)
     if form.positives != "none":
-        _check_positives(relations.index())
+        _check_positives(relations.index)
 
     module = _choose(impl, anchors, candidates, form)
-    a = anchors.reshape(-1, batch, anchors.shape[-1])  # (G, B, D)
+    if module is dense or (module is tiled and anchors.device.type == "cpu"):
+        # A CPU gains nothing from 16-bit rows, and would widen them for every tile.
+        anchors, candidates = anchors.to(exact), candidates.to(exact)
+    anchors, scale = _scale(anchors, temperature)
+    if pairs.log_weight is not None:
+        anchors, candidates = _with_log_weight(anchors, candidates, pairs.log_weight, scale)
+    a = anchors.reshape(-1, *anchors.shape[-2:])  # (G, B, D)
     c = candidates.reshape(-1, *candidates.shape[-2:])  # (G, N, D)
     with torch.autocast(anchors.device.type, enabled=False):
-        if module is dense:
-            a, c = a.to(exact), c.to(exact)
         if reduction == "mean" and module is tiled:
             loss = tiled.mean(a, c, relations, scale, form, weight.view(a.shape[:2]))
         else:
@@ -125,6 +134,7 @@ def _choose(impl: str, anchors: Tensor, candidates: Tensor, form: Form):
 
 
 def _auto(anchors: Tensor, candidates: Tensor, form: Form):
+    # "tiled" on a GPU too: no GPU has yet been measured on which "triton" is the faster one.
     logits = anchors.shape[:-1].numel() * candidates.shape[-2]
     return dense if logits <= DENSE_LOGITS else tiled
 
@@ -142,8 +152,13 @@ def _check_embeddings(anchors: Tensor, candidates: Tensor) -> None:
             raise TypeError(f"{name} is a {type(x).__name__}, expected a tensor (..., rows, D)")
         if not x.dtype.is_floating_point:
             raise TypeError(f"{name} has dtype {x.dtype}, expected a floating-point dtype")
-        if x.ndim < 2 or 0 in x.shape:
-            raise ValueError(f"{name} has shape {tuple(x.shape)}, expected (..., rows, D), none 0")
+        if x.ndim < 2:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}, expected (..., rows, D)")
+        if 0 in x.shape:
+            raise UserError(
+                f"{name} has shape {tuple(x.shape)}, expected at least one row of one number: skip "
+                "the loss of an empty batch"
+            )
     if anchors.dtype != candidates.dtype:
         raise TypeError(
             f"candidates have dtype {candidates.dtype}, expected {anchors.dtype} as the anchors"
@@ -161,15 +176,16 @@ def _check_embeddings(anchors: Tensor, candidates: Tensor) -> None:
     for name, x in (("anchors", anchors), ("candidates", candidates)):
         finite = x.detach().isfinite().all(-1)
         if not bool(finite.all()):
-            raise ValueError(
-                f"{name} row {_first(~finite)} is not finite, expected rows without NaN or inf"
+            raise UserError(
+                f"{name} row {_first(~finite)} is not finite, expected rows without NaN or inf: "
+                "check the inputs, or lower the learning rate"
             )
 
 
 def _check_positives(index: Index) -> None:
-    lonely = index.positive_counts() == 0
+    lonely = index.positive_counts == 0
     if bool(lonely.any()):
-        raise ValueError(
+        raise UserError(
             f"anchor {_first(lonely.squeeze(0))} has no positive among the candidates "
             f"({int(lonely.sum())} of {lonely.numel()} anchors have none); expected at least one: "
             "leave such anchors out, or check pairs.group and pairs.row"
@@ -177,12 +193,22 @@ def _check_positives(index: Index) -> None:
 
 
 def _explain(a: Tensor, c: Tensor, relations: Relations, scale: float, form: Form) -> None:
-    """Say which anchor made a loss infinite."""
+    """Say which anchor's loss is not finite, and why."""
+    exact = torch.promote_types(a.dtype, torch.float32)
     with torch.no_grad():
-        infinite = ~tiled.rows(a, c, relations, scale, form).isfinite()
-    raise ValueError(
-        f"anchor {_first(infinite.squeeze(0))} has no candidate left in its denominator; expected "
-        "at least one that is neither dropped nor left out"
+        broken = ~tiled.rows(a, c, relations, scale, form).isfinite()
+        if bool(broken.any()):
+            group, row = broken.nonzero()[0].tolist()
+            logits = scale * (c[group].to(exact) @ a[group, row].to(exact))
+            if bool(logits.isfinite().all()):
+                raise UserError(
+                    f"anchor {_first(broken.squeeze(0))} has no candidate left in its denominator; "
+                    "expected at least one that is neither dropped nor left out"
+                )
+    where = f"anchor {_first(broken.squeeze(0))}" if bool(broken.any()) else "all anchors"
+    raise UserError(
+        f"the logits <a, c> / temperature of {where} overflow {exact}; expected numbers below "
+        f"{torch.finfo(exact).max:.0e}: normalise the rows, or raise the temperature"
     )
 
 
@@ -200,7 +226,7 @@ def _weights(weight: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, 
     if weight.shape != torch.Size(shape) or weight.device != device:
         raise ValueError(
             f"weight has shape {tuple(weight.shape)} on {weight.device}, expected {tuple(shape)} "
-            f"on {device}, one weight an anchor"
+            f"on {device}, one weight per anchor"
         )
     weight = weight.detach().to(dtype)
     total = weight.sum()
@@ -218,7 +244,7 @@ def _scale(anchors: Tensor, temperature: float | Tensor) -> tuple[Tensor, float]
     if temperature.shape not in (torch.Size(()), anchors.shape[:-1]):
         raise ValueError(
             f"temperature has shape {tuple(temperature.shape)}, expected a scalar or "
-            f"{tuple(anchors.shape[:-1])}, one temperature an anchor"
+            f"{tuple(anchors.shape[:-1])}, one temperature per anchor"
         )
     if temperature.device != anchors.device:
         raise ValueError(f"temperature is on {temperature.device}, expected {anchors.device}")
@@ -228,3 +254,29 @@ def _scale(anchors: Tensor, temperature: float | Tensor) -> tuple[Tensor, float]
             "numbers above 0"
         )
     return (anchors / temperature[..., None]).to(anchors.dtype), 1.0
+
+
+def _with_log_weight(
+    anchors: Tensor, candidates: Tensor, log_weight: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Rows of one number more, ``<(a, 1), (c, w / scale)> scale = l + w``, so that ``w`` learns."""
+    shape = candidates.shape[:-1]
+    if not isinstance(log_weight, Tensor):
+        raise TypeError(f"pairs.log_weight is a {type(log_weight).__name__}, expected a tensor")
+    if log_weight.shape not in (shape[-1:], shape) or log_weight.device != candidates.device:
+        raise ValueError(
+            f"pairs.log_weight has shape {tuple(log_weight.shape)} on {log_weight.device}, "
+            f"expected {tuple(shape[-1:])} on {candidates.device}, one number per candidate"
+        )
+    if not bool(log_weight.isfinite().all()):
+        raise UserError(
+            "pairs.log_weight holds a number that is not finite, expected logarithms of weights "
+            "above 0: drop a candidate of weight 0 by pairs.ignore"
+        )
+    exact = torch.promote_types(candidates.dtype, torch.float32)
+    rest, columns = log_weight.to(exact).expand(shape)[..., None] / scale, []
+    for _ in range(1 if exact == candidates.dtype else 3):  # 16 bits hold a third of the digits
+        columns.append(rest.to(candidates.dtype))
+        rest = rest - columns[-1]
+    ones = anchors.new_ones(*anchors.shape[:-1], len(columns))
+    return torch.cat([anchors, ones], -1), torch.cat([candidates, *columns], -1)

@@ -16,8 +16,10 @@ def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float
 
 def rows_of_logits(logits: Tensor, relations: Relations, form) -> Tensor:
     """The same for logits ``(G, B, N)`` that are no plain inner products."""
-    positive, dropped, log_weight = relations.masks()
-    weighted = logits if log_weight is None else logits + log_weight
+    positive, dropped = relations.masks()
+    weighted = logits
+    if relations.value is not None:
+        weighted = logits + relations.lift().masked_fill(positive, 0.0)
     weighted = weighted.masked_fill(dropped, -torch.inf)
     negative = weighted.masked_fill(positive, -torch.inf)
     if form.hardest is not None:

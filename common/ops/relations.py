@@ -1,24 +1,30 @@
-"""``Pairs`` checked against the embeddings, and read as masks or as coordinates of a tile."""
+"""``Pairs`` checked against the embeddings, as masks or as sorted ids that list their equals."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from tspcrep.common.errors import UserError
+from tspcrep.common.ops.selection import Listed
 from tspcrep.common.pairs import Pairs
 
-_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
+LISTED = 1 << 15  # pairs that are cheaper to list than to look for in a mask
+
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.bool)
+_UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 Field = tuple[Tensor, Tensor]  # anchors (G, B), candidates (G, N)
 
 
 @dataclass(frozen=True)
 class Relations:
-    """The fields of :class:`tspcrep.common.pairs.Pairs`, so brought in shape that ``==`` answers
-    each.
+    """The fields of :class:`tspcrep.common.pairs.Pairs` in a form that plain ``==`` compares.
 
-    Every field is ``(G, B)``, ``(G, N)``; ids below 0 have become -1 among the anchors and -2 among
-    the candidates; ``group`` stands where it was left out.
+    Every field is ``(G, B)``, ``(G, N)``; ids below 0 become -1 among the anchors and -2 among the
+    candidates, and a missing ``group`` is filled in.
     """
 
     row: Field | None
@@ -49,8 +55,17 @@ class Relations:
 
         return cls(field("row"), field("group"), field("ignore"), field("value"), pairs.band)
 
-    def masks(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """``positive``, ``dropped`` (bool) and ``log_weight`` of all pairs, ``(G, B, N)`` each."""
+    def part(self, groups: slice, rows: slice) -> "Relations":
+        """The same for some anchors of some groups."""
+
+        def cut(field: Field | None) -> Field | None:
+            return field and (field[0][groups, rows], field[1][groups])
+
+        fields = cut(self.row), cut(self.group), cut(self.ignore), cut(self.value)
+        return Relations(*fields, self.band)
+
+    def masks(self) -> tuple[Tensor, Tensor]:
+        """``positive`` and ``dropped`` of all pairs, bool ``(G, B, N)`` each."""
         if self.band is not None:
             a, c = self.value[0][..., None], self.value[1][:, None]
             positive = (c >= a - self.band) & (c <= a + self.band)
@@ -62,19 +77,20 @@ class Relations:
         if self.row is not None:
             same = self.row[0][..., None] == self.row[1][:, None]
             positive, dropped = positive & ~same, dropped | same
-        if self.value is None:
-            return positive, dropped, None
-        weight = (self.value[0][..., None] - self.value[1][:, None]).abs().log1p()
-        return positive, dropped, weight.masked_fill(positive, 0.0)
+        return positive, dropped
 
+    def lift(self) -> Tensor:
+        """``log(1 + |value_i - value_j|)`` of all pairs ``(G, B, N)``; positives do not take it."""
+        return (self.value[0][..., None] - self.value[1][:, None]).abs_().log1p_()
+
+    @cached_property
     def index(self) -> "Index":
-        """Sort the ids once, so that the pairs of any tile are listed without comparing B x N."""
-        positive = _Equal.ranges(*self.value, self.band) if self.group is None else None
+        """The ids sorted once, so that pairs are listed without comparing B x N."""
         return Index(
             self,
-            positive or _Equal.ids(*self.group),
-            None if self.row is None else _Equal.ids(*self.row),
-            None if self.ignore is None else _Equal.ids(*self.ignore),
+            _Equal.ids(*self.group) if self.group else _Equal.ranges(*self.value, self.band),
+            self.row and _Equal.ids(*self.row),
+            self.ignore and _Equal.ids(*self.ignore),
         )
 
     def positive_at(self, g: Tensor, i: Tensor, j: Tensor) -> Tensor:
@@ -90,33 +106,41 @@ class Relations:
 
 @dataclass(frozen=True)
 class Index:
-    """Lists the positive and the dropped pairs of a tile of rows."""
+    """Counts and lists the positive and the dropped pairs of a tile of rows."""
 
     relations: Relations
     _positive: "_Equal"
     _row: "_Equal | None"
     _ignore: "_Equal | None"
 
+    @cached_property
+    def listed_counts(self) -> Tensor:
+        """How many pairs :meth:`tile` goes through for each anchor, ``(G, B)``."""
+        fields = (self._positive, self._row, self._ignore)
+        return sum(field.number for field in fields if field is not None)
+
+    @cached_property
     def positive_counts(self) -> Tensor:
         """How many positives each anchor has, ``(G, B)``."""
-        count = self._positive.number
+        count = self._positive.number.clone()
         if self._row is None:
             return count
-        g, i, j = self._row.pairs(slice(None), slice(None))
-        own = self.relations.positive_at(g, i, j).to(count.dtype)
-        return count.index_put((g, i), -own, accumulate=True)
+        groups, batch = count.shape
+        limit = LISTED * self._row.order.shape[1]  # one or two of the same row are usual
+        if int(self._row.number.sum()) > max(LISTED, 4 * count.numel()):
+            limit = LISTED
+        for part in parts(slice(0, groups), slice(0, batch), self._row.order.shape[1], limit):
+            g, i, j = self._row.pairs(*part)
+            own = self.relations.positive_at(g, i, j).to(count.dtype)
+            count.index_put_((g, i), -own, accumulate=True)
+        return count
 
-    def tile(self, groups: slice, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Flat positions of positives in a tile ``(g, t, N)``, their flat rows, dropped positions.
-
-        Positions come row by row.
-        """
-        width = self._positive.order.shape[1]
-        height = len(range(*rows.indices(self._positive.low.shape[1])))
-        first_group, first_row = groups.start or 0, rows.start or 0
+    def tile(self, groups: slice, rows: slice) -> Listed:
+        """Pairs of a tile ``(g, t, N)``; their positions come row by row."""
+        width, height = self._positive.order.shape[1], rows.stop - rows.start
 
         def flat(g: Tensor, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
-            line = (g - first_group) * height + (i - first_row)
+            line = (g - groups.start) * height + (i - rows.start)
             return line * width + j, line
 
         g, i, j = self._positive.pairs(groups, rows)
@@ -131,7 +155,17 @@ class Index:
             g, i, j = self._ignore.pairs(groups, rows)
             false = ~self.relations.positive_at(g, i, j)
             dropped.append(flat(g[false], i[false], j[false])[0])
-        return positive, line, torch.cat(dropped) if dropped else positive[:0]
+        return Listed(positive, line, torch.cat(dropped) if dropped else positive[:0])
+
+
+def parts(groups: slice, rows: slice, width: int, limit: int) -> Iterator[tuple[slice, slice]]:
+    """Parts of ``groups`` x ``rows`` of at most ``limit`` logits: whole groups where these fit."""
+    height = rows.stop - rows.start
+    many = max(limit // (height * width), 1)
+    few = max(min(limit // width, height), 1)
+    for g in range(groups.start, groups.stop, many):
+        for r in range(rows.start, rows.stop, few):
+            yield slice(g, min(g + many, groups.stop)), slice(r, min(r + few, rows.stop))
 
 
 @dataclass(frozen=True)
@@ -162,8 +196,8 @@ class _Equal:
         device, height = low.device, self.low[groups, rows].shape[1]
         line = torch.arange(len(number), device=device).repeat_interleave(number)
         step = torch.arange(len(line), device=device) - (number.cumsum(0) - number)[line]
-        g = line // height + (groups.start or 0)
-        i = line % height + (rows.start or 0)
+        g = line // height + groups.start
+        i = line % height + rows.start
         return g, i, self.order[g, low[line] + step]
 
 
@@ -190,17 +224,21 @@ def _check(name: str, x: Tensor, shape: tuple[int, ...], device, real: bool) -> 
     """``x`` as ``(G, rows)``, where it is ``(rows,)`` or ``shape``, which ends in rows."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} is a {type(x).__name__}, expected a tensor of shape {shape[-1:]}")
+    if not len(x) and not shape[-1]:
+        raise UserError(f"{name} has no rows, expected at least one: skip the loss without rows")
     if x.device != device:
         raise ValueError(f"{name} is on {x.device}, expected {device}, where the embeddings are")
     if x.shape not in (shape[-1:], shape):
         shapes = str(shape[-1:]) + (f" or {shape}" if len(shape) > 1 else "")
-        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected {shapes}, one id a row")
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected {shapes}, one id per row")
     if real:
         x = x.detach() if x.dtype.is_floating_point else x.float()
         if not bool(x.isfinite().all()):
             raise ValueError(f"{name} holds a value that is not finite, expected finite targets")
-    elif x.dtype not in _INTEGERS:
+    elif x.dtype not in _INTEGERS + _UNSIGNED:
         raise TypeError(f"{name} has dtype {x.dtype}, expected integers, such as torch.int64")
     else:
-        x = x.long()
+        unsigned, x = x.dtype in _UNSIGNED, x.long()
+        if unsigned and bool((x < 0).any()):
+            raise ValueError(f"{name} holds an id of 2^63 or more, expected ids that int64 holds")
     return x.expand(shape).reshape(-1, shape[-1])

@@ -3,19 +3,19 @@
 When the caller wants the mean over anchors, the gradient is formed in the forward pass: a tile of
 logits becomes its own gradient in place, is multiplied into both embeddings' gradients, and is
 forgotten. The backward pass then only scales them. Per-anchor losses, whose outer gradient is not
-known in the forward pass, recompute their logits in the backward pass: one product more.
+known in the forward pass, recompute their logits in the backward pass: one product more. Under
+``create_graph=True`` the gradient is formed anew, as a function with a gradient of its own.
 """
-
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from tspcrep.common.ops.dense import keep_hardest
-from tspcrep.common.ops.relations import Index, Relations
+from tspcrep.common.ops import dense
+from tspcrep.common.ops.relations import LISTED, Relations, parts
+from tspcrep.common.ops.selection import Listed, Masked
 
 TILE_BYTES = {"cpu": 8 << 20, "cuda": 128 << 20}
+BLOCK_BYTES = {"cpu": 1 << 20, "cuda": 128 << 20}  # what several passes find in the cache
 
 
 def rows(anchors: Tensor, candidates: Tensor, relations: Relations, scale: float, form) -> Tensor:
@@ -29,6 +29,11 @@ def mean(anchors, candidates, relations: Relations, scale: float, form, weight: 
     return _Mean.apply(anchors, candidates, relations, scale, form, weight, grad)
 
 
+def gradient(anchors, candidates, outer: Tensor, relations: Relations, scale: float, form):
+    """Gradients of ``sum(outer * rows)`` in anchors and candidates, differentiable once more."""
+    return _Gradient.apply(anchors, candidates, outer, relations, scale, form)
+
+
 class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx, anchors, candidates, relations, scale, form, weight, grad):
@@ -37,19 +42,23 @@ class _Mean(torch.autograd.Function):
         sums = _Sums(anchors, candidates, scale, needs)
         total = torch.zeros((), dtype=weight.dtype, device=weight.device)
         for groups, part in work.tiles():
-            loss, slope = work.tile(groups, part)
-            total += (loss * weight[groups, part]).sum()
+            share = weight[groups, part]
+            loss, *slope = work.tile(groups, part, share if grad else None)
+            total += (loss * share).sum()
             if grad:
-                sums.add(groups, part, *slope(weight[groups, part]))
-        ctx.save_for_backward(sums.anchors, sums.candidates)
-        ctx.dtype = anchors.dtype
+                sums.add(groups, part, *slope)
+        ctx.save_for_backward(anchors, candidates, weight, sums.anchors, sums.candidates)
+        ctx.extra = relations, scale, form
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, outer):
-        scaled = [None if g is None else (g * outer).to(ctx.dtype) for g in ctx.saved_tensors]
-        return *scaled, None, None, None, None, None
+        anchors, candidates, weight, *sums = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            grads = gradient(anchors, candidates, outer * weight, *ctx.extra)
+        else:
+            grads = [None if g is None else (g * outer).to(anchors.dtype) for g in sums]
+        return *grads, None, None, None, None, None
 
 
 class _Rows(torch.autograd.Function):
@@ -62,17 +71,48 @@ class _Rows(torch.autograd.Function):
         return torch.cat(losses).view(anchors.shape[:2])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, outer):
-        anchors, candidates = ctx.saved_tensors
-        relations, scale, form = ctx.extra
+        return *gradient(*ctx.saved_tensors, outer, *ctx.extra), None, None, None
+
+
+class _Gradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, anchors, candidates, outer, relations, scale, form):
+        ctx.save_for_backward(anchors, candidates, outer)
+        ctx.extra = relations, scale, form
         work = _Work(anchors, candidates, relations, scale, form)
-        sums = _Sums(anchors, candidates, scale, ctx.needs_input_grad[:2])
+        sums = _Sums(anchors, candidates, scale, (x.requires_grad for x in (anchors, candidates)))
         for groups, part in work.tiles():
-            sums.add(groups, part, *work.tile(groups, part)[1](outer[groups, part]))
-        grads = [
-            None if g is None else g.to(anchors.dtype) for g in (sums.anchors, sums.candidates)
-        ]
+            sums.add(groups, part, *work.tile(groups, part, outer[groups, part])[1:])
+        both = sums.anchors, sums.candidates
+        return tuple(None if g is None else g.to(anchors.dtype) for g in both)
+
+    @staticmethod
+    def backward(ctx, *outer):
+        """Second derivatives, by autograd through the dense loss of each tile in turn."""
+        if torch.is_grad_enabled():
+            raise NotImplementedError(
+                "found a third derivative of info_nce, expected at most the second; impl='dense' "
+                "has all of them"
+            )
+        relations, scale, form = ctx.extra
+        anchors, candidates, _ = ctx.saved_tensors
+        work = _Work(anchors, candidates, relations, scale, form)
+        inputs = [x.detach().to(work.exact) for x in ctx.saved_tensors]
+        sums = [torch.zeros_like(x) for x in inputs]
+        for groups, part in work.tiles():
+            places = (groups, part), (groups,), (groups, part)
+            with torch.enable_grad():
+                xs = [x[at].requires_grad_() for x, at in zip(inputs, places, strict=True)]
+                loss = dense.rows(*xs[:2], relations.part(groups, part), scale, form)
+                asked = [n for n, x in enumerate(outer) if x is not None]
+                first = torch.autograd.grad(loss, [xs[n] for n in asked], xs[2], create_graph=True)
+            along = [outer[n][places[n]].to(work.exact) for n in asked]
+            for total, at, x in zip(
+                sums, places, torch.autograd.grad(first, xs, along), strict=True
+            ):
+                total[at] += x
+        grads = [g.to(x.dtype) for g, x in zip(sums, ctx.saved_tensors, strict=True)]
         return *grads, None, None, None
 
 
@@ -81,33 +121,59 @@ class _Work:
 
     def __init__(self, anchors: Tensor, candidates: Tensor, relations: Relations, scale, form):
         self.anchors, self.candidates = anchors, candidates
-        self.relations, self.index = relations, relations.index()
-        self.scale, self.form = scale, form
+        self.relations, self.scale, self.form = relations, scale, form
         self.exact = torch.promote_types(anchors.dtype, torch.float32)
-        groups, batch, _ = anchors.shape
-        width = candidates.shape[1]
-        limit = TILE_BYTES.get(anchors.device.type, TILE_BYTES["cuda"]) // self.exact.itemsize
-        self.groups = min(max(limit // (batch * width), 1), groups)
-        self.rows = batch if self.groups > 1 else max(min(limit // width, batch), 1)
-        size = self.groups * self.rows * width
-        self.buffer = torch.empty(size, dtype=self.exact, device=anchors.device)
+        self.counts = relations.index.positive_counts.to(self.exact)
+        self.buffer = anchors.new_empty(0, dtype=self.exact)
 
-    def tiles(self) -> Iterator[tuple[slice, slice]]:
+    def _limit(self, size: dict[str, int]) -> int:
+        return size.get(self.anchors.device.type, size["cuda"]) // self.exact.itemsize
+
+    def tiles(self):
         groups, batch, _ = self.anchors.shape
-        for g in range(0, groups, self.groups):
-            for r in range(0, batch, self.rows):
-                yield slice(g, min(g + self.groups, groups)), slice(r, min(r + self.rows, batch))
+        whole = slice(0, groups), slice(0, batch)
+        return parts(*whole, self.candidates.shape[1], self._limit(TILE_BYTES))
 
-    def tile(self, groups: slice, part: slice):
-        """See :func:`_tile`; the tile is overwritten by the next one."""
-        a, c = self.anchors[groups, part], self.candidates[groups]
+    def tile(self, groups: slice, part: slice, outer: Tensor | None = None):
+        """Losses ``(g, t)``, and with their ``outer`` gradient the gradient of the logits.
+
+        That is a tile ``(g, t, N)``, overwritten by the next one, and a factor for each of its
+        rows ``(g, t, 1)``.
+        """
+        logits = self._logits(self.anchors[groups, part], self.candidates[groups])
+        index, width = self.relations.index, logits.shape[2]
+        few = int(index.listed_counts[groups, part].sum()) <= max(LISTED, logits.numel() // 16)
+        blocks = [(groups, part)]
+        if not few:
+            blocks = parts(groups, part, width, self._limit(BLOCK_BYTES))
+        losses, factors = [], []
+        for at in blocks:
+            relations = self.relations.part(*at)
+            pairs = index.tile(*at) if few else Masked(*relations.masks())
+            within = tuple(
+                slice(x.start - y.start, x.stop - y.start)
+                for x, y in zip(at, (groups, part), strict=True)
+            )
+            loss, factor = _block(
+                logits[within], relations, pairs, self.counts[at], self.form,
+                None if outer is None else outer[within], self._limit(BLOCK_BYTES) // width,
+            )  # fmt: skip
+            losses.append(loss)
+            factors.append(factor)
+        shape = logits.shape[:2]
+        if outer is None:
+            return (torch.cat(losses).view(shape),)
+        return torch.cat(losses).view(shape), logits, torch.cat(factors).view(*shape, 1)
+
+    def _logits(self, a: Tensor, c: Tensor) -> Tensor:
         shape = (*a.shape[:2], c.shape[1])
-        logits = self.buffer[: shape[0] * shape[1] * shape[2]].view(shape)
+        size = shape[0] * shape[1] * shape[2]
+        if len(self.buffer) < size:  # the first tile is the largest
+            self.buffer = self.buffer.new_empty(size)
+        logits = self.buffer[:size].view(shape)
         if a.dtype == self.exact:
-            torch.bmm(a * self.scale, c.mT, out=logits)
-        else:
-            torch.mul(_product(a, c.mT), self.scale, out=logits)
-        return _tile(logits, self.relations, self.index, groups, part, self.form)
+            return torch.bmm(a * self.scale, c.mT, out=logits)
+        return torch.mul(_product(a, c.mT), self.scale, out=logits)
 
 
 class _Sums:
@@ -116,6 +182,7 @@ class _Sums:
     def __init__(self, anchors: Tensor, candidates: Tensor, scale: float, needs) -> None:
         exact = torch.promote_types(anchors.dtype, torch.float32)
         self.inputs, self.scale, self.low = (anchors, candidates), scale, anchors.dtype != exact
+        needs = tuple(needs)
         self.anchors = torch.empty_like(anchors, dtype=exact) if needs[0] else None
         self.candidates = torch.zeros_like(candidates, dtype=exact) if needs[1] else None
 
@@ -144,63 +211,72 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
     return torch.bmm(x.float(), y.float())
 
 
-def _tile(logits: Tensor, relations: Relations, index: Index, groups, part, form):
-    """Losses ``(g, t)`` of a tile, and ``slope(outer)``, their gradient in the logits.
+def _block(
+    logits: Tensor,
+    relations: Relations,
+    pairs: Listed | Masked,
+    count: Tensor,
+    form,
+    outer: Tensor | None,
+    high: int,
+) -> tuple[Tensor, Tensor | None]:
+    """Losses ``(g * t,)`` of a block of logits ``(g, t, N)`` with ``count`` positives a row.
 
-    ``slope`` takes the gradient of the losses and gives the gradient of the logits as a tile
-    ``(g, t, N)`` and a factor for each of its rows ``(g, t, 1)``. Both overwrite ``logits``.
+    With the ``outer`` gradient of the losses, ``logits`` becomes their gradient but for a factor
+    of each row ``(g * t,)``, which comes second. ``high`` rows at once stay in the cache.
     """
-    positive, line, dropped = index.tile(groups, part)
-    flat, shape = logits.view(-1), logits.shape[:2]
-
-    def by_row(x: Tensor) -> Tensor:  # sums over the positives of each row
-        return x.new_zeros(shape.numel()).index_add_(0, line, x)
-
-    attracted = flat[positive]
-    count = by_row(torch.ones_like(attracted))
+    attracted, count, rows_ = pairs.take(logits), count.flatten(), count.numel()
     if relations.value is not None:
-        a, c = (x[groups] for x in relations.value)
-        logits += (a[:, part, None] - c[:, None]).abs_().log1p_().to(logits.dtype)
-        flat[positive] = attracted  # positives weigh 1
-    flat.index_fill_(0, dropped, -torch.inf)
+        logits += relations.lift().to(logits.dtype)
+        pairs.put(logits, attracted)  # positives weigh 1
+    pairs.drop(logits)
     if form.hardest is not None:
-        flat.index_fill_(0, positive, -torch.inf)
-        logits.copy_(keep_hardest(logits, form.hardest))
-        flat[positive] = attracted
+        pairs.hide(logits)
+        logits.copy_(dense.keep_hardest(logits, form.hardest))
+        pairs.put(logits, attracted)
     if form.denominator != "all":
-        flat.index_fill_(0, positive, -torch.inf)
-
-    peak = logits.amax(-1, keepdim=True)
-    peak = peak.where(peak.isfinite(), 0.0)  # an empty row: exp(-inf) = 0, and log 0 = -inf
-    likelihood = logits.sub_(peak).exp_()
-    mass = likelihood.sum(-1, keepdim=True)
-    partition = (mass.log() + peak).flatten()
+        pairs.hide(logits)
+    peak, mass = _exponentials(logits.view(rows_, -1), high)
+    partition = mass.log() + peak
 
     # ``pull`` is the gradient of each positive's logit, ``push`` that of each row's partition.
     push = torch.ones_like(partition)
     if form.denominator == "own":
-        apart = partition[line] - attracted
-        loss = by_row(torch.nn.functional.softplus(apart)) / count
+        apart = pairs.of_row(partition) - attracted
+        loss = pairs.sum(torch.nn.functional.softplus(apart), rows_) / count
         loss = loss.masked_fill(partition.isneginf(), -torch.inf)  # nothing to contrast with
-        pull = apart.sigmoid() / count[line]
-        push = by_row(pull).clamp_min(torch.finfo(pull.dtype).tiny)
+        pull = apart.sigmoid() / pairs.of_row(count)
+        push = pairs.sum(pull, rows_)
     elif form.positives == "none":
         loss, pull = partition, None
     elif form.positives == "mean":
-        loss = partition - by_row(attracted) / count
-        pull = 1 / count[line]
+        loss = partition - pairs.sum(attracted, rows_) / count
+        pull = pairs.of_row(1 / count)
     else:
-        top = partition.new_full(partition.shape, -torch.inf)
-        top = top.scatter_reduce_(0, line, attracted, "amax")
-        share = (attracted - top[line]).exp()
-        inside = by_row(share)
+        top = pairs.amax(attracted, rows_)
+        share = (attracted - pairs.of_row(top)).exp()
+        inside = pairs.sum(share, rows_)
         loss = partition - inside.log() - top
-        pull = share / inside[line]
+        pull = share / pairs.of_row(inside)
+    if outer is None:
+        return loss, None
 
-    def slope(outer: Tensor) -> tuple[Tensor, Tensor]:
-        if pull is not None:
-            pulled = pull * (mass.flatten() / push)[line]
-            likelihood.view(-1).index_add_(0, positive, pulled, alpha=-1)
-        return likelihood, (push * outer.reshape(-1)).view(*shape, 1) / mass
+    # Rows that are done with have pushes near 0. A factor of at least ``held`` keeps both
+    # quotients finite; the tile takes what is left of the push.
+    held = push.clamp_min(torch.finfo(push.dtype).tiny * 2.0**32)
+    if form.denominator == "own" and bool((push < held).any()):
+        logits *= (push / held).view(*logits.shape[:2], 1)
+    if pull is not None:
+        pairs.subtract(logits, pull * pairs.of_row(mass / held))
+    return loss, held * outer.flatten() / mass
 
-    return loss.view(shape), slope
+
+def _exponentials(logits: Tensor, high: int) -> tuple[Tensor, Tensor]:
+    """Turn ``logits (rows, N)`` into ``exp(logits - peak)``; the peaks and sums of the rows."""
+    peaks, masses = [], []
+    for some in logits.split(max(high, 1)):
+        peak = some.amax(-1, keepdim=True)
+        peak = peak.where(peak.isfinite(), 0.0)  # an empty row: exp(-inf) = 0, and log 0 = -inf
+        masses.append(some.sub_(peak).exp_().sum(-1))
+        peaks.append(peak.squeeze(-1))
+    return torch.cat(peaks), torch.cat(masses)

@@ -14,12 +14,13 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from tspcrep.common.ops import tiled
 from tspcrep.common.ops.relations import Relations
 
 BLOCK = 64  # rows of anchors and of candidates in a tile
 DEPTH = 64  # dimensions multiplied at once
+WARPS = 8  # with 4 the accumulators spill on sm_90
 WIDE = 128  # dimensions of a gradient that one program sums
 
 
@@ -39,17 +40,22 @@ class _Rows(torch.autograd.Function):
         groups, batch, _ = anchors.shape
         keep = [torch.empty(groups, batch, device=anchors.device) for _ in range(5)]
         grid = (triton.cdiv(batch, BLOCK), groups)
-        _forward[grid](*keep, **_arguments(anchors, candidates, relations, scale, form))
+        _forward[grid](
+            *keep, **_arguments(anchors, candidates, relations, scale, form), num_warps=WARPS
+        )
         loss, *saved = keep
         ctx.save_for_backward(anchors, candidates, *saved)
         ctx.extra = relations, scale, form
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, outer):
         anchors, candidates, *saved = ctx.saved_tensors
         relations, scale, form = ctx.extra
+        if torch.is_grad_enabled():
+            # The kernels' gradient is no function that autograd could follow.
+            grads = tiled.gradient(anchors, candidates, outer, relations, scale, form)
+            return *grads, None, None, None
         # The largest outer gradient is taken out: what is left is safe to multiply in 16 bit.
         top = outer.abs().amax().clamp_min(torch.finfo(outer.dtype).tiny)
         arguments = _arguments(anchors, candidates, relations, scale, form)
@@ -65,8 +71,9 @@ class _Rows(torch.autograd.Function):
             groups, length, dim = x.shape
             grid = (triton.cdiv(length, BLOCK), triton.cdiv(dim, WIDE), groups)
             _backward[grid](
-                grad, outer, *saved, OF_CANDIDATES=of_candidates, WIDE=WIDE, **arguments
-            )
+                grad, outer, *saved,
+                OF_CANDIDATES=of_candidates, WIDE=WIDE, **arguments, num_warps=WARPS,
+            )  # fmt: skip
             grads.append((grad * (top * scale)).to(x.dtype))
         return *grads, None, None, None
 

@@ -3,11 +3,15 @@
 import math
 
 
-def info_nce(anchors, candidates, relation, temperature, form, weight=None):
+def info_nce(anchors, candidates, relation, temperature, form, weight=None, log_weight=None):
     """Per-anchor losses of lists of rows; ``relation(i, j)`` is "+", "-" or "" (dropped)."""
+    log_weight = log_weight or [0.0] * len(candidates)
     losses = []
     for i, a in enumerate(anchors):
-        logit = [sum(x * y for x, y in zip(a, c, strict=True)) / temperature for c in candidates]
+        logit = [
+            sum(x * y for x, y in zip(a, c, strict=True)) / temperature + b
+            for c, b in zip(candidates, log_weight, strict=True)
+        ]
         kinds = [relation(i, j) for j in range(len(candidates))]
         positive = [j for j, kind in enumerate(kinds) if kind == "+"]
         negative = [j for j, kind in enumerate(kinds) if kind == "-"]

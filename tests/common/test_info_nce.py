@@ -1,15 +1,19 @@
 """ops.info_nce against loops, in value and gradient, for every form and implementation."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.common import oracle
+from tspcrep.common import ops
+from tspcrep.common.errors import UserError
 from tspcrep.common.losses import InfoNCE, moco, nt_xent
-from tspcrep.common.ops import Form, info_nce, tiled
+from tspcrep.common.ops import Form, info_nce, relations, tiled
 from tspcrep.common.pairs import Pairs
 
 FORMS = [
@@ -26,9 +30,13 @@ def rows(*shape, seed=0, dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-@pytest.fixture(params=[1 << 24, 100], ids=["one tile", "many tiles"])
+@pytest.fixture(params=["one tile", "many tiles", "masks"])
 def tiles(request, monkeypatch):
-    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", request.param)
+    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", 1 << 24 if request.param == "one tile" else 250)
+    if request.param == "masks":
+        for module in (relations, tiled):
+            monkeypatch.setattr(module, "LISTED", 0)
+        monkeypatch.setitem(tiled.BLOCK_BYTES, "cpu", 100)
 
 
 @st.composite
@@ -51,16 +59,18 @@ def problems(draw):
         band = draw(st.sampled_from([None, 0.0, 0.5]))
     fields = dict(row=row, group=None if band is not None else group, ignore=ignore, value=value)
     fields["band"] = band
+    number = st.integers(-8, 8).map(lambda x: x / 4)
+    log_weight = draw(st.none() | st.lists(number, min_size=count, max_size=count))
     relation = oracle.relation_of(**fields)
     kept = [i for i in range(batch) if {"+", "-"} <= {relation(i, j) for j in range(count)}]
-    return fields, kept, batch, count
+    return fields, log_weight, kept, batch, count
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @settings(max_examples=25, deadline=None)
 @given(problem=problems(), seed=st.integers(0, 99), temperature=st.sampled_from([0.1, 1.0]))
 def test_equals_loops(form, problem, seed, temperature):
-    fields, kept, batch, count = problem
+    fields, log_weight, kept, batch, count = problem
     if not kept:
         return
     anchors, candidates = rows(batch, 3, seed=seed), rows(count, 3, seed=seed + 1)
@@ -74,6 +84,7 @@ def test_equals_loops(form, problem, seed, temperature):
         temperature,
         form,
         weight,
+        log_weight,
     )
 
     def tensors(pair, dtype):
@@ -87,6 +98,7 @@ def test_equals_loops(form, problem, seed, temperature):
         ignore=tensors(fields["ignore"], torch.int64),
         value=tensors(fields["value"], torch.float64),
         band=fields["band"],
+        log_weight=log_weight and torch.tensor(log_weight, dtype=torch.float64),
     )
     for impl in IMPLS:
         got = info_nce(
@@ -114,17 +126,112 @@ def example(seed=0, batch=6, count=15):
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_gradients(form, reduction, tiles):
+def test_gradients_and_their_gradients(form, reduction, tiles):
     pairs, weight = example(), torch.arange(1.0, 7.0)
     anchors, candidates = rows(6, 3).requires_grad_(), rows(15, 3, seed=1).requires_grad_()
     temperature = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     for impl in IMPLS:
-        assert torch.autograd.gradcheck(
-            lambda a, c, t, impl=impl: info_nce(
+
+        def loss(a, c, t, impl=impl):
+            return info_nce(
                 a, c, pairs, t, **options(form), weight=weight, reduction=reduction, impl=impl
-            ),
-            (anchors, candidates, temperature),
-        )
+            )
+
+        inputs = (anchors, candidates, temperature)
+        assert torch.autograd.gradcheck(loss, inputs, fast_mode=impl == "dense")
+        assert torch.autograd.gradgradcheck(loss, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_second_derivative_of_rows_against_themselves(impl, tiles):
+    def step(scale):  # one step of gradient descent, then the loss: a derivative of a derivative
+        z = scale * start + torch.zeros_like(start, requires_grad=True)
+        loss = info_nce(z, z, Pairs.views(8), 0.5, impl=impl)
+        (slope,) = torch.autograd.grad(loss, z, create_graph=True)
+        moved = z - 0.5 * slope
+        return info_nce(moved, moved, Pairs.views(8), 0.5, impl="dense")
+
+    start, scale = rows(16, 4), torch.tensor(1.0, dtype=torch.float64)
+    (got,) = torch.autograd.grad(step(learned := scale.clone().requires_grad_()), learned)
+    expected = (step(scale + 1e-5) - step(scale - 1e-5)).detach() / 2e-5
+    torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_a_third_derivative_is_refused_not_wrong():
+    z = rows(6, 3).requires_grad_()
+    first, *_ = torch.autograd.grad(info_nce(z, z, impl="tiled"), z, create_graph=True)
+    with pytest.raises(NotImplementedError, match="third derivative"):
+        torch.autograd.grad(first.square().sum(), z, create_graph=True)
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("temperature", [0.02, 0.01])
+def test_positives_far_above_their_negatives_have_gradients(impl, temperature):
+    # The end of a training that went well: logits 100 and 200 apart.
+    z = torch.zeros(40, 8)
+    z[:20, 0], z[20:, 0] = 1, -1
+    z = torch.nn.functional.normalize(z + 0.05 * rows(40, 8, dtype=torch.float32), dim=-1)
+    pairs, grads = Pairs.labels(torch.arange(40) // 20), []
+    for x, which in ((z, impl), (z.double(), "dense")):
+        x = x.clone().requires_grad_()
+        info_nce(x, x, pairs, temperature, denominator="own", impl=which).backward()
+        grads.append(x.grad.double())
+    torch.testing.assert_close(*grads, rtol=1e-3, atol=1e-36)
+
+
+@pytest.mark.parametrize("labels", [1, 2, 400])
+def test_memory_is_that_of_a_tile_whatever_the_labels(labels, monkeypatch):
+    class Largest(TorchDispatchMode):
+        bytes = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                self.bytes = max(self.bytes, result.numel() * result.element_size())
+            return result
+
+    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", 1 << 18)
+    z = rows(800, 16, dtype=torch.float32).requires_grad_()
+    pairs = Pairs.labels(torch.arange(800) % labels)
+    with Largest() as largest:
+        info_nce(z, z, pairs, positives="mean", impl="tiled").backward()
+    assert largest.bytes <= 1 << 18  # the whole matrix has ten times as many
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_log_weights_learn(impl, tiles):
+    inputs = rows(2, 6, 3), rows(2, 15, 3, seed=1), rows(15, seed=2), torch.tensor(0.5).double()
+    inputs = tuple(x.requires_grad_() for x in inputs)
+
+    def loss(a, c, log_weight, temperature):
+        return info_nce(a, c, replace(example(), log_weight=log_weight), temperature, impl=impl)
+
+    assert torch.autograd.gradcheck(loss, inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(loss, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_log_weights_correct_sampled_candidates_to_the_full_softmax(impl):
+    # Two candidates drawn with probability q: over all draws the mean denominator is the full one.
+    a, c, q = rows(3, 4), rows(5, 4, seed=1), torch.tensor([0.1, 0.3, 0.2, 0.25, 0.15]).double()
+    total = torch.zeros(3).double()
+    for drawn in itertools.product(range(5), repeat=2):
+        drawn = torch.tensor(drawn)
+        unlike = torch.full((3,), -1), torch.full((2,), -1)
+        pairs = Pairs(group=unlike, log_weight=-(2 * q[drawn]).log())
+        part = info_nce(a, c[drawn], pairs, 0.5, positives="none", reduction="none", impl=impl)
+        total += q[drawn].prod() * part.exp()
+    torch.testing.assert_close(total, (a @ c.T / 0.5).exp().sum(1))
+
+
+def test_log_weights_of_16_bit_rows_keep_their_digits():
+    a, c = rows(6, 8, dtype=torch.bfloat16), rows(9, 8, seed=1, dtype=torch.bfloat16)
+    log_weight = 10 * rows(9, seed=2, dtype=torch.float32)
+    wide = [
+        x.double() for x in ops._with_log_weight(a, c, log_weight, 1 / 0.07)
+    ]  # as a GPU multiplies them
+    expected = a.double() @ c.double().T / 0.07 + log_weight.double()
+    torch.testing.assert_close(wide[0] @ wide[1].T / 0.07, expected, rtol=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize("impl", IMPLS)
@@ -145,15 +252,29 @@ def test_leading_dimensions_are_independent_problems(impl, tiles):
         torch.testing.assert_close(whole, got.mean())
 
 
+@pytest.mark.parametrize("form", [FORMS[0], Form("mean", "own")], ids=str)
+def test_16_bit_tiles_are_near_float64(form, tiles):
+    # What a GPU runs; on a CPU, info_nce widens the rows first.
+    unit = [torch.nn.functional.normalize(rows(n, 8, seed=n), dim=-1) for n in (6, 15)]
+    found = []
+    for dtype in (torch.bfloat16, torch.float64):
+        a, c = (x[None].bfloat16().to(dtype).requires_grad_() for x in unit)
+        related = relations.Relations.of(example(), a[0], c[0])
+        tiled.mean(a, c, related, 5.0, form, torch.full((1, 6), 1 / 6)).backward()
+        found.append((a.grad.double(), c.grad.double()))
+    torch.testing.assert_close(*found, rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.05, torch.tensor(0.05)], ids=["number", "tensor"])
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_low_precision_is_the_float32_loss_of_the_rounded_rows(dtype, impl):
+def test_low_precision_is_the_float32_loss_of_the_rounded_rows(dtype, impl, temperature):
     anchors, candidates = rows(64, 16, dtype=torch.float32), rows(64, 16, dtype=torch.float32)
     a = torch.nn.functional.normalize(anchors, dim=-1).to(dtype).requires_grad_()
     c = torch.nn.functional.normalize(candidates, dim=-1).to(dtype).requires_grad_()
     exact_a, exact_c = (x.detach().double().requires_grad_() for x in (a, c))
-    loss = info_nce(a, c, None, 0.05, impl=impl)
-    exact = info_nce(exact_a, exact_c, None, 0.05, impl="dense")
+    loss = info_nce(a, c, None, temperature, impl=impl)
+    exact = info_nce(exact_a, exact_c, None, temperature, impl="dense")
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss.double(), exact)
     loss.backward()
@@ -257,11 +378,36 @@ NAN = torch.tensor([[0.0, 1.0], [2.0, torch.nan], [0.0, 0.0], [0.0, 0.0]])
         (dict(anchors=[1.0]), TypeError, "anchors is a list"),
         (dict(anchors=torch.ones(3, 2, dtype=torch.int64)), TypeError, "anchors has dtype"),
         (dict(anchors=torch.ones(3)), ValueError, r"anchors has shape \(3,\)"),
-        (dict(anchors=torch.ones(0, 2)), ValueError, r"anchors has shape \(0, 2\)"),
+        (dict(anchors=torch.ones(0, 2)), UserError, r"anchors has shape \(0, 2\).*empty batch"),
         (dict(candidates=torch.ones(4, 3)), ValueError, r"candidates have shape \(4, 3\)"),
         (dict(candidates=torch.ones(4, 2).double()), TypeError, "candidates have dtype"),
         (dict(candidates=torch.ones(4, 2, device="meta")), ValueError, "candidates are on meta"),
-        (dict(candidates=NAN), ValueError, "candidates row 1 is not finite"),
+        (dict(candidates=NAN), UserError, "candidates row 1 is not finite"),
+        (dict(anchors=torch.full((3, 2), torch.inf)), UserError, "anchors row 0 is not finite"),
+        (dict(anchors=torch.full((3, 2), 1e38)), UserError, "temperature of anchor 0 overflow"),
+        (dict(temperature=1e-39), UserError, "temperature of anchor 0 overflow torch.float32"),
+        (dict(temperature=torch.tensor(1e-39)), UserError, "temperature of anchor 0 overflow"),
+        (
+            dict(
+                anchors=torch.full((3, 2), 2e4).half(),
+                candidates=torch.ones(4, 2).half(),
+                temperature=torch.tensor(1e-36),
+            ),
+            UserError,
+            "temperature of anchor 0 overflow",
+        ),
+        (dict(pairs=Pairs(log_weight=[0.0])), TypeError, "pairs.log_weight is a list"),
+        (dict(pairs=Pairs(log_weight=torch.ones(3))), ValueError, r"log_weight has shape \(3,\)"),
+        (
+            dict(pairs=Pairs(log_weight=torch.full((4,), -torch.inf))),
+            UserError,
+            "pairs.log_weight holds a number that is not finite",
+        ),
+        (
+            dict(pairs=Pairs(group=(LABELS, torch.tensor([2**63] * 4, dtype=torch.uint64)))),
+            ValueError,
+            r"pairs.group\[candidates\] holds an id of 2\^63 or more",
+        ),
         (dict(candidates=torch.ones(2, 2)), ValueError, "2 candidates for 3 anchors"),
         (dict(temperature=0), ValueError, "temperature is 0"),
         (dict(temperature=-1.0), ValueError, "temperature is -1.0"),
@@ -328,9 +474,15 @@ def test_bad_input_is_named(change, error, words):
         info_nce(**{**GOOD, **change})
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        *(torch.bool, torch.int8, torch.int16, torch.int32),
+        *(torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+    ],
+)
 def test_ids_of_any_integer_type(dtype):
-    z, labels = rows(9, 4), torch.arange(9) % 3
+    z, labels = rows(9, 4), torch.arange(9) % (2 if dtype == torch.bool else 3)
     torch.testing.assert_close(
         info_nce(z, z, Pairs.labels(labels.to(dtype))), info_nce(z, z, Pairs.labels(labels))
     )

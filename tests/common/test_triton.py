@@ -1,5 +1,7 @@
 """The Triton kernels against the dense oracle: on a GPU where there is one, else interpreted."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -48,11 +50,31 @@ def test_equals_dense(form):
     close(got, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("form", [f for f in FORMS if f.hardest is None], ids=str)
+def test_second_derivatives_equal_dense(form):
+    pairs, found = moved(example(batch=20, count=40)), []
+    for impl, dtype in (("triton", torch.float32), ("dense", torch.float64)):
+        a = rows(20, 5, dtype=dtype).requires_grad_()
+        c = rows(40, 5, seed=1, dtype=dtype).requires_grad_()
+        loss = info_nce(a, c, pairs, 0.3, **options(form), impl=impl)
+        first = torch.autograd.grad(loss, (a, c), create_graph=True)
+        second = torch.autograd.grad(sum(x.square().sum() for x in first), (a, c))
+        found.append([x.double() for x in second])
+    close(*found, rtol=1e-4, atol=1e-6)
+
+
 def test_equals_dense_with_a_band_and_groups():
     value = (torch.arange(40) % 7 * 0.25).to(DEVICE)
     row = torch.arange(40, device=DEVICE)
     pairs = Pairs(row=(row, row), value=(value, value), band=0.25)
     got, want = both(rows(2, 40, 8), rows(2, 40, 8, seed=1), pairs, 0.2, Form())
+    close(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_equals_dense_with_log_weights():
+    log_weight = torch.randn(150, generator=torch.Generator().manual_seed(2)).to(DEVICE)
+    pairs = replace(moved(example(batch=70, count=150)), log_weight=log_weight)
+    got, want = both(rows(70, 19), rows(150, 19, seed=1), pairs, 0.1, Form())
     close(got, want, rtol=1e-5, atol=1e-6)
 
 
