@@ -17,7 +17,7 @@ class FeatureQueue(nn.Module):
 
     Args:
         length: number of rows kept. If it exceeds the data set, an anchor meets its own sample as a
-            negative.
+            negative, unless :func:`tspcrep.common.losses.moco` is given the ``ids``.
         dim: dimension of the rows.
     """
 

@@ -4,7 +4,7 @@ from tspcrep.common.losses.cacr import CACR, cacr
 from tspcrep.common.losses.decoupled import DCL, DHEL, dcl, dclw, dhel
 from tspcrep.common.losses.hard import HardInfoNCE, hard_info_nce
 from tspcrep.common.losses.info_nce import InfoNCE, MoCo, NTXent, moco, nt_xent
-from tspcrep.common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
+from tspcrep.common.losses.mixup import M3CoL, MixupInfoNCE, draw_mixup, m3col, mixup_info_nce
 from tspcrep.common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
 from tspcrep.common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
 from tspcrep.common.losses.prototypes import (
@@ -19,6 +19,7 @@ from tspcrep.common.losses.subspace import GatedInfoNCE, SubspaceGate, gated_inf
 from tspcrep.common.losses.supervised import (
     SoftInfoNCE,
     SupCon,
+    lonely_rows,
     soft_info_nce,
     sup_con,
     tree_memberships,
@@ -34,6 +35,7 @@ __all__ = [
     "HardInfoNCE",
     "InfoNCE",
     "IntentContrast",
+    "M3CoL",
     "MVInfoNCE",
     "MixupInfoNCE",
     "MoCo",
@@ -54,6 +56,8 @@ __all__ = [
     "hard_info_nce",
     "intent_contrast",
     "joint_entropy",
+    "lonely_rows",
+    "m3col",
     "mixup_info_nce",
     "moco",
     "multihead_info_nce",

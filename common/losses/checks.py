@@ -1,8 +1,19 @@
-"""What every loss asks of its arguments."""
+"""Checks of arguments that the losses share, and rows at length 1."""
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+
+from tspcrep.common.errors import UserError
+
+
+def unit(x: Tensor) -> Tensor:
+    """Rows ``(..., D)`` at length 1, in their dtype; a row of zeros stays one, with gradient 0.
+
+    Lengths are summed in float32 or better, since squares of 16-bit numbers overflow or vanish.
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    length = wide.norm(dim=-1, keepdim=True)
+    return (wide / length.masked_fill(length == 0, torch.inf)).to(x.dtype)
 
 
 def unit_views(views: Tensor, temperature: float | Tensor | None = None) -> Tensor:
@@ -17,16 +28,16 @@ def unit_views(views: Tensor, temperature: float | Tensor | None = None) -> Tens
     finite = views.detach().isfinite().all(-1)
     if not bool(finite.all()):
         view, row = (~finite).nonzero()[0].tolist()
-        raise ValueError(f"view {view}, row {row} is not finite, expected rows without NaN or inf")
+        raise UserError(f"view {view}, row {row} is not finite, expected rows without NaN or inf")
     if temperature is not None:
         positive("temperature", temperature)
-    return normalize(views.to(torch.promote_types(views.dtype, torch.float32)), dim=-1)
+    return unit(views.to(torch.promote_types(views.dtype, torch.float32)))
 
 
 def two_views(first: Tensor, second: Tensor) -> Tensor:
     """Unit rows ``(2B, D)`` of two views of the same ``B`` samples, one view after the other."""
     same_shape("second", second, "first", first)
-    return normalize(torch.cat([first, second], -2), dim=-1)
+    return unit(torch.cat([first, second], -2))
 
 
 def without_negatives(views: Tensor) -> Tensor:
@@ -43,7 +54,7 @@ def same_shape(name: str, x: Tensor, as_name: str, as_x: Tensor) -> None:
 
 def one_a_row(name: str, x: Tensor, rows: int) -> None:
     if x.shape != (rows,):
-        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected ({rows},), one a row")
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected ({rows},), one per row")
 
 
 def positive(name: str, number: float | Tensor) -> None:

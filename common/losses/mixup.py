@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from tspcrep.common.features import beta
-from tspcrep.common.losses.checks import one_a_row, same_shape
+from tspcrep.common.losses.checks import one_a_row, same_shape, unit
 from tspcrep.common.ops import info_nce
 
 
@@ -36,8 +35,8 @@ def mixup_info_nce(
         L_i = -w_i log softmax_j(s_ij / T)[i] - (1 - w_i) log softmax_j(s_ij / T)[p(i)]
 
     Kumar et al., "Harnessing Shared Relations via Multimodal Mixup Contrastive Learning" (M3CoL),
-    one direction of its loss; average it with the other modality's. The released code overwrites
-    the weight of a row that the permutation leaves in place; here its two weights add up to 1.
+    one direction of its loss; :func:`m3col` has both. The released code overwrites the weight of a
+    row that the permutation leaves in place; here its two weights add up to 1.
     ``weights = 1`` is :class:`tspcrep.common.losses.InfoNCE`.
 
     Args:
@@ -52,11 +51,36 @@ def mixup_info_nce(
     one_a_row("permutation", permutation, len(mixed))
     if not bool(((weights >= 0) & (weights <= 1)).all()):
         raise ValueError("weights hold a number outside 0 to 1, expected shares of two partners")
-    a, c = normalize(mixed, dim=-1), normalize(candidates, dim=-1)
+    a, c = unit(mixed), unit(candidates)
     partition = info_nce(a, c, None, temperature, positives="none")
     a, c, w = a.to(partition.dtype), c.to(partition.dtype), weights.to(partition.dtype)[:, None]
     target = w * c + (1 - w) * c[permutation]  # (B, D)
     return partition - ((a * target).sum(-1) / temperature).mean()
+
+
+def m3col(
+    mixed: tuple[Tensor, Tensor],
+    plain: tuple[Tensor, Tensor],
+    weights: tuple[Tensor, Tensor],
+    permutations: tuple[Tensor, Tensor],
+    temperature: float = 0.1,
+) -> Tensor:
+    """M3CoL in both directions: mixed rows of each modality find their partners in the other.
+
+        L = [ M(mixed_1, plain_2, w_1, p_1) + M(mixed_2, plain_1, w_2, p_2) ] / 2
+
+    with :func:`mixup_info_nce` for ``M``; same source. The released code goes over to a soft CLIP
+    loss after a third of the training, which is not here. ``weights = 1`` is CLIP's symmetric
+    InfoNCE.
+
+    Args:
+        mixed, plain: embeddings ``(B, D)`` of mixed and of unmixed inputs, of both modalities.
+        weights, permutations: of each modality, ``(B,)``, as :func:`draw_mixup` gives them.
+        temperature: divides the cosines.
+    """
+    first = mixup_info_nce(mixed[0], plain[1], weights[0], permutations[0], temperature)
+    second = mixup_info_nce(mixed[1], plain[0], weights[1], permutations[1], temperature)
+    return (first + second) / 2
 
 
 class MixupInfoNCE(nn.Module):
@@ -70,3 +94,20 @@ class MixupInfoNCE(nn.Module):
         self, mixed: Tensor, candidates: Tensor, weights: Tensor, permutation: Tensor
     ) -> Tensor:
         return mixup_info_nce(mixed, candidates, weights, permutation, self.temperature)
+
+
+class M3CoL(nn.Module):
+    """:func:`m3col` as a module."""
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(
+        self,
+        mixed: tuple[Tensor, Tensor],
+        plain: tuple[Tensor, Tensor],
+        weights: tuple[Tensor, Tensor],
+        permutations: tuple[Tensor, Tensor],
+    ) -> Tensor:
+        return m3col(mixed, plain, weights, permutations, self.temperature)

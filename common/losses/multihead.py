@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from tspcrep.common.losses.checks import positive, same_shape
+from tspcrep.common.losses.checks import positive, same_shape, unit
 from tspcrep.common.ops import info_nce
 
 
@@ -40,7 +39,7 @@ def multihead_info_nce(
             )
         if not bool(((x > 0) & x.isfinite()).all()):
             raise ValueError(f"{name} holds a number not above 0, expected inverse temperatures")
-    z, other = normalize(first, dim=-1), normalize(second, dim=-1)
+    z, other = unit(first), unit(second)
     anchors = torch.cat([z * a[..., None], z], -1)  # (C, B, 2D)
     candidates = torch.cat([other, other * b[..., None]], -1)
     contrast = info_nce(anchors, candidates, None, 1.0)
@@ -88,6 +87,6 @@ class MultiheadInfoNCE(nn.Module):
 
     def _half(self, z: Tensor) -> Tensor:
         least, most = self.bounds
-        rows = normalize(z, dim=-1)
+        rows = unit(z)
         raw = torch.stack([scale(x).squeeze(-1) for scale, x in zip(self.scale, rows, strict=True)])
         return least + (most - least) * raw.sigmoid()

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from tspcrep.common.losses.checks import one_a_row, two_views
+from tspcrep.common.losses.checks import one_a_row, two_views, unit
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
@@ -59,8 +58,8 @@ def prototype_contrast(
     one_a_row("assignments", assignments, len(embeddings))
     cluster = torch.arange(len(prototypes), device=prototypes.device)
     pairs = Pairs(group=(assignments, cluster))
-    unit = normalize(embeddings, dim=-1), normalize(prototypes, dim=-1).to(embeddings.dtype)
-    return info_nce(*unit, pairs, temperature)
+    candidates = unit(prototypes).to(embeddings.dtype)
+    return info_nce(unit(embeddings), candidates, pairs, temperature)
 
 
 @torch.no_grad()
@@ -73,7 +72,7 @@ def spherical_k_means(
     """
     if not 1 <= clusters <= len(embeddings):
         raise ValueError(f"clusters is {clusters}, expected 1 to {len(embeddings)}, the rows")
-    z = normalize(embeddings, dim=-1)
+    z = unit(embeddings)
     start = torch.randperm(len(z), generator=generator, device=z.device)[:clusters]
     centroids = z[start]
     for _ in range(steps):
@@ -81,7 +80,7 @@ def spherical_k_means(
         sums = torch.zeros_like(centroids).index_add_(0, assignment, z)
         empty = (assignment.bincount(minlength=clusters) == 0).nonzero().squeeze(1)
         sums[empty] = z[score.topk(len(empty), largest=False).indices]
-        centroids = normalize(sums, dim=-1)
+        centroids = unit(sums)
     return (z @ centroids.T).argmax(1), centroids
 
 

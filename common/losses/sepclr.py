@@ -4,9 +4,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from tspcrep.common.losses.checks import one_a_row, positive, same_shape
+from tspcrep.common.losses.checks import one_a_row, positive, same_shape, unit
 from tspcrep.common.ops.gaussian import log_kernel_mean
 
 
@@ -76,7 +75,7 @@ def sep_clr(
     def over_views(term) -> Tensor:
         return (term(0) + term(1)) / 2
 
-    c = [normalize(x, dim=-1) for x in common]
+    c = [unit(x) for x in common]
     s = [x.masked_fill(~target[:, None], 0.0) for x in salient]
     shared = align(*c) + 2 * over_views(lambda v: spread(c[v]))
     own = align(salient[0][target], salient[1][target]) + 2 * over_views(lambda v: spread(s[v]))

@@ -60,7 +60,9 @@ def gated_info_nce(
     gated = gates * anchors  # (B, D)
     products = (gates * gated) @ candidates.T  # (B, N)
     lengths = (square @ candidates.square().T).clamp_min(1e-12).sqrt()
-    logits = products / (gated.norm(dim=-1, keepdim=True).clamp_min(1e-6) * lengths) / temperature
+    length = gated.norm(dim=-1, keepdim=True)
+    logits = products / (length.clamp_min(1e-6) * lengths) / temperature
+    logits = logits.masked_fill(length == 0, 0.0)  # a row of zeros has no direction to learn
     loss = rows_of_logits(logits[None], relations, Form(denominator="own"))[0]
     if not bool(loss.isfinite().all()):
         raise ValueError(

@@ -2,34 +2,62 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from tspcrep.common.losses.checks import one_a_row
+from tspcrep.common.errors import UserError
+from tspcrep.common.losses.checks import one_a_row, unit
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
 
-def sup_con(embeddings: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
+def sup_con(
+    embeddings: Tensor,
+    labels: Tensor,
+    temperature: float | Tensor = 0.1,
+    skip_lonely: bool = False,
+) -> Tensor:
     """Supervised contrastive loss: every other row of an anchor's label is a positive.
 
         L_i = -1/|P_i| sum_{p in P_i} log [ exp(s_ip / T) / sum_{j != i} exp(s_ij / T) ]
 
     Khosla et al., "Supervised Contrastive Learning", Eq. 2 (L_out), and its default
-    temperature. With one label a sample and two views it is :func:`tspcrep.common.losses.nt_xent`.
+    temperature. With one label per sample and two views it is
+    :func:`tspcrep.common.losses.nt_xent`.
 
     Args:
-        embeddings: ``(..., N, D)``, all views' rows together.
-        labels: ``(N,)`` integers; a negative label is a negative of everyone and may be no anchor.
+        embeddings: ``(..., N, D)``, the rows of all views together.
+        labels: ``(N,)`` integers; a row with a negative label is a negative of all others, and no
+            anchor.
         temperature: divides the cosines.
+        skip_lonely: leave the anchors of :func:`lonely_rows` out of the mean in place of an error;
+            they remain negatives.
     """
-    z = normalize(embeddings, dim=-1)
-    return info_nce(z, z, Pairs.labels(labels), temperature)
+    z = unit(embeddings)
+    if not skip_lonely:
+        return info_nce(z, z, Pairs.labels(labels), temperature)
+    kept, row = ~lonely_rows(labels), torch.arange(len(labels), device=labels.device)
+    if not bool(kept.any()):
+        raise UserError(
+            f"labels: found no two of {len(labels)} rows with the same label, expected at least "
+            "one pair: raise the batch size, or draw batches by label"
+        )
+    pairs = Pairs(row=(row[kept], row), group=(labels[kept], labels))
+    return info_nce(z[..., kept, :], z, pairs, temperature)
+
+
+def lonely_rows(labels: Tensor) -> Tensor:
+    """Rows ``(N,)`` bool without a positive: no other row has their label, or it is negative.
+
+    Their number, ``lonely_rows(labels).sum()``, is what :func:`sup_con` skips when asked to.
+    """
+    labels = labels.long()
+    _, place, count = labels.unique(return_inverse=True, return_counts=True)
+    return (count[place] == 1) | (labels < 0)
 
 
 def soft_info_nce(
     embeddings: Tensor, memberships: Tensor, temperature: float | Tensor = 0.1
 ) -> Tensor:
-    """InfoNCE with graded positives: ``f_ij`` says how much ``j`` is a positive of ``i``.
+    """InfoNCE with graded positives: ``f_ij`` is the degree to which ``j`` is a positive of ``i``.
 
         L_i = -sum_{j != i} f_ij / F_i log [ exp(s_ij / T) / sum_{k != i} exp(s_ik / T) ]
         f_ij = <m_i, m_j>,   F_i = sum_{j != i} f_ij
@@ -48,7 +76,7 @@ def soft_info_nce(
         raise ValueError(
             f"memberships has shape {tuple(memberships.shape)}, expected ({len(embeddings)}, K)"
         )
-    z = normalize(embeddings, dim=-1)
+    z = unit(embeddings)
     row = torch.arange(len(z), device=z.device)
     partition = info_nce(z, z, Pairs(row=(row, row)), temperature, positives="none")
     z, m = z.to(partition.dtype), memberships.detach().to(partition.dtype)
@@ -58,7 +86,7 @@ def soft_info_nce(
     grade = m @ m.sum(0) - own  # F_i
     lonely = grade <= own * 1e-6
     if bool(lonely.any()):
-        raise ValueError(
+        raise UserError(
             f"anchor {int(lonely.nonzero()[0])} has no positive: its memberships meet no other "
             "row's; expected at least one row in common"
         )
@@ -73,7 +101,7 @@ def tree_memberships(paths: Tensor) -> Tensor:
         paths: ``(N, depth)`` integers: the branch taken at each level from the root.
 
     Returns:
-        ``(N, K)``, one column a node of the tree that some row passes.
+        ``(N, K)``, one column per node of the tree that some row passes.
     """
     columns = []
     for level in range(1, paths.shape[1] + 1):
@@ -85,13 +113,13 @@ def tree_memberships(paths: Tensor) -> Tensor:
 class SupCon(nn.Module):
     """:func:`sup_con` as a module."""
 
-    def __init__(self, temperature: float = 0.1) -> None:
+    def __init__(self, temperature: float = 0.1, skip_lonely: bool = False) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature, self.skip_lonely = temperature, skip_lonely
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         one_a_row("labels", labels, embeddings.shape[-2])
-        return sup_con(embeddings, labels, self.temperature)
+        return sup_con(embeddings, labels, self.temperature, self.skip_lonely)
 
 
 class SoftInfoNCE(nn.Module):

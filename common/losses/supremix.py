@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from tspcrep.common.features import beta, drawn_on
-from tspcrep.common.losses.checks import one_a_row, positive
+from tspcrep.common.losses.checks import one_a_row, positive, unit
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
@@ -52,7 +51,7 @@ def supremix(
     positive("window", window)
     if mixtures < 0:
         raise ValueError(f"mixtures is {mixtures}, expected at least 0")
-    z = normalize(embeddings, dim=-1)
+    z = unit(embeddings)
     row = torch.arange(len(z), device=z.device)
     pairs = Pairs(row=(row, row), value=(values, values), band=band)
     loss = info_nce(z, z, pairs, temperature, reduction="none")  # (N,)
@@ -87,7 +86,7 @@ def _negative_mixtures(z, y, band, mixtures, generator):
     weight = beta(tuple(partner.shape), 2.0, 8.0, z, generator)
     mixed = weight[..., None] * z[:, None] + (1 - weight[..., None]) * z[partner]
     distance = (1 - weight) * (y[:, None] - y[partner]).abs()
-    return normalize(mixed.detach(), dim=-1), distance.to(z.dtype), outside > 0
+    return unit(mixed.detach()), distance.to(z.dtype), outside > 0
 
 
 def _positive_mixtures(z, y, band, window, mixtures, generator):
@@ -106,7 +105,7 @@ def _positive_mixtures(z, y, band, window, mixtures, generator):
     both = (lower > 0) & (upper > 0)
     span = torch.where(both[:, None], y[k] - y[j], 1.0)
     weight = ((y[k] - y[:, None]) / span).to(z.dtype)[..., None]
-    return normalize((weight * z[j] + (1 - weight) * z[k]).detach(), dim=-1), both
+    return unit((weight * z[j] + (1 - weight) * z[k]).detach()), both
 
 
 def _in_band(y: Tensor, band: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -80,10 +80,15 @@ def info_nce(anchors, candidates, temperature=0.1):
     )
 
 
-def moco(queries, keys, queue, temperature=0.07):
+def moco(queries, keys, queue, own=None, held=None, temperature=0.07):
     q, k, n = ([unit(x) for x in rows] for rows in (queries, keys, queue))
+    held = held or [-1] * len(n)
+    own = own or range(len(q))
     return mean(
-        lse([dot(q[i], k[i]) / temperature] + [dot(q[i], x) / temperature for x in n])
+        lse(
+            [dot(q[i], k[i]) / temperature]
+            + [dot(q[i], x) / temperature for x, id in zip(n, held, strict=True) if id != own[i]]
+        )
         - dot(q[i], k[i]) / temperature
         for i in range(len(q))
     )
@@ -266,6 +271,19 @@ def mixup_info_nce(mixed, candidates, weights, permutation, temperature=0.1):
     return mean(losses_)
 
 
+def m3col(mixed1, mixed2, plain1, plain2, weights, permutation, temperature=0.1):
+    first = mixup_info_nce(mixed1, plain2, weights, permutation, temperature)
+    second = mixup_info_nce(mixed2, plain1, weights[::-1], permutation, temperature)
+    return (first + second) / 2
+
+
+def mixup_of_two(batch, g):
+    drawn = mixup(batch, g)
+    names = ("mixed1", "mixed2", "plain1", "plain2")
+    rows = {name: (gaussian(batch, 6, generator=g), 0) for name in names}
+    return {**rows, "weights": drawn["weights"], "permutation": drawn["permutation"]}
+
+
 def mixup(batch, g):
     names = ("mixed", "candidates")
     inputs = {name: (gaussian(batch, 6, generator=g), 0) for name in names}
@@ -392,6 +410,20 @@ CASES = [
         },
         moco,
     ),
+    Case(
+        "moco_ids",
+        lambda queries, keys, queue, own, held, temperature=0.07: losses.moco(
+            queries, keys, queue, temperature, (own, held)
+        ),
+        lambda batch, g: {
+            "queries": (gaussian(batch, 6, generator=g), 0),
+            "keys": (gaussian(batch, 6, generator=g), 0),
+            "queue": (gaussian(9, 6, generator=g), None),
+            "own": (torch.arange(batch), 0),
+            "held": (torch.arange(9) % 5 - 1, None),
+        },
+        moco,
+    ),
     Case("dcl", losses.dcl, two, dcl),
     Case("dclw", losses.dclw, two, dclw),
     Case("dhel", losses.dhel, two, dhel),
@@ -452,6 +484,19 @@ CASES = [
         prototype_contrast,
     ),
     Case("mixup_info_nce", losses.mixup_info_nce, mixup, mixup_info_nce, reorders=False),
+    Case(
+        "m3col",
+        lambda mixed1, mixed2, plain1, plain2, weights, permutation, temperature=0.1: losses.m3col(
+            (mixed1, mixed2),
+            (plain1, plain2),
+            (weights, weights.flip(0)),
+            (permutation, permutation),
+            temperature,
+        ),
+        mixup_of_two,
+        m3col,
+        reorders=False,
+    ),
     Case(
         "sep_clr",
         lambda common1, common2, salient1, salient2, target, temperature=0.5: losses.sep_clr(

@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from tests.common import loss_cases
 from tspcrep.common import losses
+from tspcrep.common.errors import UserError
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
@@ -91,6 +92,16 @@ def test_moco_with_the_batchs_other_keys_as_queue_is_info_nce(pair):
         close(one, info_nce(*unit, None, 0.2, reduction="none")[i])
 
 
+def test_moco_of_perfect_keys_leaves_out_their_own_in_the_queue(pair):
+    x, ids = pair[0], torch.arange(8)
+    queue, held = x.repeat(4, 1), ids.repeat(4)  # every sample four times
+    got = losses.moco(x, x, queue, 0.1, (ids, held))
+    logits = normalize(x, dim=-1) @ normalize(x, dim=-1).T / 0.1
+    others = logits + torch.full((8, 8), math.log(4)).fill_diagonal_(0)  # own key: once
+    close(got, (others.logsumexp(1) - logits.diagonal()).mean())
+    close(losses.moco(x, x, queue, 0.1, (ids, held + 8)), losses.moco(x, x, queue, 0.1))
+
+
 def test_a_float32_queue_serves_bf16_queries(pair):
     q, k = (x.bfloat16() for x in pair)
     queue = rows(20, 5, seed=2).float()
@@ -134,6 +145,25 @@ def test_cacr_with_constant_weights_has_dcls_repulsion(pair):
 def test_cacr_does_not_depend_on_the_order_of_views():
     views = rows(4, 6, 5)
     close(losses.cacr(views[[2, 0, 3, 1]]), losses.cacr(views))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.uint16])
+def test_sup_con_skips_lonely_rows_as_anchors_and_keeps_them_as_negatives(dtype):
+    z, labels = rows(6, 5), torch.tensor([0, 0, 7, 1, 1, 1]).to(dtype)
+    assert losses.lonely_rows(labels).tolist() == [False, False, True, False, False, False]
+    s = normalize(z, dim=-1) @ normalize(z, dim=-1).T / 0.1
+    expected = []
+    for i in (0, 1, 3, 4, 5):
+        rest = torch.tensor([j for j in range(6) if j != i])
+        own = [j for j in range(6) if j != i and labels[j] == labels[i]]
+        expected.append(s[i, rest].logsumexp(0) - s[i, own].mean())
+    close(losses.sup_con(z, labels, 0.1, skip_lonely=True), torch.stack(expected).mean())
+    whole = torch.tensor([0, 0, 1, 1, 2, 2]).to(dtype)
+    close(losses.SupCon(skip_lonely=True)(z, whole), losses.sup_con(z, whole))
+    unlabelled = torch.tensor([-1, -1, 0, 0, -1, 3])
+    assert losses.lonely_rows(unlabelled).tolist() == [True, True, False, False, True, True]
+    with pytest.raises(UserError, match="no two of 6 rows with the same label"):
+        losses.sup_con(z, torch.arange(6), skip_lonely=True)
 
 
 def test_sup_con_with_one_label_a_sample_is_nt_xent(pair):
@@ -240,6 +270,13 @@ def test_mixup_with_weight_one_is_info_nce(pair):
     close(got, losses.InfoNCE(0.2)(*pair))
 
 
+def test_m3col_with_weight_one_is_symmetric_info_nce(pair):
+    x, y = pair
+    one, order = torch.ones(8), torch.randperm(8)
+    got = losses.m3col(pair, pair, (one, one), (order, order), 0.2)
+    close(got, (losses.InfoNCE(0.2)(x, y) + losses.InfoNCE(0.2)(y, x)) / 2)
+
+
 def test_mixup_fixed_points_keep_both_weights(pair):
     got = losses.mixup_info_nce(*pair, torch.full((8,), 0.3), torch.arange(8), 0.2)
     close(got, losses.InfoNCE(0.2)(*pair))
@@ -310,6 +347,7 @@ MODULES = [
     (losses.MoCo(), "queue"),
     (losses.PrototypeContrast(), "prototypes"),
     (losses.MixupInfoNCE(), "mixup"),
+    (losses.M3CoL(), "m3col"),
     (losses.SepCLR(), "separated"),
     (losses.GatedInfoNCE(3, 6), "gated"),
     (losses.MultiheadInfoNCE(6, 4), 2),
@@ -331,6 +369,7 @@ def test_modules_learn(module, kind):
         "queue": (first, second, torch.randn(20, 6)),
         "prototypes": (first, labels, torch.randn(4, 6)),
         "mixup": (first, second, torch.rand(12), torch.randperm(12)),
+        "m3col": ((first, second), (second, first), *[(torch.rand(12),) * 2, (labels,) * 2]),
         "separated": ((first, second), (second, first), labels > 0),
         "gated": (first, second, labels, labels.roll(1), labels),
     }[kind]
@@ -346,6 +385,10 @@ def test_modules_learn(module, kind):
         (lambda a: losses.nt_xent(a, a[:3]), r"second has shape \(3, 5\)"),
         (lambda a: losses.moco(a, a[:3], a), r"keys has shape \(3, 5\)"),
         (lambda a: losses.moco(a, a, a[:0]), "queue has no rows"),
+        (
+            lambda a: losses.moco(a, a, a, ids=(torch.arange(8), torch.arange(7))),
+            r"ids\[1\] has shape \(7,\)",
+        ),
         (lambda a: losses.mv_dhel(a), r"views has shape \(8, 5\)"),
         (lambda a: losses.mv_dhel(a[None]), r"views has shape \(1, 8, 5\)"),
         (lambda a: losses.hard_info_nce(a, a, fraction=0.0), "fraction is 0.0"),

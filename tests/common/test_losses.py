@@ -42,10 +42,11 @@ def test_equals_its_equation_in_loops(case, batch):
     torch.testing.assert_close(float(case.loss(**inputs)), expected, rtol=1e-10, atol=1e-10)
 
 
-def test_gradcheck(case):
-    inputs = learn(tensors(case, 6))
+def with_gradient(case, batch):
+    """The loss as a function of the inputs that it gives a gradient, and these."""
+    inputs = learn(tensors(case, batch))
     names = [name for name, x in inputs.items() if x.requires_grad]
-    if case.name == "moco":
+    if case.name.startswith("moco"):
         names = ["queries"]  # keys and queue take no gradient
     if case.name == "dclw":
         pytest.skip("its weights are constants by definition: see test_dclw_weights_are_constants")
@@ -53,7 +54,18 @@ def test_gradcheck(case):
     def loss(*xs):
         return case.loss(**{**inputs, **dict(zip(names, xs, strict=True))})
 
-    assert torch.autograd.gradcheck(loss, tuple(inputs[name] for name in names))
+    return loss, tuple(inputs[name] for name in names)
+
+
+def test_gradcheck(case):
+    assert torch.autograd.gradcheck(*with_gradient(case, 6))
+
+
+@pytest.mark.parametrize("module", [dense, tiled], ids=["dense", "tiled"])
+def test_gradgradcheck(case, module, monkeypatch):
+    use(monkeypatch, module)
+    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", 400)
+    assert torch.autograd.gradgradcheck(*with_gradient(case, 6), fast_mode=True)
 
 
 def test_dense_equals_tiled(case, monkeypatch):
@@ -108,13 +120,35 @@ def test_collapsed_rows_are_finite(case):
     assert value.isfinite() and all(g.isfinite().all() for g in gradients.values())
 
 
-def test_nan_is_refused(case):
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
+def test_nan_and_inf_are_refused(case, number):
     inputs = tensors(case)
     name = next(iter(inputs))
     inputs[name] = inputs[name].clone()
-    inputs[name].view(-1)[3] = torch.nan
+    inputs[name].view(-1)[3] = number
     with pytest.raises(ValueError, match="not finite"):
         case.loss(**inputs)
+
+
+def test_an_empty_batch_is_refused_in_one_line(case):
+    inputs = {
+        name: x if dim is None else x.narrow(dim, 0, 0)
+        for name, (x, dim) in inputs_of(case, 6).items()
+    }
+    with pytest.raises(ValueError, match="expected") as error:
+        case.loss(**inputs)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_row_of_zeros_has_a_finite_loss_and_no_gradient(case, dtype):
+    inputs = {n: x.to(dtype) if x.is_floating_point() else x for n, x in tensors(case).items()}
+    name = next(iter(inputs))
+    inputs[name] = inputs[name].clone()
+    inputs[name][..., 2, :] = 0
+    value, gradients = value_and_gradients(case, inputs)
+    assert value.isfinite() and all(g.isfinite().all() for g in gradients.values())
+    assert not gradients[name][..., 2, :].any()
 
 
 def test_temperature_must_be_above_zero(case):
