@@ -5,6 +5,8 @@ from tspcrep.common.losses.decoupled import DCL, DHEL, dcl, dclw, dhel
 from tspcrep.common.losses.hard import HardInfoNCE, hard_info_nce
 from tspcrep.common.losses.info_nce import InfoNCE, MoCo, NTXent, moco, nt_xent
 from tspcrep.common.losses.mixup import M3CoL, MixupInfoNCE, draw_mixup, m3col, mixup_info_nce
+from tspcrep.common.losses.isotropy import LeJEPA, le_jepa, random_directions, sig_reg
+from tspcrep.common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
 from tspcrep.common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
 from tspcrep.common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
 from tspcrep.common.losses.prototypes import (
@@ -14,6 +16,7 @@ from tspcrep.common.losses.prototypes import (
     prototype_contrast,
     spherical_k_means,
 )
+from tspcrep.common.losses.redundancy import BarlowTwins, VICReg, barlow_twins, vic_reg
 from tspcrep.common.losses.sepclr import SepCLR, joint_entropy, sep_clr
 from tspcrep.common.losses.subspace import GatedInfoNCE, SubspaceGate, gated_info_nce
 from tspcrep.common.losses.supervised import (
@@ -31,11 +34,13 @@ __all__ = [
     "DCL",
     "DHEL",
     "MVDHEL",
+    "BarlowTwins",
     "GatedInfoNCE",
     "HardInfoNCE",
     "InfoNCE",
     "IntentContrast",
     "M3CoL",
+    "LeJEPA",
     "MVInfoNCE",
     "MixupInfoNCE",
     "MoCo",
@@ -47,6 +52,8 @@ __all__ = [
     "SubspaceGate",
     "SupCon",
     "SupReMix",
+    "VICReg",
+    "barlow_twins",
     "cacr",
     "dcl",
     "dclw",
@@ -58,6 +65,7 @@ __all__ = [
     "joint_entropy",
     "lonely_rows",
     "m3col",
+    "le_jepa",
     "mixup_info_nce",
     "moco",
     "multihead_info_nce",
@@ -65,10 +73,13 @@ __all__ = [
     "mv_info_nce",
     "nt_xent",
     "prototype_contrast",
+    "random_directions",
     "sep_clr",
+    "sig_reg",
     "soft_info_nce",
     "spherical_k_means",
     "sup_con",
     "supremix",
     "tree_memberships",
+    "vic_reg",
 ]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -525,3 +526,90 @@ CASES = [
 
 def inputs_of(case, batch, seed=0):
     return case.inputs(batch, torch.Generator().manual_seed(seed))
+
+
+# Losses without negatives.
+
+
+def moments(rows):
+    """Means, and the covariance times ``N``, of lists of rows."""
+    dims = range(len(rows[0]))
+    centre = [mean(x[d] for x in rows) for d in dims]
+    away = [[x[d] - centre[d] for d in dims] for x in rows]
+    return away, [[sum(x[d] * x[e] for x in away) for e in dims] for d in dims]
+
+
+def vic_reg(first, second):
+    dims, apart, low, redundant = range(len(first[0])), 0.0, 0.0, 0.0
+    apart = mean(mean((x[d] - y[d]) ** 2 for d in dims) for x, y in zip(first, second, strict=True))
+    for view in (first, second):
+        _, square = moments(view)
+        cov = [[c / (len(view) - 1) for c in row] for row in square]
+        low += mean(max(0.0, 1 - math.sqrt(cov[d][d] + 1e-4)) for d in dims) / 2
+        redundant += sum(cov[d][e] ** 2 for d in dims for e in dims if d != e) / len(dims)
+    return 25 * apart + 25 * low + redundant
+
+
+def barlow_twins(first, second):
+    (a, aa), (b, bb), n = moments(first), moments(second), len(first)
+    loss, dims = 0.0, range(len(first[0]))
+    for d in dims:
+        for e in dims:
+            c = mean(x[d] * y[e] for x, y in zip(a, b, strict=True))
+            c /= math.sqrt(aa[d][d] / n + 1e-5) * math.sqrt(bb[e][e] / n + 1e-5)
+            loss += (1 - c) ** 2 if d == e else 0.0051 * c**2
+    return loss
+
+
+def sig_reg(embeddings, weights):
+    knots = [-5 + 10 * k / 16 for k in range(17)]
+    scores = []
+    for a in zip(*weights, strict=True):
+        y = [dot(a, z) for z in embeddings]
+        height = [
+            (
+                (mean(math.cos(t * x) for x in y) - math.exp(-(t**2) / 2)) ** 2
+                + mean(math.sin(t * x) for x in y) ** 2
+            )
+            * math.exp(-(t**2) / 2)
+            for t in knots
+        ]
+        area = sum((p + q) / 2 * 10 / 16 for p, q in pairwise(height))
+        scores.append(len(y) * area)
+    return mean(scores)
+
+
+def le_jepa(views, weights):
+    apart = []
+    for i in range(len(views[0])):
+        centre = [mean(view[i][d] for view in views[:2]) for d in range(len(views[0][i]))]
+        apart += [squared(view[i], centre) / len(centre) for view in views]
+    return 0.95 * mean(apart) + 0.05 * mean(sig_reg(view, weights) for view in views)
+
+
+def sketched(name, *lead):
+    """Embeddings, and the directions of their sketches, which take no gradient."""
+    return lambda batch, g: {
+        name: (gaussian(*lead, batch, 6, generator=g), len(lead)),
+        "weights": (torch.nn.functional.normalize(gaussian(6, 9, generator=g), dim=0), None),
+    }
+
+
+CASES += [
+    Case("vic_reg", losses.vic_reg, two, vic_reg, temperature=False),
+    Case("barlow_twins", losses.barlow_twins, two, barlow_twins, temperature=False),
+    Case(
+        "sig_reg",
+        lambda embeddings, weights: losses.sig_reg(embeddings, weights),
+        sketched("embeddings"),
+        sig_reg,
+        temperature=False,
+    ),
+    Case(
+        "le_jepa",
+        lambda views, weights: losses.le_jepa(views, weights, global_views=2),
+        sketched("views", 3),
+        le_jepa,
+        temperature=False,
+    ),
+]

@@ -1,0 +1,56 @@
+"""Rows as a loss reads them: checked, in full precision, summed over this process or over all."""
+
+import torch
+from torch import Tensor
+
+from tspcrep.common.distributed import gather
+
+
+def exact_rows(least: int = 1, **rows: Tensor) -> tuple[Tensor, ...]:
+    """The named tensors ``(..., N, D)`` in float32 or better: of one shape, finite, ``N >= least``.
+
+    Raises:
+        ValueError: naming the tensor, its shape or the first row that is not finite.
+    """
+    shape = next(iter(rows.values())).shape
+    first = next(iter(rows))
+    for name, x in rows.items():
+        if not x.dtype.is_floating_point:
+            raise ValueError(f"{name} has dtype {x.dtype}, expected a floating-point dtype")
+        if x.ndim < 2 or x.shape[-2] < least or 0 in x.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}, expected (..., rows, D), rows >= {least}"
+            )
+        if x.shape != shape:
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}, expected {tuple(shape)} as {first}"
+            )
+        finite = x.detach().isfinite().all(-1)
+        if not bool(finite.all()):
+            place = (~finite).nonzero()[0].tolist()
+            row = place[0] if len(place) == 1 else tuple(place)
+            raise ValueError(f"{name} row {row} is not finite, expected rows without NaN or inf")
+    return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in rows.values())
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Products in the dtype of their rows, also where training runs under autocast."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def total(x: Tensor, distributed: bool) -> Tensor:
+    """``x`` summed over all processes, with gradient, or ``x`` itself.
+
+    Every rank then holds the same number. As with :func:`tspcrep.common.distributed.gather`, the
+    gradient is summed over ranks, and DistributedDataParallel's average makes it that of one
+    process.
+    """
+    return gather(x[None]).sum(0) if distributed else x
+
+
+def centred(x: Tensor, distributed: bool) -> tuple[Tensor, Tensor]:
+    """Rows ``(..., N, D)`` less their mean, and their number: here, or over all processes."""
+    count = total(x.new_tensor(float(x.shape[-2])), distributed)
+    if count < 2:
+        raise ValueError(f"there is {int(count)} row, expected at least 2 to take a variance")
+    return x - total(x.sum(-2, keepdim=True), distributed) / count, count
