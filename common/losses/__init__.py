@@ -2,10 +2,12 @@
 
 from tspcrep.common.losses.cacr import CACR, cacr
 from tspcrep.common.losses.decoupled import DCL, DHEL, dcl, dclw, dhel
+from tspcrep.common.losses.guided import GuidedInfoNCE, guided_info_nce
 from tspcrep.common.losses.hard import HardInfoNCE, hard_info_nce
 from tspcrep.common.losses.info_nce import InfoNCE, MoCo, NTXent, moco, nt_xent
 from tspcrep.common.losses.mixup import M3CoL, MixupInfoNCE, draw_mixup, m3col, mixup_info_nce
 from tspcrep.common.losses.isotropy import LeJEPA, le_jepa, random_directions, sig_reg
+from tspcrep.common.losses.koleo import KoLeo, koleo
 from tspcrep.common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
 from tspcrep.common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
 from tspcrep.common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
@@ -18,6 +20,7 @@ from tspcrep.common.losses.prototypes import (
 )
 from tspcrep.common.losses.redundancy import BarlowTwins, VICReg, barlow_twins, vic_reg
 from tspcrep.common.losses.sepclr import SepCLR, joint_entropy, sep_clr
+from tspcrep.common.losses.siglip import SigLIP, siglip
 from tspcrep.common.losses.subspace import GatedInfoNCE, SubspaceGate, gated_info_nce
 from tspcrep.common.losses.supervised import (
     SoftInfoNCE,
@@ -36,10 +39,12 @@ __all__ = [
     "MVDHEL",
     "BarlowTwins",
     "GatedInfoNCE",
+    "GuidedInfoNCE",
     "HardInfoNCE",
     "InfoNCE",
     "IntentContrast",
     "M3CoL",
+    "KoLeo",
     "LeJEPA",
     "MVInfoNCE",
     "MixupInfoNCE",
@@ -48,6 +53,7 @@ __all__ = [
     "NTXent",
     "PrototypeContrast",
     "SepCLR",
+    "SigLIP",
     "SoftInfoNCE",
     "SubspaceGate",
     "SupCon",
@@ -60,11 +66,13 @@ __all__ = [
     "dhel",
     "draw_mixup",
     "gated_info_nce",
+    "guided_info_nce",
     "hard_info_nce",
     "intent_contrast",
     "joint_entropy",
     "lonely_rows",
     "m3col",
+    "koleo",
     "le_jepa",
     "mixup_info_nce",
     "moco",
@@ -76,6 +84,7 @@ __all__ = [
     "random_directions",
     "sep_clr",
     "sig_reg",
+    "siglip",
     "soft_info_nce",
     "spherical_k_means",
     "sup_con",

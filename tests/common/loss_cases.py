@@ -613,3 +613,82 @@ CASES += [
         temperature=False,
     ),
 ]
+
+
+def siglip(anchors, candidates, temperature=0.1, labels=None):
+    a, c = [unit(x) for x in anchors], [unit(x) for x in candidates]
+    losses_ = []
+    for i, x in enumerate(a):
+        for j, y in enumerate(c):
+            logit = dot(x, y) / temperature - 10
+            same = i == j if labels is None else labels[i] == labels[j]
+            losses_.append(math.log(1 + math.exp(-logit if same else logit)))
+    return sum(losses_) / len(a)
+
+
+def koleo(embeddings):
+    z = [unit(x) for x in embeddings]
+    return -mean(
+        math.log(min(squared(x, y) for j, y in enumerate(z) if j != i) + 1e-16) / 2
+        for i, x in enumerate(z)
+    )
+
+
+def guided_info_nce(first, second, weights, values, temperature=0.01):
+    u = [[unit(x) for x in rows] for rows in (first, second)]
+    g = [[unit(x) for x in rows] for rows in (weights, values)]
+    losses_ = []
+    for i in range(len(first)):
+        logits = [dot(u[0][i], u[1][i]) / temperature]
+        for j in range(len(first)):
+            for a, b in ((0, 1), (0, 0), (1, 1)):
+                if j != i and dot(g[a][i], g[b][j]) <= dot(g[0][i], g[1][i]):
+                    logits.append(dot(u[a][i], u[b][j]) / temperature)
+        losses_.append(max(logits) + lse(x - max(logits) for x in logits) - logits[0])
+    return mean(losses_)
+
+
+def near_views(batch, g):
+    """Two views and, as what takes no gradient, a guide's embeddings of the same rows."""
+    guide = gaussian(batch, 4, generator=g)
+    other = guide + 0.7 * gaussian(batch, 4, generator=g)
+    return {**two(batch, g), "weights": (guide, 0), "values": (other, 0)}
+
+
+CASES += [
+    Case(
+        "siglip",
+        losses.siglip,
+        lambda batch, g: {
+            n: (gaussian(batch, 6, generator=g), 0) for n in ("anchors", "candidates")
+        },
+        siglip,
+    ),
+    Case(
+        "siglip_of_labels",
+        lambda anchors, candidates, labels, temperature=0.1: losses.siglip(
+            anchors, candidates, temperature, labels=(labels, labels)
+        ),
+        lambda batch, g: {
+            "anchors": (gaussian(batch, 6, generator=g), 0),
+            "candidates": (gaussian(batch, 6, generator=g), 0),
+            "labels": (torch.arange(batch) % 3, 0),
+        },
+        siglip,
+    ),
+    Case(
+        "koleo",
+        losses.koleo,
+        lambda batch, g: {"embeddings": (gaussian(batch, 6, generator=g), 0)},
+        koleo,
+        temperature=False,
+    ),
+    Case(
+        "guided_info_nce",
+        lambda first, second, weights, values, temperature=0.01: losses.guided_info_nce(
+            first, second, weights, values, temperature
+        ),
+        near_views,
+        guided_info_nce,
+    ),
+]

@@ -9,7 +9,7 @@ from scipy import integrate
 
 from tests.common.test_distributed import mine, spawn
 from tspcrep.common import losses
-from tspcrep.common.distributed import gather
+from tspcrep.common.distributed import gather, share
 
 close = torch.testing.assert_close
 
@@ -138,6 +138,15 @@ def _check_statistics(rank, world):
         # Averaged over ranks, as DistributedDataParallel does.
         close(part.grad / world, mine(whole.grad, 1, rank, world))
         close(loss(gather(part.detach(), 1)), expected)
+    whole = views.clone().requires_grad_()
+    expected = losses.siglip(*whole)
+    expected.backward()
+    part = mine(views, 1, rank, world).clone().requires_grad_()
+    sample = mine(torch.arange(13), 0, rank, world)
+    labels = sample, gather(sample)
+    got = share(losses.siglip(part[0], gather(part[1]), labels=labels), len(sample))
+    got.backward()
+    close(part.grad / world, mine(whole.grad, 1, rank, world))
 
 
 @pytest.mark.distributed
