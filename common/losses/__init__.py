@@ -2,12 +2,20 @@
 
 from tspcrep.common.losses.cacr import CACR, cacr
 from tspcrep.common.losses.decoupled import DCL, DHEL, dcl, dclw, dhel
+from tspcrep.common.losses.distillation import (
+    DINO,
+    SwAV,
+    centred_targets,
+    sinkhorn,
+    swapped_prediction,
+)
 from tspcrep.common.losses.guided import GuidedInfoNCE, guided_info_nce
 from tspcrep.common.losses.hard import HardInfoNCE, hard_info_nce
 from tspcrep.common.losses.info_nce import InfoNCE, MoCo, NTXent, moco, nt_xent
 from tspcrep.common.losses.mixup import M3CoL, MixupInfoNCE, draw_mixup, m3col, mixup_info_nce
 from tspcrep.common.losses.isotropy import LeJEPA, le_jepa, random_directions, sig_reg
 from tspcrep.common.losses.koleo import KoLeo, koleo
+from tspcrep.common.losses.masked import MaskedPrediction, masked_prediction
 from tspcrep.common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
 from tspcrep.common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
 from tspcrep.common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
@@ -36,6 +44,7 @@ __all__ = [
     "CACR",
     "DCL",
     "DHEL",
+    "DINO",
     "MVDHEL",
     "BarlowTwins",
     "GatedInfoNCE",
@@ -47,6 +56,7 @@ __all__ = [
     "KoLeo",
     "LeJEPA",
     "MVInfoNCE",
+    "MaskedPrediction",
     "MixupInfoNCE",
     "MoCo",
     "MultiheadInfoNCE",
@@ -58,9 +68,11 @@ __all__ = [
     "SubspaceGate",
     "SupCon",
     "SupReMix",
+    "SwAV",
     "VICReg",
     "barlow_twins",
     "cacr",
+    "centred_targets",
     "dcl",
     "dclw",
     "dhel",
@@ -74,6 +86,7 @@ __all__ = [
     "m3col",
     "koleo",
     "le_jepa",
+    "masked_prediction",
     "mixup_info_nce",
     "moco",
     "multihead_info_nce",
@@ -85,10 +98,12 @@ __all__ = [
     "sep_clr",
     "sig_reg",
     "siglip",
+    "sinkhorn",
     "soft_info_nce",
     "spherical_k_means",
     "sup_con",
     "supremix",
+    "swapped_prediction",
     "tree_memberships",
     "vic_reg",
 ]

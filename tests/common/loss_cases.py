@@ -692,3 +692,78 @@ CASES += [
         guided_info_nce,
     ),
 ]
+
+
+def swapped_prediction(logits, memberships, temperature=0.1):
+    terms = []
+    for t, targets in enumerate(memberships):
+        for v, view in enumerate(logits):
+            for row, q in zip(view, targets, strict=True):
+                bottom = lse(x / temperature for x in row)
+                if v != t:
+                    terms.append(dot(q, [bottom - x / temperature for x in row]))
+    return mean(terms)
+
+
+def normalised(x):
+    centre = mean(x)
+    deviation = math.sqrt(mean((a - centre) ** 2 for a in x) + 1e-5)
+    return [(a - centre) / deviation for a in x]
+
+
+def masked_prediction(predictions, values, mask):
+    terms = []
+    for y, t, masked in zip(predictions, values, mask, strict=True):
+        for p, q, m in zip(y, t, masked, strict=True):
+            if m:
+                e = [abs(a - b) for a, b in zip(p, normalised(q), strict=True)]
+                terms.append(mean(x**2 / 2 if x < 1 else x - 0.5 for x in e))
+    return mean(terms)
+
+
+def masked_cosine(predictions, values, mask):
+    terms = []
+    for y, t, masked in zip(predictions, values, mask, strict=True):
+        for p, q, m in zip(y, t, masked, strict=True):
+            if m:
+                terms.append(1 - dot(unit(p), unit(normalised(q))))
+    return mean(terms)
+
+
+def latents(batch, g):
+    return {
+        "predictions": (gaussian(batch, 4, 6, generator=g), 0),
+        "values": (gaussian(batch, 4, 6, generator=g), 0),
+        "mask": (torch.arange(batch * 4).view(batch, 4) % 3 == 0, 0),
+    }
+
+
+CASES += [
+    Case(
+        "swapped_prediction",
+        lambda logits, memberships, temperature=0.1: losses.swapped_prediction(
+            logits, memberships, temperature
+        ),
+        lambda batch, g: {
+            "logits": (gaussian(3, batch, 5, generator=g), 1),
+            "memberships": (gaussian(2, batch, 5, generator=g).softmax(-1), 1),
+        },
+        swapped_prediction,
+    ),
+    Case(
+        "masked_prediction",
+        lambda predictions, values, mask: losses.masked_prediction(predictions, values, mask),
+        latents,
+        masked_prediction,
+        temperature=False,
+    ),
+    Case(
+        "masked_cosine",
+        lambda predictions, values, mask: losses.masked_prediction(
+            predictions, values, mask, "cosine"
+        ),
+        latents,
+        masked_cosine,
+        temperature=False,
+    ),
+]
