@@ -3,8 +3,10 @@
 Every function that draws takes a ``torch.Generator``.
 """
 
+from itertools import pairwise
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 
@@ -124,3 +126,109 @@ def scaled_noise(
     noise = torch.randn(embeddings.shape, generator=generator, device=device)
     length = strength * embeddings.detach().norm(dim=-1, keepdim=True)
     return embeddings + length * normalize(noise.to(embeddings), dim=-1)
+
+
+class LearnedAugmenter(nn.Module):
+    """A small perceptron that makes a view of an embedding: ``(..., dim) -> (..., dim)``, unit.
+
+    Qin et al., "Meta-optimized Contrastive Learning for Sequential Recommendation" (MCLRec): two of
+    them, 64-32-16-64 with GELU, learn by turns with the encoder
+    (:func:`tspcrep.common.losses.meta_contrast`), so their parameters are a
+    :class:`tspcrep.common.training.Phase` of their own. Default widths are the released ones as
+    fractions of ``dim``.
+
+    Args:
+        dim: of the embeddings.
+        widths: hidden widths; ``(dim / 2, dim / 4)`` when left out.
+    """
+
+    def __init__(self, dim: int, widths: tuple[int, ...] | None = None) -> None:
+        super().__init__()
+        widths = (max(dim // 2, 1), max(dim // 4, 1)) if widths is None else widths
+        if dim < 1 or min(widths, default=1) < 1:
+            raise ValueError(f"dim is {dim} and widths {widths}, expected widths of at least 1")
+        layers: list[nn.Module] = []
+        for before, after in pairwise((dim, *widths)):
+            layers += [nn.Linear(before, after), nn.GELU()]
+        self.net = nn.Sequential(*layers, nn.Linear((dim, *widths)[-1], dim))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        return normalize(self.net(embeddings), dim=-1)
+
+
+def nearest_rows(values: Tensor, count: int = 5) -> Tensor:
+    """Places ``(N, count)`` of the rows with the largest cosine to each row, itself among them.
+
+    Form it once for each modality, not in each step: colour, normals or places of segments,
+    exogenous columns of windows.
+
+    Args:
+        values: ``(N, F)``.
+        count: neighbours of a row, itself included.
+    """
+    if values.ndim != 2 or not 1 <= count <= len(values):
+        raise ValueError(
+            f"count is {count} for values of shape {tuple(values.shape)}, expected 1 to N for (N, F)"
+        )
+    unit = normalize(values.detach(), dim=-1)
+    return torch.cat([(u @ unit.T).topk(count).indices for u in unit.split(1024)])
+
+
+def knn_smooth(embeddings: Tensor, neighbours: Tensor, hops: int = 1) -> Tensor:
+    """A second view of rows: each is averaged with its neighbours, ``hops`` times.
+
+        Z' = A^hops Z,   A_ij = 1 / k for the k neighbours j of i
+
+    The item graphs of "MMHCL: Multi-Modal Hypergraph Contrastive Learning for Recommendation", by
+    default with as many neighbours and, in our reading, links without weights. MMHCL contrasts the
+    plain rows with such ones, one way, the rows of both as candidates, at temperature .6 and with a
+    weight of .03 to .07. The gradient goes through the average. With ``hops=0`` it is ``Z``; equal
+    rows stay as they are.
+
+    Args:
+        embeddings: ``(N, D)``.
+        neighbours: ``(N, k)`` integers, of :func:`nearest_rows` on what the graph is made of.
+        hops: how often.
+    """
+    if neighbours.ndim != 2 or len(neighbours) != len(embeddings):
+        raise ValueError(
+            f"neighbours has shape {tuple(neighbours.shape)}, expected ({len(embeddings)}, k)"
+        )
+    if hops < 0:
+        raise ValueError(f"hops is {hops}, expected at least 0")
+    for _ in range(hops):
+        embeddings = embeddings[neighbours].mean(1)
+    return embeddings
+
+
+class Hallucinator(nn.Module):
+    """More positives in feature space: a pair extrapolated, then smoothed by a small perceptron.
+
+        h = x + W2 relu(W1 x),   x = m q + (1 - m) k,   m - 1 ~ Beta(a, a) for each dimension
+
+    Our reading of Wu et al., "Hallucination Improves the Performance of Unsupervised Visual
+    Representation Learning", of which the abstract was at hand: new positives are made in feature
+    space by a differentiable map, share less with the pair than it shares, and are smoothed by
+    non-linear operations. ``W2`` starts at 0, so at first it is :func:`extrapolate_positives`. Its
+    parameters learn with the encoder's, by the loss of ``h`` against the pair.
+
+    Args:
+        dim: of the embeddings.
+        hidden: width of the perceptron; ``dim`` when left out.
+        concentration: ``a`` of :func:`extrapolate_positives`.
+    """
+
+    def __init__(self, dim: int, hidden: int | None = None, concentration: float = 2.0) -> None:
+        super().__init__()
+        self.concentration = concentration
+        self.net = nn.Sequential(nn.Linear(dim, hidden or dim), nn.ReLU())
+        self.out = nn.Linear(hidden or dim, dim)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self, queries: Tensor, keys: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Unit rows ``(B, dim)``, one more positive for each pair of unit rows ``(B, dim)``."""
+        x, _ = extrapolate_positives(queries, keys, self.concentration, generator)
+        return normalize(x + self.out(self.net(x)), dim=-1)

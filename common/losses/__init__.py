@@ -1,5 +1,10 @@
 """Contrastive losses: pure functions of embeddings, and thin modules; one file a family."""
 
+from tspcrep.common.losses.bottleneck import (
+    BottleneckContrast,
+    VariationalGate,
+    bottleneck_contrast,
+)
 from tspcrep.common.losses.cacr import CACR, cacr
 from tspcrep.common.losses.decoupled import DCL, DHEL, dcl, dclw, dhel
 from tspcrep.common.losses.distillation import (
@@ -16,6 +21,7 @@ from tspcrep.common.losses.mixup import M3CoL, MixupInfoNCE, draw_mixup, m3col, 
 from tspcrep.common.losses.isotropy import LeJEPA, le_jepa, random_directions, sig_reg
 from tspcrep.common.losses.koleo import KoLeo, koleo
 from tspcrep.common.losses.masked import MaskedPrediction, masked_prediction
+from tspcrep.common.losses.meta import MetaContrast, margin_regulariser, meta_contrast
 from tspcrep.common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
 from tspcrep.common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
 from tspcrep.common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
@@ -39,6 +45,7 @@ from tspcrep.common.losses.supervised import (
     tree_memberships,
 )
 from tspcrep.common.losses.supremix import SupReMix, supremix
+from tspcrep.common.losses.triplet import SimilarityQueries, similarity_queries
 
 __all__ = [
     "CACR",
@@ -47,6 +54,7 @@ __all__ = [
     "DINO",
     "MVDHEL",
     "BarlowTwins",
+    "BottleneckContrast",
     "GatedInfoNCE",
     "GuidedInfoNCE",
     "HardInfoNCE",
@@ -57,6 +65,7 @@ __all__ = [
     "LeJEPA",
     "MVInfoNCE",
     "MaskedPrediction",
+    "MetaContrast",
     "MixupInfoNCE",
     "MoCo",
     "MultiheadInfoNCE",
@@ -64,13 +73,16 @@ __all__ = [
     "PrototypeContrast",
     "SepCLR",
     "SigLIP",
+    "SimilarityQueries",
     "SoftInfoNCE",
     "SubspaceGate",
     "SupCon",
     "SupReMix",
     "SwAV",
     "VICReg",
+    "VariationalGate",
     "barlow_twins",
+    "bottleneck_contrast",
     "cacr",
     "centred_targets",
     "dcl",
@@ -86,7 +98,9 @@ __all__ = [
     "m3col",
     "koleo",
     "le_jepa",
+    "margin_regulariser",
     "masked_prediction",
+    "meta_contrast",
     "mixup_info_nce",
     "moco",
     "multihead_info_nce",
@@ -98,6 +112,7 @@ __all__ = [
     "sep_clr",
     "sig_reg",
     "siglip",
+    "similarity_queries",
     "sinkhorn",
     "soft_info_nce",
     "spherical_k_means",

@@ -767,3 +767,83 @@ CASES += [
         temperature=False,
     ),
 ]
+
+
+def similarity_queries(first, second, odd, margin=1.0):
+    terms = []
+    for a, b, o in zip(first, second, odd, strict=True):
+        for x in (a, b):
+            gap = squared(a, b) - squared(x, o)
+            terms.append(math.log(1 + math.exp(gap)) if margin is None else max(0.0, gap + margin))
+    return mean(terms)
+
+
+def queries(batch, g):
+    return {name: (0.5 * gaussian(batch, 6, generator=g), 0) for name in ("first", "second", "odd")}
+
+
+def meta_contrast(first, second, third, fourth, temperature=1.0):
+    total = 0.0
+    for a, b in ((first, fourth), (second, third), (third, fourth)):
+        z, batch = a + b, len(a)
+        s = [[dot(x, y) / temperature for y in z] for x in z]
+        mate = [(i + batch) % (2 * batch) for i in range(2 * batch)]
+        total += mean(
+            lse(x for j, x in enumerate(row) if j != i) - row[mate[i]] for i, row in enumerate(s)
+        )
+        pull, push = [], []
+        for i, row in enumerate(s):
+            p, negative = row[mate[i]], [x for j, x in enumerate(row) if j not in (i, mate[i])]
+            pull.append(max(0.0, p - min(p, max(negative))))
+            push += [max(0.0, max(p, max(negative)) - x) for x in negative]
+        total += 0.1 * (mean(pull) + mean(push))
+    return total
+
+
+def bottleneck_contrast(learned, values, temperature=0.05):
+    return 0.25 * info_nce(learned, values, temperature)
+
+
+CASES += [
+    Case(
+        "similarity_queries",
+        losses.similarity_queries,
+        queries,
+        similarity_queries,
+        temperature=False,
+    ),
+    Case(
+        "similarity_queries_logistic",
+        lambda first, second, odd: losses.similarity_queries(first, second, odd, None),
+        queries,
+        lambda first, second, odd: similarity_queries(first, second, odd, None),
+        temperature=False,
+    ),
+    Case(
+        "meta_contrast",
+        lambda first, second, third, fourth, temperature=1.0: losses.meta_contrast(
+            first, second, third, fourth, temperature
+        ),
+        lambda batch, g: {
+            name: (gaussian(batch, 6, generator=g) / 2, 0)
+            for name in ("first", "second", "third", "fourth")
+        },
+        meta_contrast,
+    ),
+    Case(
+        "bottleneck_contrast_pruned",
+        lambda pruned, values, temperature=0.05: losses.bottleneck_contrast(
+            pruned, values, "pruned", temperature
+        ),
+        lambda batch, g: {n: (gaussian(batch, 6, generator=g), 0) for n in ("pruned", "values")},
+        lambda pruned, values: bottleneck_contrast(pruned, values),
+    ),
+    Case(
+        "bottleneck_contrast_original",
+        lambda original, values, temperature=0.05: losses.bottleneck_contrast(
+            values, original, "original", temperature
+        ),
+        lambda batch, g: {n: (gaussian(batch, 6, generator=g), 0) for n in ("original", "values")},
+        lambda original, values: bottleneck_contrast(values, original),
+    ),
+]

@@ -93,3 +93,44 @@ def test_draws_repeat():
     ):
         assert draw(generator(3)).equal(draw(generator(3)))
         assert not draw(generator(3)).equal(draw(generator(4)))
+
+
+def test_an_augmenter_has_the_released_widths_and_unit_rows():
+    augmenter = features.LearnedAugmenter(64)
+    shapes = [tuple(p.shape) for p in augmenter.parameters() if p.ndim == 2]
+    assert shapes == [(32, 64), (16, 32), (64, 16)]
+    close(augmenter(torch.randn(3, 5, 64)).norm(dim=-1), torch.ones(3, 5))
+
+
+def test_the_nearest_rows_are_those_of_loops():
+    x = unit(9, 4)
+    near = features.nearest_rows(x, 3)
+    for i in range(9):
+        order = np.argsort([-float(x[i] @ y) for y in x], kind="stable")
+        assert near[i].tolist() == order[:3].tolist()
+    with pytest.raises(ValueError, match="count is 10"):
+        features.nearest_rows(x, 10)
+
+
+def test_smoothing_is_a_power_of_the_graph():
+    z, near = unit(9, 4).requires_grad_(), features.nearest_rows(unit(9, 6, seed=1), 3)
+    graph = torch.zeros(9, 9).double().scatter_(1, near, 1 / 3)
+    close(features.knn_smooth(z, near, 2), graph @ graph @ z)
+    assert features.knn_smooth(z, near, 0).equal(z)
+    close(features.knn_smooth(torch.ones(9, 4), near, 3), torch.ones(9, 4))
+    features.knn_smooth(z, near).sum().backward()
+    close(z.grad, graph.sum(0)[:, None].expand(9, 4))
+    with pytest.raises(ValueError, match=r"neighbours has shape \(9, 3\), expected \(5, k\)"):
+        features.knn_smooth(z[:5], near)
+    with pytest.raises(ValueError, match="hops is -1"):
+        features.knn_smooth(z, near, -1)
+
+
+def test_a_new_hallucinator_extrapolates_and_then_learns():
+    q, k = unit(7, 5).float(), unit(7, 5, seed=1).float()
+    torch.manual_seed(0)
+    hallucinator = features.Hallucinator(5)
+    got = hallucinator(q, k, generator())
+    close(got, features.extrapolate_positives(q, k, generator=generator())[0])
+    (got * k).sum().backward()
+    assert hallucinator.out.weight.grad.abs().sum() > 0
