@@ -168,7 +168,7 @@ def nearest_rows(values: Tensor, count: int = 5) -> Tensor:
     """
     if values.ndim != 2 or not 1 <= count <= len(values):
         raise ValueError(
-            f"count is {count} for values of shape {tuple(values.shape)}, expected 1 to N for (N, F)"
+            f"count is {count} for values of shape {tuple(values.shape)}, expected 1 to N of (N, F)"
         )
     unit = normalize(values.detach(), dim=-1)
     return torch.cat([(u @ unit.T).topk(count).indices for u in unit.split(1024)])

@@ -12,8 +12,8 @@ def koleo(embeddings: Tensor, epsilon: float = 1e-8) -> Tensor:
 
         L = -mean_i log min_{j != i} ||u_i - u_j||,   u = z / ||z||
 
-    Sablayrolles et al., "Spreading Vectors for Similarity Search", Eq. 2, as DINOv2 uses it, with a
-    weight of .1 beside its other terms. DINOv2 adds ``epsilon`` to the distance; here
+    Sablayrolles et al., "Spreading Vectors for Similarity Search", as DINOv2 uses it, with a weight
+    of .1 beside its other terms. DINOv2 adds ``epsilon`` to the distance; here
     ``epsilon^2`` is added to its square, so that equal rows have a gradient too, which is 0.
     For orthogonal rows it is ``-log(2) / 2``. Distances are taken in blocks: ``O(1024 N)`` memory.
 

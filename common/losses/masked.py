@@ -25,8 +25,8 @@ def masked_prediction(
         "cosine":     d = 1 - cos(y, t)
 
     Assran et al., "Self-Supervised Learning from Images with a Joint-Embedding Predictive
-    Architecture" (I-JEPA), whose code takes ``beta`` 1 and normalised targets where its Eq. 1 has a
-    squared distance; Baevski et al., "data2vec", Eq. 3, whose targets are the mean of the teacher's
+    Architecture" (I-JEPA), whose code takes ``beta`` 1 and normalised targets where the paper has a
+    squared distance; Baevski et al., "data2vec", whose targets are the mean of the teacher's
     last normalised layers, with ``beta`` 2 for images. ``beta L`` tends to half the mean squared
     error as ``beta`` grows. Latents elsewhere are not read and may be NaN, as where a series is
     missing.
