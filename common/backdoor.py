@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from tspcrep.common.errors import UserError
+
 
 @dataclass(frozen=True)
 class TriggerCluster:
-    """What :func:`find_trigger_cluster` found.
+    """Result of :func:`find_trigger_cluster`.
 
     Attributes:
         rows: ``(M,)`` places of the suspected rows in order; none where nothing stands out.
-        scores: ``(N,)`` how much more each row's surroundings are contracted than the typical
-            row's, in robust deviations.
+        scores: ``(N,)`` contraction around each row relative to the typical row, in robust
+            deviations.
         centre: ``(D,)`` unit mean of the suspected embeddings; 0 where there are none. Rows that
             arrive later can be compared with it.
     """
@@ -35,7 +37,7 @@ def find_trigger_cluster(
 ) -> TriggerCluster:
     """The rows that a trigger may have drawn together.
 
-        c_i = log mean_j ||x_i - x_j|| - log mean_j ||u_i - u_j||,   j: nearest of u_i = z_i / ||z_i||
+        c_i = log mean_j ||x_i - x_j|| - log mean_j ||u_i - u_j||,   u = z / ||z||, j: nearest of i
         score_i = (c_i - median c) / (1.4826 median |c - median c|)
 
     Sun et al., "Backdoor Contrastive Learning via Bi-level Trigger Optimization" (BLTO) poisons
@@ -63,7 +65,7 @@ def find_trigger_cluster(
             )
         if not bool(x.isfinite().all()):
             row = int((~x.isfinite().all(1)).nonzero()[0])
-            raise ValueError(f"{name} row {row} is not finite, expected rows without NaN or inf")
+            raise UserError(f"{name} row {row} is not finite, expected rows without NaN or inf")
     if not 1 <= neighbours < len(embeddings):
         raise ValueError(f"neighbours is {neighbours}, expected 1 to {len(embeddings) - 1}")
     if not threshold > 0 or not 0 < most <= 1:

@@ -1,7 +1,9 @@
-"""How new a row is beside those seen so far: the bonus of Contrastive UCB."""
+"""Novelty of rows relative to those seen so far: the bonus of Contrastive UCB."""
 
 import torch
 from torch import Tensor, nn
+
+from tspcrep.common.errors import UserError
 
 
 class Novelty(nn.Module):
@@ -48,5 +50,5 @@ class Novelty(nn.Module):
             raise ValueError(f"rows have shape {tuple(rows.shape)}, expected (N, {len(self.gram)})")
         if not bool(rows.isfinite().all()):
             bad = int((~rows.isfinite().all(1)).nonzero()[0])
-            raise ValueError(f"row {bad} is not finite, expected rows without NaN or inf")
+            raise UserError(f"row {bad} is not finite, expected rows without NaN or inf")
         return rows.detach().to(self.gram)

@@ -1,4 +1,4 @@
-"""GIST: a guide that already knows something says which negatives are false ones."""
+"""GIST: a guide's similarities decide which candidates are false negatives and left out."""
 
 import torch
 from torch import Tensor, nn

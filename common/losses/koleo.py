@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from tspcrep.common.losses.rows import exact_rows, full_precision
+from tspcrep.common.losses.rows import exact_rows, full_precision, of_one_sample
 
 
 def koleo(embeddings: Tensor, epsilon: float = 1e-8) -> Tensor:
@@ -18,15 +18,17 @@ def koleo(embeddings: Tensor, epsilon: float = 1e-8) -> Tensor:
     For orthogonal rows it is ``-log(2) / 2``. Distances are taken in blocks: ``O(1024 N)`` memory.
 
     Args:
-        embeddings: ``(N, D)``, ``N >= 2``. Two views are two calls: a view's nearest neighbour
-            should not be the other view of its own sample.
+        embeddings: ``(N, D)``; one row has the loss 0. Two views are two calls: a row's nearest
+            neighbour should not be the other view of its own sample.
         epsilon: keeps the logarithm of equal rows finite.
     """
-    (z,) = exact_rows(2, embeddings=embeddings)
+    (z,) = exact_rows(embeddings=embeddings)
     if z.ndim != 2:
         raise ValueError(f"embeddings has shape {tuple(embeddings.shape)}, expected (N, D)")
     if not 0 < epsilon < float("inf"):
         raise ValueError(f"epsilon is {epsilon}, expected a finite number above 0")
+    if len(z) == 1:
+        return of_one_sample(z)
     u = normalize(z, dim=-1)
     near = []
     with torch.no_grad(), full_precision(u):

@@ -1,4 +1,4 @@
-"""Masked latent prediction: what a teacher sees at masked places, predicted from the rest."""
+"""Masked latent prediction: a teacher's latents at masked places, predicted from the rest."""
 
 from typing import Literal
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, layer_norm, smooth_l1_loss
 
+from tspcrep.common.errors import UserError
 from tspcrep.common.losses.checks import same_shape
 from tspcrep.common.losses.rows import exact_rows
 
@@ -49,7 +50,7 @@ def masked_prediction(
             f"{tuple(predictions.shape[:-1])}, one for each latent"
         )
     if not bool(mask.any()):
-        raise ValueError("mask is false everywhere, expected at least one masked place")
+        raise UserError("mask is false everywhere, expected a masked place: raise the share masked")
     if form not in ("smooth_l1", "cosine"):
         raise ValueError(f"form is {form!r}, expected 'smooth_l1' or 'cosine'")
     if not 0 < beta < float("inf"):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from tspcrep.common.losses.checks import positive
-from tspcrep.common.losses.rows import exact_rows, full_precision
+from tspcrep.common.losses.rows import exact_rows, full_precision, of_one_sample
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
@@ -22,11 +22,13 @@ def margin_regulariser(first: Tensor, second: Tensor, temperature: float = 1.0) 
     term of the second mean is below 0. It is 0 for equal rows. Memory is ``(2B)^2``.
 
     Args:
-        first, second: two views ``(B, D)``, ``B >= 2``, used as they are.
+        first, second: two views ``(B, D)``, not normalised here; 0 for a single sample.
         temperature: divides the products.
     """
     positive("temperature", temperature)
-    z = torch.cat(exact_rows(2, first=first, second=second))  # (2B, D)
+    z = torch.cat(exact_rows(first=first, second=second))  # (2B, D)
+    if len(z) == 2:
+        return of_one_sample(z)
     sample = torch.arange(len(z), device=z.device) % len(first)
     same = sample[:, None] == sample
     with full_precision(z):
@@ -65,7 +67,6 @@ def meta_contrast(
         regulariser: weight of the margin regulariser.
     """
     rows = exact_rows(
-        2,
         first=first,
         second=second,
         augmented_first=augmented_first,

@@ -6,7 +6,7 @@ Overlapping windows and repeated segments are no false negatives here: no row is
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.rows import centred, exact_rows, full_precision, total
+from tspcrep.common.losses.rows import centred, exact_rows, full_precision, of_one_sample, total
 
 
 def vic_reg(
@@ -31,7 +31,7 @@ def vic_reg(
 
     Args:
         first, second: embeddings of two views ``(B, D)``, row by row of the same samples, not
-            normalised; ``B >= 2``.
+            normalised. A single sample, which has no variance, has the loss 0.
         invariance, variance, covariance: weights of the terms.
         distributed: the rows are this process's share, and means, variances and covariances are
             those of the rows of all processes: ``D^2`` numbers are exchanged instead of all rows.
@@ -39,6 +39,8 @@ def vic_reg(
     first, second = exact_rows(first=first, second=second)
     with full_precision(first):
         z, count = centred(torch.stack([first, second]), distributed)  # (2, B, D)
+        if count < 2:
+            return of_one_sample(first, second)
         dim = z.shape[-1]
         apart = total((first - second).square().sum(), distributed) / (count * dim)
         cov = total(z.mT @ z, distributed) / (count - 1)  # (2, D, D)
@@ -63,7 +65,7 @@ def barlow_twins(
 
     Args:
         first, second: embeddings of two views ``(B, D)``, row by row of the same samples, not
-            normalised; ``B >= 2``.
+            normalised. A single sample, which has no variance, has the loss 0.
         off_diagonal: weight of the second sum.
         distributed: as for :func:`vic_reg`. The released code takes deviations over the rows of one
             process.
@@ -71,6 +73,8 @@ def barlow_twins(
     first, second = exact_rows(first=first, second=second)
     with full_precision(first):
         z, count = centred(torch.stack([first, second]), distributed)  # (2, B, D)
+        if count < 2:
+            return of_one_sample(first, second)
         var = total(z.square().sum(-2), distributed) / count  # (2, D)
         z = z / (var + 1e-5).sqrt()[:, None]
         correlation = total(z[0].T @ z[1], distributed) / count  # (D, D)

@@ -1,26 +1,26 @@
-"""Rows as a loss reads them: checked, in full precision, summed over this process or over all."""
+"""Rows of embeddings: checked, in full precision, and summed over one process or all."""
 
 import torch
 from torch import Tensor
 
 from tspcrep.common.distributed import gather
+from tspcrep.common.errors import UserError
 
 
-def exact_rows(least: int = 1, **rows: Tensor) -> tuple[Tensor, ...]:
-    """The named tensors ``(..., N, D)`` in float32 or better: of one shape, finite, ``N >= least``.
+def exact_rows(**rows: Tensor) -> tuple[Tensor, ...]:
+    """The named tensors ``(..., N, D)`` in float32 or better: of one shape, none of it 0, finite.
 
     Raises:
-        ValueError: naming the tensor, its shape or the first row that is not finite.
+        ValueError: naming the tensor and its shape or dtype.
+        UserError: naming the first row that is not finite.
     """
     shape = next(iter(rows.values())).shape
     first = next(iter(rows))
     for name, x in rows.items():
         if not x.dtype.is_floating_point:
             raise ValueError(f"{name} has dtype {x.dtype}, expected a floating-point dtype")
-        if x.ndim < 2 or x.shape[-2] < least or 0 in x.shape:
-            raise ValueError(
-                f"{name} has shape {tuple(x.shape)}, expected (..., rows, D), rows >= {least}"
-            )
+        if x.ndim < 2 or 0 in x.shape:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}, expected (..., rows, D), none 0")
         if x.shape != shape:
             raise ValueError(
                 f"{name} has shape {tuple(x.shape)}, expected {tuple(shape)} as {first}"
@@ -29,8 +29,13 @@ def exact_rows(least: int = 1, **rows: Tensor) -> tuple[Tensor, ...]:
         if not bool(finite.all()):
             place = (~finite).nonzero()[0].tolist()
             row = place[0] if len(place) == 1 else tuple(place)
-            raise ValueError(f"{name} row {row} is not finite, expected rows without NaN or inf")
+            raise UserError(f"{name} row {row} is not finite, expected rows without NaN or inf")
     return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in rows.values())
+
+
+def of_one_sample(*rows: Tensor) -> Tensor:
+    """Loss of a sample without others, as a last batch may be: 0, and so is its gradient."""
+    return sum(x.sum() for x in rows) * 0.0
 
 
 def full_precision(x: Tensor) -> torch.autocast:
@@ -51,6 +56,4 @@ def total(x: Tensor, distributed: bool) -> Tensor:
 def centred(x: Tensor, distributed: bool) -> tuple[Tensor, Tensor]:
     """Rows ``(..., N, D)`` less their mean, and their number: here, or over all processes."""
     count = total(x.new_tensor(float(x.shape[-2])), distributed)
-    if count < 2:
-        raise ValueError(f"there is {int(count)} row, expected at least 2 to take a variance")
     return x - total(x.sum(-2, keepdim=True), distributed) / count, count

@@ -129,7 +129,6 @@ def test_each_turn_teaches_one_of_the_two():
         (lambda a: losses.similarity_queries(a, a, a[:3]), r"odd has shape \(3, 5\)"),
         (lambda a: losses.similarity_queries(a, a, a, -1.0), "margin is -1.0"),
         (lambda a: losses.meta_contrast(a, a, a, a[:, :3]), r"augmented_second has shape \(8, 3\)"),
-        (lambda a: losses.margin_regulariser(a[:1], a[:1]), "rows >= 2"),
         (lambda a: losses.bottleneck_contrast(a, a, "twin"), "turn is 'twin'"),
         (lambda a: losses.bottleneck_contrast(a, a[:3], "pruned"), r"original has shape \(3, 5\)"),
         (lambda a: VariationalGate(4)(a), r"x has shape \(8, 5\), expected \(..., 4\)"),

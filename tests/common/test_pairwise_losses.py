@@ -107,7 +107,7 @@ def test_the_guide_takes_no_gradient():
         ),
         (lambda a: losses.siglip(a[:0], a), r"anchors has shape \(0, 5\)"),
         (lambda a: losses.SigLIP(0.0), "temperature is 0.0"),
-        (lambda a: losses.koleo(a[:1]), r"embeddings has shape \(1, 5\).*rows >= 2"),
+        (lambda a: losses.koleo(a[:0]), r"embeddings has shape \(0, 5\)"),
         (lambda a: losses.koleo(a[None]), r"embeddings has shape \(1, 8, 5\)"),
         (lambda a: losses.koleo(a, 0.0), "epsilon is 0.0"),
         (
