@@ -4,9 +4,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from tspcrep.common.losses.rows import exact_rows
+from tspcrep.common.losses.rows import exact_rows, unit
 from tspcrep.common.ops import info_nce
 
 
@@ -88,8 +87,7 @@ def bottleneck_contrast(
         original = original.detach()
     else:
         pruned = pruned.detach()
-    unit = normalize(pruned, dim=-1), normalize(original, dim=-1)
-    loss = weight * info_nce(*unit, None, temperature)
+    loss = weight * info_nce(unit(pruned), unit(original), None, temperature)
     return loss if kl is None or turn == "original" else loss + kl_weight * kl
 
 

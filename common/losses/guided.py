@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from tspcrep.common.losses.checks import positive
-from tspcrep.common.losses.rows import exact_rows, full_precision
+from tspcrep.common.losses.rows import exact_rows, full_precision, unit
 
 
 def guided_info_nce(
@@ -45,7 +44,7 @@ def guided_info_nce(
             f"guide_first has shape {tuple(guide_first.shape)} for rows of shape "
             f"{tuple(first.shape)}, expected one row (E,) for each row (D,)"
         )
-    u, g = ([normalize(x, dim=-1) for x in pair] for pair in ((first, second), guides))
+    u, g = ([unit(x) for x in pair] for pair in ((first, second), guides))
     own = torch.eye(len(first), dtype=torch.bool, device=first.device)
     blocks = ((0, 1), (0, 0), (1, 1)) if within else ((0, 1),)
     with full_precision(first):

@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from tspcrep.common.losses.rows import exact_rows, full_precision, of_one_sample
+from tspcrep.common.losses.rows import exact_rows, full_precision, of_one_sample, unit
 
 
 def koleo(embeddings: Tensor, epsilon: float = 1e-8) -> Tensor:
@@ -29,7 +28,7 @@ def koleo(embeddings: Tensor, epsilon: float = 1e-8) -> Tensor:
         raise ValueError(f"epsilon is {epsilon}, expected a finite number above 0")
     if len(z) == 1:
         return of_one_sample(z)
-    u = normalize(z, dim=-1)
+    u = unit(z)
     near = []
     with torch.no_grad(), full_precision(u):
         for start in range(0, len(u), 1024):

@@ -4,11 +4,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, layer_norm, smooth_l1_loss
+from torch.nn.functional import layer_norm, smooth_l1_loss
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.losses.checks import same_shape
-from tspcrep.common.losses.rows import exact_rows
+from tspcrep.common.losses.rows import exact_rows, unit
 
 
 def masked_prediction(
@@ -59,7 +59,7 @@ def masked_prediction(
     if normalise:
         t = layer_norm(t, t.shape[-1:])
     if form == "cosine":
-        return (1 - cosine_similarity(y, t, dim=-1)).mean()
+        return (1 - (unit(y) * unit(t)).sum(-1)).mean()
     return smooth_l1_loss(y, t, beta=beta)
 
 

@@ -4,10 +4,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import softplus
 
 from tspcrep.common.losses.checks import one_a_row, positive
-from tspcrep.common.losses.rows import exact_rows, full_precision
+from tspcrep.common.losses.rows import exact_rows, full_precision, unit
 
 
 def siglip(
@@ -48,7 +48,7 @@ def siglip(
         one_a_row("labels[1]", labels[1], len(c))
         same = labels[0][:, None] == labels[1]
     with full_precision(a):
-        logits = normalize(a, dim=-1) @ normalize(c, dim=-1).T / temperature + bias  # (B, N)
+        logits = unit(a) @ unit(c).T / temperature + bias  # (B, N)
         return softplus(torch.where(same, -logits, logits)).sum(1).mean()
 
 

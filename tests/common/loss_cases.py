@@ -20,6 +20,7 @@ class Case:
     loops: Callable
     temperature: bool = True  # takes one
     reorders: bool = True  # an argument that numbers rows would have to change with their order
+    cosines: bool = True  # rows count at length 1, so that a row of zeros gets no gradient
 
 
 def dot(x, y):
@@ -596,14 +597,15 @@ def sketched(name, *lead):
 
 
 CASES += [
-    Case("vic_reg", losses.vic_reg, two, vic_reg, temperature=False),
-    Case("barlow_twins", losses.barlow_twins, two, barlow_twins, temperature=False),
+    Case("vic_reg", losses.vic_reg, two, vic_reg, temperature=False, cosines=False),
+    Case("barlow_twins", losses.barlow_twins, two, barlow_twins, temperature=False, cosines=False),
     Case(
         "sig_reg",
         lambda embeddings, weights: losses.sig_reg(embeddings, weights),
         sketched("embeddings"),
         sig_reg,
         temperature=False,
+        cosines=False,
     ),
     Case(
         "le_jepa",
@@ -611,6 +613,7 @@ CASES += [
         sketched("views", 3),
         le_jepa,
         temperature=False,
+        cosines=False,
     ),
 ]
 
@@ -749,6 +752,7 @@ CASES += [
             "memberships": (gaussian(2, batch, 5, generator=g).softmax(-1), 1),
         },
         swapped_prediction,
+        cosines=False,
     ),
     Case(
         "masked_prediction",
@@ -756,6 +760,7 @@ CASES += [
         latents,
         masked_prediction,
         temperature=False,
+        cosines=False,
     ),
     Case(
         "masked_cosine",
@@ -811,6 +816,7 @@ CASES += [
         queries,
         similarity_queries,
         temperature=False,
+        cosines=False,
     ),
     Case(
         "similarity_queries_logistic",
@@ -818,6 +824,7 @@ CASES += [
         queries,
         lambda first, second, odd: similarity_queries(first, second, odd, None),
         temperature=False,
+        cosines=False,
     ),
     Case(
         "meta_contrast",
@@ -829,6 +836,7 @@ CASES += [
             for name in ("first", "second", "third", "fourth")
         },
         meta_contrast,
+        cosines=False,
     ),
     Case(
         "bottleneck_contrast_pruned",

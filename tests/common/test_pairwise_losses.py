@@ -97,6 +97,26 @@ def test_the_guide_takes_no_gradient():
     assert a.grad is not None and g.grad is None and h.grad is None
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.siglip,
+        lambda a, b: losses.koleo(a),
+        lambda a, b: losses.guided_info_nce(a, b, a, b),
+        lambda a, b: losses.bottleneck_contrast(a, b, "pruned"),
+        lambda a, b: losses.masked_prediction(a, b, torch.arange(8) < 4, "cosine"),
+    ],
+)
+def test_a_row_of_zeros_gets_no_gradient_from_cosines(loss, dtype):
+    a, b = rows(8, 5).to(dtype), rows(8, 5, seed=1).to(dtype)
+    a[2] = 0
+    a.requires_grad_()
+    value = loss(a, b)
+    value.backward()
+    assert value.isfinite() and a.grad.isfinite().all() and not a.grad[2].any()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
