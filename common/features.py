@@ -133,9 +133,8 @@ class LearnedAugmenter(nn.Module):
 
     Qin et al., "Meta-optimized Contrastive Learning for Sequential Recommendation" (MCLRec): two of
     them, 64-32-16-64 with GELU, learn by turns with the encoder
-    (:func:`tspcrep.common.losses.meta_contrast`), so their parameters are a
-    :class:`tspcrep.common.training.Phase` of their own. Default widths are the released ones as
-    fractions of ``dim``.
+    (:func:`tspcrep.common.losses.meta_contrast`), so their parameters are a phase of their own in a
+    method that ``fit`` trains. Default widths are the released ones as fractions of ``dim``.
 
     Args:
         dim: of the embeddings.

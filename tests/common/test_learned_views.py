@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from tspcrep.common import losses
+from tspcrep.common import losses, training
 from tspcrep.common.features import LearnedAugmenter
 from tspcrep.common.losses import VariationalGate
 
@@ -47,27 +47,48 @@ def test_the_margin_regulariser_is_zero_for_equal_rows_alone():
     assert losses.margin_regulariser(rows(6, 4), rows(6, 4, seed=1)) > 0
 
 
+class MCLRec(torch.nn.Module):
+    """Encoder and augmenters by turns, as the two phases of a method."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = torch.nn.Linear(8, 8)
+        self.augmenters = torch.nn.ModuleList([LearnedAugmenter(8), LearnedAugmenter(8)])
+        self.contrast, self.seen = losses.MetaContrast(), []
+
+    def phases(self):
+        parts = {"encoder": self.encoder, "augmenter": self.augmenters}
+        return [training.Phase(name, list(part.parameters()), 1e-2) for name, part in parts.items()]
+
+    def loss(self, batch, phase):
+        z = [normalize(self.encoder(batch + 0.1 * torch.randn_like(batch)), dim=-1) for _ in "ab"]
+        loss = self.contrast(*z, *(a(y) for a, y in zip(self.augmenters, z, strict=True)))
+        self.seen.append((phase, float(loss.detach())))
+        return {"loss": loss}
+
+    def after_step(self):
+        pass
+
+
+class Rows:
+    def __init__(self):
+        self.table = torch.randn(32, 8, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self):
+        return 32
+
+    def __getitems__(self, places):
+        return self.table[list(places)]
+
+
 def test_encoder_and_augmenters_learn_by_turns():
-    """As two phases of a Method do: each has a gradient of the loss, and both lower it."""
     torch.manual_seed(0)
-    x = torch.randn(16, 8)
-    views = x + 0.1 * torch.randn(2, 16, 8)
-    encoder = torch.nn.Linear(8, 8)
-    augmenters = torch.nn.ModuleList([LearnedAugmenter(8), LearnedAugmenter(8)])
-    contrast = losses.MetaContrast()
-    optimisers = [torch.optim.Adam(m.parameters(), 1e-2) for m in (encoder, augmenters)]
-
-    def loss():
-        z = [normalize(encoder(v), dim=-1) for v in views]
-        return contrast(*z, *(a(y) for a, y in zip(augmenters, z, strict=True)))
-
-    start = float(loss().detach())
-    for _ in range(30):
-        for optimiser in optimisers:
-            optimiser.zero_grad()
-            loss().backward()
-            optimiser.step()
-    assert float(loss().detach()) < start - 0.3
+    method = MCLRec()
+    options = training.Training(epochs=20, batch_size=16, device="cpu")
+    training.fit(method, Rows(), options, 0, None)
+    assert [phase for phase, _ in method.seen[:4]] == ["encoder", "augmenter"] * 2
+    numbers = [number for _, number in method.seen]
+    assert sum(numbers[-8:]) < sum(numbers[:8]) - 8 * 0.3
 
 
 def test_a_gate_draws_its_noise_and_is_its_mean_afterwards():
