@@ -130,7 +130,8 @@ class DINO(nn.Module):
     """:func:`swapped_prediction` of :func:`centred_targets`: ``forward(student, teacher)``.
 
     In training each call moves the centre, a buffer, after it was used:
-    ``c <- m c + (1 - m) mean_i l_i`` over the teacher's rows of all views (DINO, Eq. 4).
+    ``c <- m c + (1 - m) mean_i l_i`` over the teacher's rows of all views (DINO, Eq. 4). DINOv2's
+    variant has no centre: ``swapped_prediction(student, sinkhorn(teacher, .04))``.
 
     Args:
         prototypes: ``K``; the paper's 65,536 are for a million images.

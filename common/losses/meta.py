@@ -22,7 +22,7 @@ def margin_regulariser(first: Tensor, second: Tensor, temperature: float = 1.0) 
     term of the second mean is below 0. It is 0 for equal rows. Memory is ``(2B)^2``.
 
     Args:
-        first, second: two views ``(B, D)``, not normalised here; 0 for a single sample.
+        first, second: two views ``(B, D)``, not normalised here. For a single sample it is 0.
         temperature: divides the products.
     """
     positive("temperature", temperature)
