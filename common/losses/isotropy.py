@@ -23,8 +23,9 @@ def sig_reg(
 
     Balestriero and LeCun, "LeJEPA: Provable and Scalable Self-Supervised Learning Without the
     Heuristics", the Epps-Pulley form of SIGReg, with their interval and number of knots of the
-    trapezoidal rule. The integrand is even, so only ``t >= 0`` is evaluated. With a wide interval
-    it is the closed form of Epps and Pulley's statistic. Memory is ``N M (knots + 1) / 2``.
+    trapezoidal rule; the released example takes ``reach=3, knots=33``. The integrand is even, so
+    only ``t >= 0`` is evaluated. With a wide interval it is the closed form of Epps and Pulley's
+    statistic. Memory is ``N M (knots + 1) / 2``.
 
     Args:
         embeddings: ``(..., N, D)``, not normalised; leading dimensions (views) are averaged.
