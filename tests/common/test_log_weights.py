@@ -1,12 +1,15 @@
 """Log-weights against networkx, loops of the papers' losses, and exact expectations."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from tspcrep.common import log_weights
+from tspcrep.common.ops import info_nce
+from tspcrep.common.pairs import Pairs
 
 close = torch.testing.assert_close
 
@@ -116,3 +119,24 @@ def test_equal_propensities_weigh_nothing_and_likely_candidates_less():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call(*graph())
+
+
+def test_pairs_take_the_weights_of_communities_and_of_sampling():
+    """Team-up's loss over both views, and the softmax over all candidates from a sample of them."""
+    edges, communities = graph()
+    strength = log_weights.community_strength(edges, communities)
+    w = log_weights.community_log_weight(strength, communities, 560)
+    z = torch.nn.functional.normalize(rows(2, 7, 4), dim=-1).flatten(0, 1)
+    pairs = replace(Pairs.views(7), log_weight=w.repeat(2))
+    own = torch.eye(14, dtype=torch.bool)
+    logits = (z @ z.T / 0.4 + w.repeat(2)).masked_fill(own, -torch.inf)
+    close(info_nce(z, z, pairs, 0.4), cross_entropy(logits, torch.arange(14).roll(7)))
+
+    a, c, q = rows(3, 4), rows(200, 4, seed=1), rows(200, seed=2).softmax(0)
+    c[:3] = a
+    g = torch.Generator().manual_seed(0)
+    drawn = q.multinomial(100_000, replacement=True, generator=g)
+    weights = log_weights.sampling_log_weight(q)[drawn] - math.log(len(drawn))
+    options = {"positives": "none", "reduction": "none"}
+    sampled = info_nce(a, c[drawn], Pairs(log_weight=weights), 1.0, **options)
+    close(sampled, info_nce(a, c, None, 1.0, **options), atol=0.1, rtol=0)
