@@ -17,12 +17,11 @@ from tspcrep.common.losses.distillation import (
 from tspcrep.common.losses.guided import GuidedInfoNCE, guided_info_nce
 from tspcrep.common.losses.hard import HardInfoNCE, hard_info_nce
 from tspcrep.common.losses.info_nce import InfoNCE, MoCo, NTXent, moco, nt_xent
-from tspcrep.common.losses.mixup import M3CoL, MixupInfoNCE, draw_mixup, m3col, mixup_info_nce
 from tspcrep.common.losses.isotropy import LeJEPA, le_jepa, random_directions, sig_reg
 from tspcrep.common.losses.koleo import KoLeo, koleo
 from tspcrep.common.losses.masked import MaskedPrediction, masked_prediction
 from tspcrep.common.losses.meta import MetaContrast, margin_regulariser, meta_contrast
-from tspcrep.common.losses.mixup import MixupInfoNCE, draw_mixup, mixup_info_nce
+from tspcrep.common.losses.mixup import M3CoL, MixupInfoNCE, draw_mixup, m3col, mixup_info_nce
 from tspcrep.common.losses.multihead import MultiheadInfoNCE, multihead_info_nce
 from tspcrep.common.losses.multiview import MVDHEL, MVInfoNCE, mv_dhel, mv_info_nce
 from tspcrep.common.losses.prototypes import (
@@ -60,9 +59,9 @@ __all__ = [
     "HardInfoNCE",
     "InfoNCE",
     "IntentContrast",
-    "M3CoL",
     "KoLeo",
     "LeJEPA",
+    "M3CoL",
     "MVInfoNCE",
     "MaskedPrediction",
     "MetaContrast",
@@ -94,10 +93,10 @@ __all__ = [
     "hard_info_nce",
     "intent_contrast",
     "joint_entropy",
-    "lonely_rows",
-    "m3col",
     "koleo",
     "le_jepa",
+    "lonely_rows",
+    "m3col",
     "margin_regulariser",
     "masked_prediction",
     "meta_contrast",

@@ -33,12 +33,6 @@ def exact_rows(**rows: Tensor) -> tuple[Tensor, ...]:
     return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in rows.values())
 
 
-def unit(x: Tensor) -> Tensor:
-    """Rows ``(..., D)`` at length 1; a row of zeros stays one and gets no gradient."""
-    length = x.norm(dim=-1, keepdim=True)
-    return x / length.masked_fill(length == 0, torch.inf)
-
-
 def of_one_sample(*rows: Tensor) -> Tensor:
     """Loss of a sample without others, as a last batch may be: 0, and so is its gradient."""
     return sum(x.sum() for x in rows) * 0.0
