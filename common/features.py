@@ -107,7 +107,7 @@ def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not len(bank):
         raise ValueError("bank has no rows, expected at least one to choose from")
-    unit = normalize(queries.detach(), dim=-1), normalize(bank.detach(), dim=-1)
+    unit = _unit(queries), _unit(bank)
     place = torch.cat([(q @ unit[1].T).argmax(1) for q in unit[0].split(1024)])
     return bank[place], place
 
@@ -169,7 +169,7 @@ def nearest_rows(values: Tensor, count: int = 5) -> Tensor:
         raise ValueError(
             f"count is {count} for values of shape {tuple(values.shape)}, expected 1 to N of (N, F)"
         )
-    unit = normalize(values.detach(), dim=-1)
+    unit = _unit(values)
     return torch.cat([(u @ unit.T).topk(count).indices for u in unit.split(1024)])
 
 
@@ -231,3 +231,8 @@ class Hallucinator(nn.Module):
         """Unit rows ``(B, dim)``, one more positive for each pair of unit rows ``(B, dim)``."""
         x, _ = extrapolate_positives(queries, keys, self.concentration, generator)
         return normalize(x + self.out(self.net(x)), dim=-1)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Rows at length 1, without gradient; in half precision a row of zeros would be NaN."""
+    return normalize(x.detach().to(torch.promote_types(x.dtype, torch.float32)), dim=-1)

@@ -77,6 +77,14 @@ def test_nearest_is_the_largest_cosine():
         features.nearest(q, bank[:0])
 
 
+def test_rows_of_zeros_in_half_precision_are_nobodys_nearest():
+    bank = unit(30, 5, seed=1).half()
+    bank[3] = 0
+    places = features.nearest(unit(7, 5).half(), bank)[1]
+    assert not (places == 3).any()
+    assert not (features.nearest_rows(bank, 2)[torch.arange(30) != 3] == 3).any()
+
+
 def test_noise_has_the_length_it_should():
     z = torch.randn(50, 6, generator=generator(), dtype=torch.float64)
     moved = (features.scaled_noise(z, 0.2, generator()) - z).norm(dim=1)
