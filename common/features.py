@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 
 def beta(
@@ -57,9 +56,7 @@ def extrapolate_positives(
         concentration: ``a``; the paper's 2.
     """
     m = 1 + beta(tuple(queries.shape), concentration, concentration, queries, generator)
-    return normalize(m * queries + (1 - m) * keys, dim=-1), normalize(
-        m * keys + (1 - m) * queries, dim=-1
-    )
+    return _unit(m * queries + (1 - m) * keys), _unit(m * keys + (1 - m) * queries)
 
 
 def interpolate_negatives(
@@ -78,7 +75,7 @@ def interpolate_negatives(
     device = drawn_on(generator, negatives)
     partner = torch.randperm(len(negatives), generator=generator, device=device)
     m = beta(tuple(negatives.shape), concentration, concentration, negatives, generator)
-    return normalize(m * negatives + (1 - m) * negatives[partner.to(negatives.device)], dim=-1)
+    return _unit(m * negatives + (1 - m) * negatives[partner.to(negatives.device)])
 
 
 def low_rank(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -107,7 +104,7 @@ def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not len(bank):
         raise ValueError("bank has no rows, expected at least one to choose from")
-    unit = _unit(queries), _unit(bank)
+    unit = _unit(queries.detach()), _unit(bank.detach())
     place = torch.cat([(q @ unit[1].T).argmax(1) for q in unit[0].split(1024)])
     return bank[place], place
 
@@ -125,7 +122,7 @@ def scaled_noise(
     device = drawn_on(generator, embeddings)
     noise = torch.randn(embeddings.shape, generator=generator, device=device)
     length = strength * embeddings.detach().norm(dim=-1, keepdim=True)
-    return embeddings + length * normalize(noise.to(embeddings), dim=-1)
+    return embeddings + length * _unit(noise.to(embeddings))
 
 
 class LearnedAugmenter(nn.Module):
@@ -152,7 +149,7 @@ class LearnedAugmenter(nn.Module):
         self.net = nn.Sequential(*layers, nn.Linear((dim, *widths)[-1], dim))
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return normalize(self.net(embeddings), dim=-1)
+        return _unit(self.net(embeddings))
 
 
 def nearest_rows(values: Tensor, count: int = 5) -> Tensor:
@@ -169,7 +166,7 @@ def nearest_rows(values: Tensor, count: int = 5) -> Tensor:
         raise ValueError(
             f"count is {count} for values of shape {tuple(values.shape)}, expected 1 to N of (N, F)"
         )
-    unit = _unit(values)
+    unit = _unit(values.detach())
     return torch.cat([(u @ unit.T).topk(count).indices for u in unit.split(1024)])
 
 
@@ -230,9 +227,11 @@ class Hallucinator(nn.Module):
     ) -> Tensor:
         """Unit rows ``(B, dim)``, one more positive for each pair of unit rows ``(B, dim)``."""
         x, _ = extrapolate_positives(queries, keys, self.concentration, generator)
-        return normalize(x + self.out(self.net(x)), dim=-1)
+        return _unit(x + self.out(self.net(x)))
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Rows at length 1, without gradient; in half precision a row of zeros would be NaN."""
-    return normalize(x.detach().to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+    """Rows at length 1, in their dtype; a row of zeros stays one, and gets no gradient."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    length = wide.norm(dim=-1, keepdim=True)
+    return (wide / length.masked_fill(length == 0, torch.inf)).to(x.dtype)

@@ -85,6 +85,18 @@ def test_rows_of_zeros_in_half_precision_are_nobodys_nearest():
     assert not (features.nearest_rows(bank, 2)[torch.arange(30) != 3] == 3).any()
 
 
+def test_rows_of_zeros_in_half_precision_stay_finite_in_value_and_gradient():
+    q = unit(6, 5).half()
+    q[2] = 0
+    q.requires_grad_()
+    new, _ = features.extrapolate_positives(q, q.detach(), generator=generator())
+    mixed = features.interpolate_negatives(torch.zeros(4, 5).half(), generator=generator())
+    noisy = features.scaled_noise(q, generator=generator())
+    (new.sum() + noisy.sum()).backward()
+    assert new.isfinite().all() and not new[2].any() and not noisy[2].any() and not mixed.any()
+    assert q.grad.isfinite().all()
+
+
 def test_noise_has_the_length_it_should():
     z = torch.randn(50, 6, generator=generator(), dtype=torch.float64)
     moved = (features.scaled_noise(z, 0.2, generator()) - z).norm(dim=1)
