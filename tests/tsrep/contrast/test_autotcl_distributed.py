@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from tspcrep.common.training import Training, fit
-from tsrep.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
 from tsrep.encoders import DilatedConv
-from tsrep.windows import WindowDataset
+from tsrep.datasets.windows import WindowDataset
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
