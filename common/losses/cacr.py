@@ -1,4 +1,4 @@
-"""Contrastive attraction and contrastive repulsion."""
+"""CACR: farther positives attract more, nearer negatives repel more."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ def cacr(
     repulsion: float = 0.9,
     detach_weights: bool = False,
 ) -> Tensor:
-    """Pull the farther positives harder, push the nearer negatives harder.
+    """Contrastive attraction and repulsion: weights grow with the distance of positives and the
+    nearness of negatives.
 
         L = mean_{i,l} sum_{m != l} p_lm d(u_il, u_im)             p = softmax_m( attraction d)
           - mean_{l != m} mean_i sum_{j != i} q_ij d(u_il, u_jm)   q = softmax_j(-repulsion d)

@@ -1,4 +1,4 @@
-"""Losses whose positive stands outside its own denominator: DCL, DCLW, DHEL."""
+"""Losses without the positive in the denominator: DCL, DCLW, DHEL."""
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +67,9 @@ def dhel(first: Tensor, second: Tensor, temperature: float | Tensor = 0.3) -> Te
         L_i = -s(z_i, z'_i) / T + log sum_{j != i} exp(s(z_i, z_j) / T)
                                 + log sum_{j != i} exp(s(z'_i, z'_j) / T)
 
-    Koromilas et al., "Bridging Mini-Batch and Asymptotic Analysis in Contrastive Learning", DHEL;
-    the released default temperature. It is :func:`tspcrep.common.losses.mv_dhel` with two views.
+    Koromilas et al., "Bridging Mini-Batch and Asymptotic Analysis in Contrastive Learning", DHEL,
+    with the default temperature of the released code. It is :func:`tspcrep.common.losses.mv_dhel`
+    with two views.
 
     Args:
         first, second: embeddings of two views ``(B, D)``, row by row of the same samples.

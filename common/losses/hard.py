@@ -1,4 +1,4 @@
-"""Hard contrastive loss: of the negatives, the nearest alone."""
+"""Hard contrastive loss: only the nearest negatives count."""
 
 import math
 
@@ -23,7 +23,7 @@ def hard_info_nce(
     Args:
         first, second: embeddings of two views ``(..., B, D)``, row by row of the same samples.
         temperature: divides the cosines.
-        fraction: of the ``2B - 2`` negatives, rounded up.
+        fraction: share of the ``2B - 2`` negatives that is kept, rounded up.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction}, expected a number above 0 and at most 1")

@@ -1,4 +1,4 @@
-"""Mixup contrast: a mixed anchor has two soft positives."""
+"""Mixup contrast (M3CoL): an anchor made of two inputs has two weighted positives."""
 
 import torch
 from torch import Tensor, nn

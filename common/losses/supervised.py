@@ -1,4 +1,4 @@
-"""Labels as positives: SupCon, and InfoNCE with graded positives."""
+"""Contrast by labels: SupCon, and InfoNCE with graded positives."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Log-means of Gaussian kernels between rows, without a B x N matrix."""
+"""Log-means of Gaussian kernels between rows, without an N x N matrix."""
 
 import math
 

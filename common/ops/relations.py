@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tspcrep.common.errors import UserError
-from tspcrep.common.ops.selection import Listed
+from tspcrep.common.ops.selection import Listed, Masked
 from tspcrep.common.pairs import Pairs
 
 LISTED = 1 << 15  # pairs that are cheaper to list than to look for in a mask
@@ -114,12 +114,6 @@ class Index:
     _ignore: "_Equal | None"
 
     @cached_property
-    def listed_counts(self) -> Tensor:
-        """How many pairs :meth:`tile` goes through for each anchor, ``(G, B)``."""
-        fields = (self._positive, self._row, self._ignore)
-        return sum(field.number for field in fields if field is not None)
-
-    @cached_property
     def positive_counts(self) -> Tensor:
         """How many positives each anchor has, ``(G, B)``."""
         count = self._positive.number.clone()
@@ -135,27 +129,48 @@ class Index:
             count.index_put_((g, i), -own, accumulate=True)
         return count
 
-    def tile(self, groups: slice, rows: slice) -> Listed:
+    def few(self, groups: slice, rows: slice) -> bool:
+        """Whether the positives of a tile are few enough to be listed."""
+        number = self._positive.number[groups, rows]
+        logits = number.numel() * self._positive.order.shape[1]
+        return int(number.sum()) <= max(LISTED, logits // 64)
+
+    def listed(self, groups: slice, rows: slice) -> Listed:
         """Pairs of a tile ``(g, t, N)``; their positions come row by row."""
-        width, height = self._positive.order.shape[1], rows.stop - rows.start
-
-        def flat(g: Tensor, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
-            line = (g - groups.start) * height + (i - rows.start)
-            return line * width + j, line
-
         g, i, j = self._positive.pairs(groups, rows)
         if self._row is not None:
             other = ~self.relations.same_row_at(g, i, j)
             g, i, j = g[other], i[other], j[other]
-        positive, line = flat(g, i, j)
-        dropped = []
+        line = (g - groups.start) * (rows.stop - rows.start) + (i - rows.start)
+        dropped = torch.cat(self._dropped(groups, rows))
+        return Listed(line * self._positive.order.shape[1] + j, line, dropped)
+
+    def masked(self, groups: slice, rows: slice) -> Masked:
+        """The same pairs as masks; dropped ones still as a list where they are few."""
+        part = self.relations.part(groups, rows)
+        fields = [field for field in (self._row, self._ignore) if field is not None]
+        if sum(int(field.number[groups, rows].sum()) for field in fields) > LISTED:
+            return Masked(*part.masks())
+        positive = replace(part, row=None, ignore=None).masks()[0]
+        same, ignored = self._dropped(groups, rows)
+        positive.view(-1).index_fill_(0, same, False)
+        return Masked(positive, torch.cat([same, ignored]))
+
+    def _dropped(self, groups: slice, rows: slice) -> tuple[Tensor, Tensor]:
+        """Flat positions of the same row, and of ignored pairs."""
+        width, height = self._positive.order.shape[1], rows.stop - rows.start
+
+        def flat(g: Tensor, i: Tensor, j: Tensor) -> Tensor:
+            return ((g - groups.start) * height + (i - rows.start)) * width + j
+
+        same = ignored = torch.empty(0, dtype=torch.int64, device=self._positive.order.device)
         if self._row is not None:
-            dropped.append(flat(*self._row.pairs(groups, rows))[0])
+            same = flat(*self._row.pairs(groups, rows))
         if self._ignore is not None:
             g, i, j = self._ignore.pairs(groups, rows)
             false = ~self.relations.positive_at(g, i, j)
-            dropped.append(flat(g[false], i[false], j[false])[0])
-        return Listed(positive, line, torch.cat(dropped) if dropped else positive[:0])
+            ignored = flat(g[false], i[false], j[false])
+        return same, ignored
 
 
 def parts(groups: slice, rows: slice, width: int, limit: int) -> Iterator[tuple[slice, slice]]:

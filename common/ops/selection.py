@@ -1,7 +1,7 @@
 """Positive and dropped pairs in a tile of logits: listed where they are few, else as masks.
 
 Both kinds answer the same calls. Numbers of pairs are a vector over the list, or fill the tile
-``(g, t, N)``, where only those of positives count; numbers of rows are vectors ``(g * t,)``.
+``(g, t, N)``, all finite, where those of positives count; numbers of rows are vectors ``(g * t,)``.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Listed:
     dropped: Tensor
 
     def take(self, logits: Tensor) -> Tensor:
-        """The logits of the positives."""
+        """The logits of the positives; masks give all, and in place."""
         return logits.view(-1)[self.positive]
 
     def put(self, logits: Tensor, x: Tensor) -> None:
@@ -51,15 +51,20 @@ class Listed:
         return x.new_full((rows,), -torch.inf).scatter_reduce_(0, self.line, x, "amax")
 
 
-@dataclass(frozen=True)
 class Masked:
-    """Masks of the tile: memory by its size, whatever the number of pairs."""
+    """Masks of the tile: memory by its size, whatever the number of pairs.
 
-    positive: Tensor  # (g, t, N) bool
-    dropped: Tensor
+    Args:
+        positive: ``(g, t, N)`` bool.
+        dropped: a mask too, or flat positions.
+    """
+
+    def __init__(self, positive: Tensor, dropped: Tensor) -> None:
+        self.positive, self.dropped, self.one = positive, dropped, None
 
     def take(self, logits: Tensor) -> Tensor:
-        return logits.clone()
+        self.one = self.positive.to(logits.dtype)  # a product is several times faster than where()
+        return logits
 
     def put(self, logits: Tensor, x: Tensor) -> None:
         torch.where(self.positive, x, logits, out=logits)
@@ -68,19 +73,19 @@ class Masked:
         logits.masked_fill_(self.positive, -torch.inf)
 
     def drop(self, logits: Tensor) -> None:
-        logits.masked_fill_(self.dropped, -torch.inf)
+        if self.dropped.dtype == torch.bool:
+            logits.masked_fill_(self.dropped, -torch.inf)
+        else:
+            logits.view(-1).index_fill_(0, self.dropped, -torch.inf)
 
     def subtract(self, tile: Tensor, x: Tensor) -> None:
-        tile.sub_(self._kept(x, 0.0))
+        tile.addcmul_(self.one, x, value=-1)
 
     def of_row(self, x: Tensor) -> Tensor:
         return x.view(*self.positive.shape[:2], 1)
 
     def sum(self, x: Tensor, rows: int) -> Tensor:
-        return self._kept(x, 0.0).sum(-1).view(rows)
+        return (self.one * x).sum(-1).view(rows)
 
     def amax(self, x: Tensor, rows: int) -> Tensor:
-        return self._kept(x, -torch.inf).amax(-1).view(rows)
-
-    def _kept(self, x: Tensor, other: float) -> Tensor:
-        return torch.where(self.positive, x, other)
+        return torch.where(self.positive, x, -torch.inf).amax(-1).view(rows)

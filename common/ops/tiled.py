@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tspcrep.common.ops import dense
-from tspcrep.common.ops.relations import LISTED, Relations, parts
+from tspcrep.common.ops.relations import Relations, parts
 from tspcrep.common.ops.selection import Listed, Masked
 
 TILE_BYTES = {"cpu": 8 << 20, "cuda": 128 << 20}
@@ -142,14 +142,14 @@ class _Work:
         """
         logits = self._logits(self.anchors[groups, part], self.candidates[groups])
         index, width = self.relations.index, logits.shape[2]
-        few = int(index.listed_counts[groups, part].sum()) <= max(LISTED, logits.numel() // 16)
+        few = index.few(groups, part)
         blocks = [(groups, part)]
         if not few:
             blocks = parts(groups, part, width, self._limit(BLOCK_BYTES))
         losses, factors = [], []
         for at in blocks:
             relations = self.relations.part(*at)
-            pairs = index.tile(*at) if few else Masked(*relations.masks())
+            pairs = index.listed(*at) if few else index.masked(*at)
             within = tuple(
                 slice(x.start - y.start, x.stop - y.start)
                 for x, y in zip(at, (groups, part), strict=True)
@@ -226,6 +226,11 @@ def _block(
     of each row ``(g * t,)``, which comes second. ``high`` rows at once stay in the cache.
     """
     attracted, count, rows_ = pairs.take(logits), count.flatten(), count.numel()
+    if form.positives == "mean":
+        attraction = pairs.sum(attracted, rows_) / count
+    changed = relations.value is not None or form.hardest is not None
+    if changed or form.denominator == "own" or form.positives == "sum":
+        attracted = attracted.clone()  # needed below, where logits are others
     if relations.value is not None:
         logits += relations.lift().to(logits.dtype)
         pairs.put(logits, attracted)  # positives weigh 1
@@ -250,11 +255,11 @@ def _block(
     elif form.positives == "none":
         loss, pull = partition, None
     elif form.positives == "mean":
-        loss = partition - pairs.sum(attracted, rows_) / count
+        loss = partition - attraction
         pull = pairs.of_row(1 / count)
     else:
         top = pairs.amax(attracted, rows_)
-        share = (attracted - pairs.of_row(top)).exp()
+        share = (attracted - pairs.of_row(top)).clamp_max(0.0).exp()
         inside = pairs.sum(share, rows_)
         loss = partition - inside.log() - top
         pull = share / pairs.of_row(inside)

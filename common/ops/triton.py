@@ -1,8 +1,8 @@
 """InfoNCE in O(B + N) memory: logits, masks and gradients live in the registers of a kernel.
 
 The forward kernel keeps a running log-sum-exp for each anchor; two backward kernels form the
-logits again, one for the anchors' gradient and one for the candidates'. Five matrix products
-instead of three buy that nothing of size B x N is ever stored, whatever the number of positives.
+logits again, one for the anchors' gradient and one for the candidates'. That takes five matrix
+products in place of three, and stores nothing of size B x N, whatever the number of positives.
 Masks are built inside a tile from the ids of :class:`tspcrep.common.ops.relations.Relations`.
 
 Rows are 16- or 32-bit; sums are float32. ``hardest`` needs whole rows at once and is not here.
@@ -180,7 +180,7 @@ def _forward(
     POSITIVES: tl.constexpr, DENOMINATOR: tl.constexpr, BLOCK: tl.constexpr, DEPTH: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):  # fmt: skip
-    """Losses of ``BLOCK`` anchors, and what their gradient needs: one number an anchor each."""
+    """Losses of ``BLOCK`` anchors, and four numbers per anchor for the backward pass."""
     g = tl.program_id(1)
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     peak = tl.full((BLOCK,), float("-inf"), dtype=tl.float32)

@@ -30,12 +30,11 @@ def rows(*shape, seed=0, dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-@pytest.fixture(params=["one tile", "many tiles", "masks"])
+@pytest.fixture(params=["one tile", "many tiles", "masks", "masks and lists"])
 def tiles(request, monkeypatch):
     monkeypatch.setitem(tiled.TILE_BYTES, "cpu", 1 << 24 if request.param == "one tile" else 250)
-    if request.param == "masks":
-        for module in (relations, tiled):
-            monkeypatch.setattr(module, "LISTED", 0)
+    if request.param.startswith("masks"):
+        monkeypatch.setattr(relations, "LISTED", 0 if request.param == "masks" else 2)
         monkeypatch.setitem(tiled.BLOCK_BYTES, "cpu", 100)
 
 
