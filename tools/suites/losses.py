@@ -21,14 +21,18 @@ from torch.nn.functional import cross_entropy, normalize
 
 from tspcrep.common.losses import mv_dhel, nt_xent
 from tspcrep.common.ops import info_nce, tiled
+from tspcrep.common.pairs import Pairs
 
 TEMPERATURE = 0.1
 
 
 def rows(repeats: int = 5) -> list[Row]:
+    few = max(repeats // 2, 1)
     found = [
         *memory(),
-        *time_over_products(repeats=max(repeats // 2, 1)),
+        *time_over_products("32768x128", *_pair(32768, 128), repeats=few),
+        *few_labels(repeats=few),
+        *time_over_products("2048x65536x128/bf16", *_bf16(2048, 65536), repeats=few),
         *time_of_libraries(512, repeats=repeats),
         *time_of_libraries(4096, repeats=8 * repeats),  # short: many rounds cost little
         *many_views(),
@@ -40,22 +44,45 @@ def memory(count: int = 32768, dim: int = 128, dense_count: int = 8192) -> list[
     """Peak memory of a step above inputs and gradients, each in a process of its own."""
     found = []
     for impl, size in (("tiled", count), ("tiled", dense_count), ("dense", dense_count)):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            peak = pool.apply(_peak, (impl, size, dim))
+        peak = _peak_in_a_process(impl, size, dim)
         found.append(Row(f"info_nce/{size}x{dim}/cpu", f"info_nce-{impl}", "memory", peak, "MB"))
     return found
 
 
-def _peak(impl: str, count: int, dim: int) -> float:
+def few_labels(count: int = 8192, dim: int = 128, labels: int = 2, repeats: int = 2) -> list[Row]:
+    """Memory and time of a supervised step where a row has thousands of positives."""
+    case = f"{count}x{dim}/{labels}-labels"
+    peak = _peak_in_a_process("tiled", count, dim, labels)
+    z = _pair(count, dim)[0]
+    return [
+        Row(f"info_nce/{case}/cpu", "info_nce-tiled", "memory", peak, "MB"),
+        *time_over_products(case, z, z, _labels(count, labels), repeats),
+    ]
+
+
+def _labels(count: int, labels: int | None) -> Pairs | None:
+    return None if labels is None else Pairs.labels(torch.arange(count) % labels)
+
+
+def _peak_in_a_process(*arguments) -> float:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak, arguments)
+
+
+def _peak(impl: str, count: int, dim: int, labels: int | None = None) -> float:
     """MB above inputs and gradients, from the kernel's high-water mark of resident memory."""
-    _step(*_pair(64, dim), impl)()  # what torch loads once is not the loss's
-    step = _step(*_pair(count, dim), impl)
+    a, c = _pair(64, dim)
+    _step(a, c, impl, _labels(64, labels))()  # what torch loads once is not the loss's
+    a, c = _pair(count, dim)
+    if labels is not None:
+        c = a
+    step = _step(a, c, impl, _labels(count, labels))
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # what was freed before may not hide what is taken now
     Path("/proc/self/clear_refs").write_text("5")  # start the mark anew
     before = _status("VmRSS")
     step()
-    gradients = 2 * count * dim * 4 / 1e6
+    gradients = (1 if c is a else 2) * count * dim * 4 / 1e6
     return _status("VmHWM") - before - gradients
 
 
@@ -66,20 +93,29 @@ def _status(field: str) -> float:
     raise KeyError(field)
 
 
-def time_over_products(count: int = 32768, dim: int = 128, repeats: int = 2) -> list[Row]:
+def time_over_products(
+    name: str, a: Tensor, c: Tensor, pairs: Pairs | None = None, repeats: int = 2
+) -> list[Row]:
     """A step against the three matrix products without which there is no exact gradient."""
-    a, c = _pair(count, dim)
-    jobs = {"info_nce-tiled": _step(a, c, "tiled"), "three-products": _products(a, c)}
+    jobs = {"info_nce-tiled": _step(a, c, "tiled", pairs), "three-products": _products(a, c)}
     seconds = _race(jobs, repeats)
-    case = f"info_nce/{count}x{dim}/cpu"
+    case = f"info_nce/{name}/cpu"
     found = [Row(case, name, "time", x, "s") for name, x in seconds.items()]
     ratio = seconds["info_nce-tiled"] / seconds["three-products"]
     return [*found, Row(case, "info_nce-tiled", "time_over_products", ratio, "x")]
 
 
+def _bf16(batch: int, count: int, dim: int = 128) -> tuple[Tensor, Tensor]:
+    a, c = (x.detach().bfloat16() for x in _pair(count, dim))
+    return a[:batch].clone().requires_grad_(), c.requires_grad_()
+
+
 def _products(a: Tensor, c: Tensor) -> Callable[[], None]:
-    """Logits and both gradients over tiles as high as the loss's, into memory that lies ready."""
-    a, c = a.detach(), c.detach()
+    """Logits and both gradients over tiles as high as the loss's, into memory that lies ready.
+
+    In float32 for rows of 16 bits too, as most CPUs multiply these far more slowly.
+    """
+    a, c = a.detach().float(), c.detach().float()
     height = max(tiled.TILE_BYTES["cpu"] // (4 * len(c)), 1)
     tile = torch.empty(height, len(c))
     grads = torch.empty_like(a), torch.zeros_like(c)
@@ -206,10 +242,10 @@ def _pair(count: int, dim: int) -> tuple[Tensor, Tensor]:
     return first.requires_grad_(), second.requires_grad_()
 
 
-def _step(a: Tensor, c: Tensor, impl: str) -> Callable[[], None]:
+def _step(a: Tensor, c: Tensor, impl: str, pairs: Pairs | None = None) -> Callable[[], None]:
     def run() -> None:
         a.grad = c.grad = None
-        info_nce(a, c, None, TEMPERATURE, impl=impl).backward()
+        info_nce(a, c, pairs, TEMPERATURE, impl=impl).backward()
 
     return run
 
