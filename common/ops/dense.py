@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from tspcrep.common.ops.relations import Relations
 
@@ -28,7 +29,8 @@ def rows_of_logits(logits: Tensor, relations: Relations, form) -> Tensor:
 
     if form.denominator == "own":
         partition = negative.logsumexp(-1, keepdim=True)
-        spread = (logits.logaddexp(partition) - logits).masked_fill(~positive, 0.0)
+        # Not logaddexp, whose gradient near 0 is a difference of ones, and whose second is NaN.
+        spread = softplus(partition - logits, threshold=80).masked_fill(~positive, 0.0)
         loss = spread.sum(-1) / positive.sum(-1)
         return loss.masked_fill(partition.squeeze(-1).isneginf(), -torch.inf)
     partition = (negative if form.denominator == "negatives" else weighted).logsumexp(-1)
