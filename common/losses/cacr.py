@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import unit_views, without_negatives
+from tspcrep.common.losses.checks import of_one_sample, unit_views
 
 
 def cacr(
@@ -39,7 +39,7 @@ def cacr(
     u = unit_views(views)
     count, batch, _ = u.shape
     if batch == 1:
-        return without_negatives(u)
+        return of_one_sample(u)
     own = torch.eye(max(count, batch), dtype=torch.bool, device=u.device)
 
     def weighted(distance: Tensor, strength: float, dim: int) -> Tensor:

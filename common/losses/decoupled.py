@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import positive, two_views, without_negatives
+from tspcrep.common.losses.checks import of_one_sample, positive, two_views
 from tspcrep.common.losses.multiview import mv_dhel
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
@@ -25,7 +25,7 @@ def dcl(first: Tensor, second: Tensor, temperature: float | Tensor = 0.1) -> Ten
     """
     z = two_views(first, second)
     if first.shape[-2] == 1:
-        return without_negatives(z)
+        return of_one_sample(z)
     pairs = Pairs.views(first.shape[-2], 2, z.device)
     return info_nce(z, z, pairs, temperature, denominator="negatives")
 
@@ -51,7 +51,7 @@ def dclw(
     z = two_views(first, second)
     batch = first.shape[-2]
     if batch == 1:
-        return without_negatives(z)
+        return of_one_sample(z)
     pairs = Pairs.views(batch, 2, z.device)
     repulsion = info_nce(
         z, z, pairs, temperature, positives="none", denominator="negatives"

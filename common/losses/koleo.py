@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import unit
-from tspcrep.common.losses.rows import exact_rows, full_precision, of_one_sample
+from tspcrep.common.losses.checks import of_one_sample, unit
+from tspcrep.common.losses.rows import exact_rows, full_precision
 
 
 def koleo(embeddings: Tensor, epsilon: float = 1e-8) -> Tensor:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import positive
-from tspcrep.common.losses.rows import exact_rows, full_precision, of_one_sample
+from tspcrep.common.losses.checks import of_one_sample, positive
+from tspcrep.common.losses.rows import exact_rows, full_precision
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import unit_views, without_negatives
+from tspcrep.common.losses.checks import of_one_sample, unit_views
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
@@ -59,7 +59,7 @@ def mv_dhel(views: Tensor, temperature: float = 0.2) -> Tensor:
     """
     u = unit_views(views, temperature)
     if u.shape[1] == 1:
-        return without_negatives(u)
+        return of_one_sample(u)
     row = torch.arange(u.shape[1], device=u.device)
     repulsion = info_nce(
         u, u, Pairs(row=(row, row)), temperature, positives="none", reduction="none"

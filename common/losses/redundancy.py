@@ -6,7 +6,8 @@ Overlapping windows and repeated segments are no false negatives here: no row is
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.rows import centred, exact_rows, full_precision, of_one_sample, total
+from tspcrep.common.losses.checks import of_one_sample
+from tspcrep.common.losses.rows import centred, exact_rows, full_precision, total
 
 
 def vic_reg(

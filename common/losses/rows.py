@@ -33,11 +33,6 @@ def exact_rows(**rows: Tensor) -> tuple[Tensor, ...]:
     return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in rows.values())
 
 
-def of_one_sample(*rows: Tensor) -> Tensor:
-    """Loss of a sample without others, as a last batch may be: 0, and so is its gradient."""
-    return sum(x.sum() for x in rows) * 0.0
-
-
 def full_precision(x: Tensor) -> torch.autocast:
     """Products in the dtype of their rows, also where training runs under autocast."""
     return torch.autocast(x.device.type, enabled=False)
