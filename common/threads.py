@@ -1,10 +1,16 @@
 """Run numba's parallel loops with the number of threads that torch uses."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numba
 import torch
+
+# Numba tries TBB first, and warns where another library, such as open3d, has loaded an old one. A
+# choice that the user made in the environment stays.
+if not {"NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"} & os.environ.keys():
+    numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]
 
 
 @contextmanager
