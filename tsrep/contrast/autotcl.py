@@ -18,7 +18,7 @@ from tspcrep.common.distributed import gather, own_rows, share
 from tspcrep.common.errors import UserError
 from tspcrep.common.heads import ProjectionHead
 from tspcrep.common.losses import InfoNCE
-from tspcrep.common.methods import Phase
+from tspcrep.common.methods import Embeddings, Phase
 from tspcrep.common.metrics import diagnostics
 from tsrep.contrast.view_network import (
     View,
@@ -130,11 +130,26 @@ class AutoTCL(nn.Module):
         return [Phase("augmentation", parameters, c.augmentation_rate, c.augment_every), encoder]
 
     def loss(self, batch: Windows, phase: str) -> dict[str, Tensor]:
+        return self.contrast(self.embed(batch, phase), phase)
+
+    def embed(self, batch: Windows, phase: str) -> Embeddings:
+        """What :meth:`contrast` compares, one row per series, so that a batch can be embedded in
+        chunks: pooled series and views, then the mask's logit and values ("augmentation") or the
+        anchors and positives of the local contrast ("encoder")."""
         x = batch.values  # (B, T, C)
         view = self.view(x)
         if phase == "augmentation":
-            return self.augmentation_loss(x, view)
-        return self.encoder_loss(x, view)
+            with torch.no_grad():  # the series' embedding does not depend on the augmentation
+                z = _pool(self.encoder(x))
+            return z, _pool(self.encode_view(view.values)), view.logit, view.keep
+        z, v = self.encoder(x), self.encode_view(view.values)  # (B, T, D)
+        return _pool(z), _pool(v), *_segments(v)
+
+    def contrast(self, embeddings: Embeddings, phase: str) -> dict[str, Tensor]:
+        """The losses of :meth:`embed`'s rows, those of all processes together."""
+        if phase == "augmentation":
+            return self.augmentation_loss(*embeddings)
+        return self.encoder_loss(*embeddings)
 
     def view(self, x: Tensor) -> View:
         """A view of each series, before eta is applied."""
@@ -149,35 +164,44 @@ class AutoTCL(nn.Module):
         ones = torch.ones_like(uniform)
         return View(x, ones, ones, torch.ones_like(x))
 
-    def augmentation_loss(self, x: Tensor, view: View) -> dict[str, Tensor]:
-        """Eq. 10: ``beta E||h||_0 + D(f(x), f(v)) + lambda L_t``, or the negative contrast."""
-        with torch.no_grad():  # the series' embedding does not depend on the augmentation
-            z = gather(_pool(self.encoder(x)))
-        v = gather(_pool(self.encode_view(view.values)))
+    def augmentation_loss(
+        self, z: Tensor, v: Tensor, logit: Tensor, keep: Tensor
+    ) -> dict[str, Tensor]:
+        """Eq. 10: ``beta E||h||_0 + D(f(x), f(v)) + lambda L_t``, or the negative contrast.
+
+        z, v: (B, D) pooled series and views. logit, keep: (B, T, 1) of the mask.
+        """
+        z, v = gather(z), gather(v)
         if self.config.augmentation == "adversarial":
-            return {"loss": -self.contrast(z, v)}
-        batch, steps, _ = x.shape
-        size = share(expected_l0(view.logit), batch)
+            return {"loss": -self._info_nce(z, v)}
+        batch, steps, _ = keep.shape
+        size = share(expected_l0(logit), batch)
         mmd = linear_mmd if self.config.mmd == "linear" else gaussian_mmd
         fidelity = mmd(normalize(z, dim=-1), normalize(v, dim=-1))
-        chosen = own_rows(lambda n: _draw_steps(n, steps, x.device), batch).unbind(1)
-        consistency = share(temporal_consistency(view.keep, *chosen), batch)
+        chosen = own_rows(lambda n: _draw_steps(n, steps, keep.device), batch).unbind(1)
+        consistency = share(temporal_consistency(keep, *chosen), batch)
         c = self.config
         total = c.size_weight * size + fidelity + c.consistency_weight * consistency
         return {"loss": total, "size": size, "fidelity": fidelity, "consistency": consistency}
 
-    def encoder_loss(self, x: Tensor, view: View) -> dict[str, Tensor]:
-        """Eq. 15: global InfoNCE of (x, v) plus alpha times the local contrast of v."""
-        z = self.encoder(x)  # (B, T, D)
-        v = self.encode_view(view.values)
-        series, views = (self.head(gather(_pool(y))) for y in (z, v))  # of all processes
+    def encoder_loss(
+        self, z: Tensor, v: Tensor, anchors: Tensor, positives: Tensor
+    ) -> dict[str, Tensor]:
+        """Eq. 15: global InfoNCE of (x, v) plus alpha times the local contrast of v, Eq. 13-14.
+
+        z, v: (B, D) pooled series and views. anchors, positives: (B, S, D) segments of the view;
+        the local contrast is 0 if the window is too short for two.
+        """
+        series, views = (self.head(gather(y)) for y in (z, v))  # of all processes
         instance = self.info_nce(series, views)
-        local = share(self.local_contrast(v), len(x))
+        short = anchors.shape[1] < 2
+        local = v.new_zeros(()) if short else self._info_nce(anchors, positives)
+        local = share(local, len(z))
         total = instance + self.config.local_weight * local
         scores = diagnostics(series, views, self.config.temperature) if len(series) > 1 else {}
         return {"loss": total, "instance": instance, "local": local, **scores}
 
-    def contrast(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+    def _info_nce(self, anchors: Tensor, candidates: Tensor) -> Tensor:
         """InfoNCE of (..., B, D) embeddings behind the head; row i finds row i."""
         return self.info_nce(self.head(anchors), self.head(candidates))
 
@@ -190,17 +214,6 @@ class AutoTCL(nn.Module):
         mask = (uniform < 0.5).to(values.dtype)
         return self.encoder.body(mask * self.encoder.embed(values))
 
-    def local_contrast(self, v: Tensor, stretches: int = 8) -> Tensor:
-        """Eq. 13-14 on (B, T, D); 0 if the window is too short for two segments."""
-        batch, steps, dim = v.shape
-        count = min(stretches, steps // 3)
-        if count < 2:
-            return v.new_zeros(())
-        third = steps // count // 3
-        cut = v[:, : count * 3 * third].reshape(batch, count, 3, third, dim)
-        first, second, _gap = cut.amax(3).unbind(2)  # (B, stretches, D) each
-        return self.contrast(first, second)
-
     def after_step(self) -> None:
         self.averaged.update_parameters(self.encoder)
 
@@ -208,6 +221,19 @@ class AutoTCL(nn.Module):
 def _pool(z: Tensor) -> Tensor:
     """(B, T, D) -> (B, D), the maximum over time."""
     return z.amax(1)
+
+
+def _segments(v: Tensor, count: int = 8) -> tuple[Tensor, Tensor]:
+    """Cut (B, T, D) into at most ``count`` segments: their first and second thirds, (B, S, D) each,
+    pooled; of a window too short for two segments none, S = 0."""
+    batch, steps, dim = v.shape
+    count = min(count, steps // 3)
+    if count < 2:
+        return v.new_zeros(batch, 0, dim), v.new_zeros(batch, 0, dim)
+    third = steps // count // 3
+    cut = v[:, : count * 3 * third].reshape(batch, count, 3, third, dim)
+    first, second, _gap = cut.amax(3).unbind(2)
+    return first, second
 
 
 def _draw_steps(batch: int, steps: int, device: torch.device) -> Tensor:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from tspcrep.common.cached import cached_backward
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
-from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig, _draw_steps, _pool
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig, _draw_steps, _pool, _segments
 from tsrep.contrast.view_network import expected_l0
 from tsrep.datasets.windows import WindowDataset, Windows
 from tsrep.encoders import Centred, DilatedConv, Encoder
@@ -89,6 +90,15 @@ def cosine_info_nce(anchors, candidates, temperature):
 # --- the losses ---------------------------------------------------------------------------------
 
 
+def view_and_losses(method, phase):
+    """The view of a batch that the losses of a phase are about, and these losses."""
+    batch = batch_of()
+    torch.manual_seed(3)
+    view = method.view(batch.values)
+    torch.manual_seed(3)
+    return view, method.loss(batch, phase)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     steps=st.integers(1, 60),
@@ -99,11 +109,14 @@ def cosine_info_nce(anchors, candidates, temperature):
 def test_local_contrast_is_a_loop(steps, stretches, head, seed):
     method = method_of(head=head, temperature=0.3)
     v = torch.randn(3, steps, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    found = method.local_contrast(v, stretches)
+    segments = _segments(v, stretches)
     count = min(stretches, steps // 3)
     if count < 2:
+        assert segments[0].shape[1] == 0
+        found = method.encoder_loss(v[:, 0], v[:, 0], *segments)["local"]
         assert found == 0
         return
+    found = method.encoder_loss(v[:, 0], v[:, 0], *segments)["local"]
     third = steps // count // 3
     per_sample = []
     for sample in v:  # negatives are other stretches of the same series
@@ -122,14 +135,14 @@ def test_local_contrast_is_a_loop(steps, stretches, head, seed):
 def test_encoder_loss_is_equation_15(head, local_weight):
     method = method_of(head=head, local_weight=local_weight, noise=False, temperature=0.5)
     x = batch_of().values
-    view = method.view(x)
-    found = method.encoder_loss(x, view)
+    view, found = view_and_losses(method, "encoder")
     with torch.no_grad():
         z, v = method.encoder(x), method.encoder(view.values)
         tops = [method.head(torch.stack([t.max(0).values for t in rows])) for rows in (z, v)]
     assert {"loss", "instance", "local", "alignment", "effective_rank"} <= found.keys()
     assert found["instance"].item() == pytest.approx(cosine_info_nce(*tops, 0.5), abs=1e-10)
-    assert found["local"].item() == pytest.approx(method.local_contrast(v).item(), abs=1e-12)
+    local = method.encoder_loss(v[:, 0], v[:, 0], *_segments(v))["local"]  # proved above
+    assert found["local"].item() == pytest.approx(local.item(), abs=1e-12)
     total = found["instance"] + local_weight * found["local"]
     assert found["loss"].item() == pytest.approx(total.item(), abs=1e-12)
 
@@ -138,10 +151,9 @@ def test_encoder_loss_is_equation_15(head, local_weight):
 def test_augmentation_loss_is_equation_10(mmd):
     method = method_of(noise=False, mmd=mmd, size_weight=0.3, consistency_weight=0.7)
     x = batch_of().values
-    view = method.view(x)
+    view, found = view_and_losses(method, "augmentation")
     torch.manual_seed(3)
-    found = method.augmentation_loss(x, view)
-    torch.manual_seed(3)
+    method.view(x)
     anchor, near, far = _draw_steps(4, 24, x.device).unbind(1)
     with torch.no_grad():
         z, v = (F.normalize(method.encoder(t).amax(1), dim=-1) for t in (x, view.values))
@@ -165,21 +177,18 @@ def test_augmentation_loss_is_equation_10(mmd):
 
 def test_fidelity_does_not_depend_on_the_scale_of_the_encoder():
     method = method_of("contract", noise=False)
-    x = batch_of().values
-    view = method.view(x)
-    before = method.augmentation_loss(x, view)["fidelity"]
+    before = view_and_losses(method, "augmentation")[1]["fidelity"]
     with torch.no_grad():
         for parameter in method.encoder.parameters():
             parameter.mul_(100)
-    after = method.augmentation_loss(x, view)["fidelity"]
+    after = view_and_losses(method, "augmentation")[1]["fidelity"]
     assert after.item() == pytest.approx(before.item(), rel=1e-9)
 
 
 def test_adversarial_augmentation_maximises_the_contrast():
     method = method_of(augmentation="adversarial", noise=False, temperature=0.5)
     x = batch_of().values
-    view = method.view(x)
-    found = method.augmentation_loss(x, view)
+    view, found = view_and_losses(method, "augmentation")
     with torch.no_grad():
         tops = [method.head(_pool(method.encoder(t))) for t in (x, view.values)]
     assert found.keys() == {"loss"}
@@ -229,9 +238,10 @@ class Seen(Contract):
 def test_eta_drops_half_of_the_steps_of_the_view_alone(split, noise):
     encoder = Seen(split)
     method = AutoTCL(encoder, AutoTCLConfig(noise=noise, augmentation="none")).double()
-    x = batch_of(40, 50).values
+    batch = batch_of(40, 50)
+    x = batch.values
     torch.manual_seed(0)
-    method.encoder_loss(x, method.view(x))
+    method.loss(batch, "encoder")
     series, view = encoder.inputs
     clean = encoder.embed(x)
     assert torch.equal(series, clean)  # the series itself is never masked
@@ -454,3 +464,39 @@ def test_an_adversary_without_a_move_is_refused():
 def test_pool_is_the_maximum_over_time():
     z = np.random.default_rng(0).standard_normal((3, 7, 4))
     np.testing.assert_array_equal(_pool(torch.from_numpy(z)).numpy(), z.max(1))
+
+
+# --- chunks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["augmentation", "encoder"])
+def test_chunks_have_the_gradient_of_the_whole_batch(phase):
+    """Cached gradients. Views are drawn from the series itself, so that chunks see the same."""
+    batch, one = batch_of(6, 24), method_of(noise=False)
+    many = copy.deepcopy(one)
+    for method in (one, many):
+        draw = method.augmentation
+        method.view = lambda x, draw=draw: draw(x, x.sum(-1, keepdim=True).sigmoid())
+    torch.manual_seed(5)
+    expected = one.loss(batch, phase)
+    expected["loss"].backward()
+    torch.manual_seed(5)
+    found = cached_backward(
+        many,
+        [Windows(*(t[start : start + 2] for t in batch)) for start in (0, 2, 4)],
+        lambda chunk: many.embed(chunk, phase),
+        lambda whole: many.contrast(whole, phase),
+        lambda loss: loss.backward(),
+    )
+    assert found["loss"].item() == pytest.approx(expected["loss"].item(), abs=1e-12)
+    trained = next(p for p in one.phases() if p.name == phase).parameters
+    of_many = next(p for p in many.phases() if p.name == phase).parameters
+    for a, b in zip(trained, of_many, strict=True):
+        torch.testing.assert_close(b.grad, a.grad, atol=1e-12, rtol=1e-9)
+
+
+def test_fit_takes_chunks(tmp_path):
+    method = method_of(dtype=torch.float32)
+    before = copy.deepcopy(method.encoder.state_dict())
+    fit(method, data(), Training(epochs=1, chunks=2, device="cpu"), seed=1, folder=tmp_path)
+    assert any(not torch.equal(t, before[n]) for n, t in method.encoder.state_dict().items())
