@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tspcrep.common import figures
-from tspcrep.common.config import to_toml
 from tspcrep.common.errors import UserError
 
 _STYLE = """
@@ -66,7 +65,7 @@ def losses(folder: Path, seeds: Sequence[int], under: str = ".") -> list[str]:
     return drawn
 
 
-def details(folder: Path, config: Any) -> list[str]:
+def details(folder: Path) -> list[str]:
     """The run's configuration and environment, in collapsed sections."""
     known = read_json(folder / "env.json")
     packages = known.pop("packages", {})
@@ -76,7 +75,7 @@ def details(folder: Path, config: Any) -> list[str]:
         f"<tr><td>{html.escape(str(n))}</td><td>{html.escape(str(v))}</td></tr>"
         for n, v in rows.items()
     )
-    configured = f"<pre>{html.escape(to_toml(config))}</pre>"
+    configured = f"<pre>{html.escape((folder / 'config.toml').read_text())}</pre>"
     environment = f'<div class="wide"><table>{table}</table></div>'
     return [
         "<h2>Configuration</h2>",

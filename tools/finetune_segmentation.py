@@ -94,12 +94,10 @@ def report(folder: Path, config: Config) -> Path:
     """Write ``report.html`` of a finished run; it shows the first test scene, if not of a probe."""
     result = read_json(folder / "result.json")
     if not (folder / SEGMENTER).exists():
-        return pcrep.reports.segmentation.write(folder, result, config)
+        return pcrep.reports.segmentation.write(folder, result)
     segmenter, classes = load_segmenter(folder / SEGMENTER)
     test = labelled_split(config.data, config.data_root).test.map(upright)
-    return pcrep.reports.segmentation.write(
-        folder, result, config, segmenter, with_labels(test, classes)
-    )
+    return pcrep.reports.segmentation.write(folder, result, segmenter, with_labels(test, classes))
 
 
 def load(config: Config) -> tuple[Scenes, Scenes]:

@@ -94,7 +94,7 @@ def report(folder: Path, config: Config) -> Path:
     checkpoint = folder / f"seed-{result['seeds'][0]}" / "checkpoint.pt"
     view = tsrep.reports.autotcl.learned_view(checkpoint, window, config.method)
     learned = None if view is None else (window, view)
-    return tsrep.reports.autotcl.write(folder, result, config, data, encoder, learned)
+    return tsrep.reports.autotcl.write(folder, result, data, encoder, learned)
 
 
 def load_data(config: Config) -> Series | Panel:
@@ -118,20 +118,11 @@ def load_data(config: Config) -> Series | Panel:
 
 def train_and_score(config: Config, data: Series | Panel, seed: int, folder: Path) -> dict:
     """Train the encoder of one seed, save it, and score it beside the same encoder untrained."""
-    if isinstance(data, Series):
-        return train_one(config, data, config.horizons or data.horizons, seed, folder)
     trained, untrained, seconds = train(config, data, seed, folder)
-    result = classification.classification(trained, untrained, data)
-    result["timing"]["train_s"] = seconds
-    return result
-
-
-def train_one(
-    config: Config, series: Series, horizons: tuple[int, ...], seed: int, folder: Path
-) -> dict:
-    """:func:`train_and_score` of a series."""
-    trained, untrained, seconds = train(config, series, seed, folder)
-    result = forecasts.forecasting(trained, untrained, series, horizons)
+    if isinstance(data, Series):
+        result = forecasts.forecasting(trained, untrained, data, config.horizons)
+    else:
+        result = classification.classification(trained, untrained, data)
     result["timing"]["train_s"] = seconds
     return result
 

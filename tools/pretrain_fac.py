@@ -96,7 +96,7 @@ def report(folder: Path, config: Config) -> Path:
     title = f"{OBJECTIVES[config.method].title} on {config.data}"
     augment = config.pretraining.views.augment
     return pcrep.reports.pretraining.write(
-        folder, result, config, title, scenes[0], load_encoder(folder / FILE), augment
+        folder, result, title, scenes[0], load_encoder(folder / FILE), augment
     )
 
 

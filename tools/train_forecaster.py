@@ -97,7 +97,7 @@ def main(config: Config) -> None:
 def report(folder: Path, config: Config) -> Path:
     """Write ``report.html`` of a finished run."""
     result, model = read_json(folder / "result.json"), load_forecaster(folder)
-    return tsrep.reports.forecaster.write(folder, result, config, _load_inputs(config), model)
+    return tsrep.reports.forecaster.write(folder, result, _load_inputs(config), model)
 
 
 def _load_inputs(config: Config) -> ForecastData:

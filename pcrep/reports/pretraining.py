@@ -23,7 +23,6 @@ from tspcrep.common import pages
 def write(
     folder: Path,
     result: dict[str, Any],
-    config: object,
     title: str,
     cloud: Cloud,
     encoder: SparseUNet,
@@ -36,7 +35,6 @@ def write(
     Parameters
     ----------
     result : ``result.json`` of the run.
-    config : configuration of the run, printed on the page.
     title : title of the page.
     cloud : scene to draw, as it was read.
     encoder : the trained encoder, compared with the same before training.
@@ -50,7 +48,7 @@ def write(
         *_activation(encoder, before, cloud, augment),
         *pages.losses(folder, result["seeds"]),
     ]
-    return write_page(folder, title, parts, config)
+    return write_page(folder, title, parts)
 
 
 def _scene(encoder: SparseUNet, cloud: Cloud) -> list[str]:

@@ -20,12 +20,12 @@ _TOLD = {
 }
 
 
-def write_page(folder: Path, title: str, parts: list[str], config: object) -> Path:
+def write_page(folder: Path, title: str, parts: list[str]) -> Path:
     """Write ``report.html`` into a run's folder and return its path.
 
-    parts : HTML below the title, in order. config : the run's dataclass, printed at the end.
+    parts : HTML below the title, in order; the configuration is printed at the end.
     """
-    parts = [f"<h1>{html.escape(title)}</h1>", *parts, *pages.details(folder, config)]
+    parts = [f"<h1>{html.escape(title)}</h1>", *parts, *pages.details(folder)]
     path = folder / "report.html"
     write_text(path, pages.page(title, parts))
     return path

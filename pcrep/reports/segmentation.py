@@ -21,7 +21,6 @@ _GREY, _WRONG = (0.75, 0.75, 0.75), (0.85, 0.1, 0.15)
 def write(
     folder: Path,
     result: dict[str, Any],
-    config: object,
     segmenter: Segmenter | None = None,
     test: Scenes | None = None,
 ) -> Path:
@@ -32,7 +31,6 @@ def write(
     Parameters
     ----------
     result : ``result.json`` of the run.
-    config : configuration of the run, printed on the page.
     segmenter, test : trained network and upright labelled scenes, the first of which is drawn with
         prediction and truth; left out for a probe.
     """
@@ -42,7 +40,7 @@ def write(
         parts += _prediction(segmenter, test, result["seeds"][0])
     if mode not in PROBES:  # a probe has no losses
         parts += pages.losses(folder, result["seeds"], mode)
-    return write_page(folder, title, parts, config)
+    return write_page(folder, title, parts)
 
 
 def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> list[str]:

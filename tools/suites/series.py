@@ -36,9 +36,7 @@ def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
     results = []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
-            results.append(
-                pretrain_autotcl.train_one(config, series, series.horizons, seed, Path(folder))
-            )
+            results.append(pretrain_autotcl.train_and_score(config, series, seed, Path(folder)))
     summary = forecasts.summary(series, seeds, results, forecasts.control_scores(series))
     random = summary["controls"].pop("random_encoder")
     systems = {

@@ -30,16 +30,14 @@ _SYSTEMS = {
 def write(
     folder: Path,
     result: dict[str, Any],
-    config: Any,
     data: Series | Panel,
     encoder: torch.nn.Module,
     learned: tuple[Tensor, View] | None,
 ) -> Path:
     """Write ``report.html`` into the run ``folder`` and return its path.
 
-    result: of ``result.json``. config: dataclass of the run, printed as it is. data: the series or
-    panel that the encoder was trained on. learned: a training window (1, L, C) and its view, see
-    :func:`learned_view`.
+    result: of ``result.json``. data: the series or panel that the encoder was trained on. learned:
+    a training window (1, L, C) and its view, see :func:`learned_view`.
     """
     where = f"{result['data']}, {result.get('mode', 'classification')}"
     parts = [f"<h1>AutoTCL on {html.escape(where)}</h1>"]
@@ -49,7 +47,7 @@ def write(
     parts += pages.losses(folder, result["seeds"])
     if learned is not None:
         parts += _augmentation(*learned)
-    parts += pages.details(folder, config)
+    parts += pages.details(folder)
     path = folder / "report.html"
     write_text(path, pages.page(where, parts))
     return path

@@ -21,12 +21,11 @@ _SYSTEMS = (
 
 
 def write(
-    folder: Path, result: dict[str, Any], config: Any, data: ForecastData, model: SeriesForecaster
+    folder: Path, result: dict[str, Any], data: ForecastData, model: SeriesForecaster
 ) -> Path:
     """Write ``report.html`` into the run ``folder`` and return its path.
 
-    result: of ``result.json``. config: dataclass of the run, printed as it is. data: the series
-    that ``model`` was fitted to.
+    result: of ``result.json``. data: the series that ``model`` was fitted to.
     """
     horizon = sections.drawn_horizon(result)
     fitted = {
@@ -44,7 +43,7 @@ def write(
     ]
     if (folder / f"seed-{result['seeds'][0]}" / "metrics.jsonl").exists():  # a ridge has no steps
         parts += pages.losses(folder, result["seeds"])
-    parts += pages.details(folder, config)
+    parts += pages.details(folder)
     path = folder / "report.html"
     write_text(path, pages.page(where, parts))
     return path
