@@ -204,7 +204,7 @@ def test_threads_change_no_bit_and_are_put_back(monkeypatch):
 def test_the_first_kernel_leaves_the_threads_of_torch_alone():
     script = """
 import torch
-from tsrep.kernels import resample
+from tsrep.augment.kernels import resample
 torch.set_num_threads(1)
 resample(torch.randn(4, 9, 2), torch.zeros(4, 9, dtype=torch.float64))
 raise SystemExit(torch.get_num_threads() - 1)
@@ -217,7 +217,7 @@ def test_a_forked_worker_survives():
     # GNU OpenMP kills a forked child that uses threads after its parent did.
     script = """
 import os, torch
-from tsrep.kernels import resample
+from tsrep.augment.kernels import resample
 x, positions = torch.randn(4, 9, 2), torch.rand(4, 9, dtype=torch.float64) * 8
 here = resample(x, positions)
 child = os.fork()
