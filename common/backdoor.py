@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tspcrep.common.errors import UserError
+from tspcrep.common.losses.checks import check_finite
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,7 @@ def find_trigger_cluster(
             raise ValueError(
                 f"{name} has shape {tuple(x.shape)}, expected two matrices (N, D) and (N, F)"
             )
-        if not bool(x.isfinite().all()):
-            row = int((~x.isfinite().all(1)).nonzero()[0])
-            raise UserError(f"{name} row {row} is not finite, expected rows without NaN or inf")
+        check_finite(f"{name} row", x)
     if not 1 <= neighbours < len(embeddings):
         raise ValueError(f"neighbours is {neighbours}, expected 1 to {len(embeddings) - 1}")
     if not threshold > 0 or not 0 < most <= 1:

@@ -9,6 +9,16 @@ import torch
 from torch import Tensor, nn
 
 
+def unit(x: Tensor) -> Tensor:
+    """Rows ``(..., D)`` at length 1, in their dtype; a row of zeros stays one, with gradient 0.
+
+    Lengths are summed in float32 or better, since squares of 16-bit numbers overflow or vanish.
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    length = wide.norm(dim=-1, keepdim=True)
+    return (wide / length.masked_fill(length == 0, torch.inf)).to(x.dtype)
+
+
 def beta(
     shape: tuple[int, ...],
     a: float,
@@ -56,7 +66,7 @@ def extrapolate_positives(
         concentration: ``a``; the paper's 2.
     """
     m = 1 + beta(tuple(queries.shape), concentration, concentration, queries, generator)
-    return _unit(m * queries + (1 - m) * keys), _unit(m * keys + (1 - m) * queries)
+    return unit(m * queries + (1 - m) * keys), unit(m * keys + (1 - m) * queries)
 
 
 def interpolate_negatives(
@@ -75,7 +85,7 @@ def interpolate_negatives(
     device = drawn_on(generator, negatives)
     partner = torch.randperm(len(negatives), generator=generator, device=device)
     m = beta(tuple(negatives.shape), concentration, concentration, negatives, generator)
-    return _unit(m * negatives + (1 - m) * negatives[partner.to(negatives.device)])
+    return unit(m * negatives + (1 - m) * negatives[partner.to(negatives.device)])
 
 
 def low_rank(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -104,8 +114,8 @@ def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not len(bank):
         raise ValueError("bank has no rows, expected at least one to choose from")
-    unit = _unit(queries.detach()), _unit(bank.detach())
-    place = torch.cat([(q @ unit[1].T).argmax(1) for q in unit[0].split(1024)])
+    u, candidates = unit(queries.detach()), unit(bank.detach())
+    place = torch.cat([(q @ candidates.T).argmax(1) for q in u.split(1024)])
     return bank[place], place
 
 
@@ -122,7 +132,7 @@ def scaled_noise(
     device = drawn_on(generator, embeddings)
     noise = torch.randn(embeddings.shape, generator=generator, device=device)
     length = strength * embeddings.detach().norm(dim=-1, keepdim=True)
-    return embeddings + length * _unit(noise.to(embeddings))
+    return embeddings + length * unit(noise.to(embeddings))
 
 
 class LearnedAugmenter(nn.Module):
@@ -149,7 +159,7 @@ class LearnedAugmenter(nn.Module):
         self.net = nn.Sequential(*layers, nn.Linear((dim, *widths)[-1], dim))
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return _unit(self.net(embeddings))
+        return unit(self.net(embeddings))
 
 
 def nearest_rows(values: Tensor, count: int = 5) -> Tensor:
@@ -166,8 +176,8 @@ def nearest_rows(values: Tensor, count: int = 5) -> Tensor:
         raise ValueError(
             f"count is {count} for values of shape {tuple(values.shape)}, expected 1 to N of (N, F)"
         )
-    unit = _unit(values.detach())
-    return torch.cat([(u @ unit.T).topk(count).indices for u in unit.split(1024)])
+    rows = unit(values.detach())
+    return torch.cat([(u @ rows.T).topk(count).indices for u in rows.split(1024)])
 
 
 def knn_smooth(embeddings: Tensor, neighbours: Tensor, hops: int = 1) -> Tensor:
@@ -227,11 +237,4 @@ class Hallucinator(nn.Module):
     ) -> Tensor:
         """Unit rows ``(B, dim)``, one more positive for each pair of unit rows ``(B, dim)``."""
         x, _ = extrapolate_positives(queries, keys, self.concentration, generator)
-        return _unit(x + self.out(self.net(x)))
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Rows at length 1, in their dtype; a row of zeros stays one, and gets no gradient."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    length = wide.norm(dim=-1, keepdim=True)
-    return (wide / length.masked_fill(length == 0, torch.inf)).to(x.dtype)
+        return unit(x + self.out(self.net(x)))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.errors import UserError
+from tspcrep.common.losses.checks import check_finite
 
 
 class Novelty(nn.Module):
@@ -48,7 +48,5 @@ class Novelty(nn.Module):
     def _rows(self, rows: Tensor) -> Tensor:
         if rows.ndim != 2 or rows.shape[1] != len(self.gram):
             raise ValueError(f"rows have shape {tuple(rows.shape)}, expected (N, {len(self.gram)})")
-        if not bool(rows.isfinite().all()):
-            bad = int((~rows.isfinite().all(1)).nonzero()[0])
-            raise UserError(f"row {bad} is not finite, expected rows without NaN or inf")
+        check_finite("row", rows)
         return rows.detach().to(self.gram)

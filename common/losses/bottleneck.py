@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import unit
+from tspcrep.common.features import unit
 from tspcrep.common.losses.rows import exact_rows
 from tspcrep.common.ops import info_nce
 

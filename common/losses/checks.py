@@ -1,19 +1,10 @@
-"""Checks of arguments that the losses share, and rows at length 1."""
+"""Checks of arguments that the losses share, and their views at length 1."""
 
 import torch
 from torch import Tensor
 
 from tspcrep.common.errors import UserError
-
-
-def unit(x: Tensor) -> Tensor:
-    """Rows ``(..., D)`` at length 1, in their dtype; a row of zeros stays one, with gradient 0.
-
-    Lengths are summed in float32 or better, since squares of 16-bit numbers overflow or vanish.
-    """
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    length = wide.norm(dim=-1, keepdim=True)
-    return (wide / length.masked_fill(length == 0, torch.inf)).to(x.dtype)
+from tspcrep.common.features import unit
 
 
 def unit_views(views: Tensor, temperature: float | Tensor | None = None) -> Tensor:
@@ -38,6 +29,15 @@ def two_views(first: Tensor, second: Tensor) -> Tensor:
     """Unit rows ``(2B, D)`` of two views of the same ``B`` samples, one view after the other."""
     same_shape("second", second, "first", first)
     return unit(torch.cat([first, second], -2))
+
+
+def check_finite(what: str, x: Tensor) -> None:
+    """Raise a UserError that names the first row of ``x (..., D)`` with NaN or inf."""
+    finite = x.detach().isfinite().all(-1)
+    if not bool(finite.all()):
+        place = (~finite).nonzero()[0].tolist()
+        row = place[0] if len(place) == 1 else tuple(place)
+        raise UserError(f"{what} {row} is not finite, expected rows without NaN or inf")
 
 
 def of_one_sample(*rows: Tensor) -> Tensor:

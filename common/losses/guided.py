@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import positive, unit
+from tspcrep.common.features import unit
+from tspcrep.common.losses.checks import positive
 from tspcrep.common.losses.rows import exact_rows, full_precision
 
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import of_one_sample, unit
+from tspcrep.common.features import unit
+from tspcrep.common.losses.checks import of_one_sample
 from tspcrep.common.losses.rows import exact_rows, full_precision
 
 

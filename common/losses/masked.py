@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, smooth_l1_loss
 
 from tspcrep.common.errors import UserError
-from tspcrep.common.losses.checks import same_shape, unit
+from tspcrep.common.features import unit
+from tspcrep.common.losses.checks import same_shape
 from tspcrep.common.losses.rows import exact_rows
 
 

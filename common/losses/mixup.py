@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.features import beta
-from tspcrep.common.losses.checks import one_a_row, same_shape, unit
+from tspcrep.common.features import beta, unit
+from tspcrep.common.losses.checks import one_a_row, same_shape
 from tspcrep.common.ops import info_nce
 
 

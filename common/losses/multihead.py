@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import positive, same_shape, unit
+from tspcrep.common.features import unit
+from tspcrep.common.losses.checks import positive, same_shape
 from tspcrep.common.ops import info_nce
 
 

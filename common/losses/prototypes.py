@@ -5,7 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import one_a_row, two_views, unit
+from tspcrep.common.features import unit
+from tspcrep.common.losses.checks import one_a_row, two_views
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 

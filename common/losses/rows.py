@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tspcrep.common.distributed import gather
-from tspcrep.common.errors import UserError
+from tspcrep.common.losses.checks import check_finite
 
 
 def exact_rows(**rows: Tensor) -> tuple[Tensor, ...]:
@@ -25,11 +25,7 @@ def exact_rows(**rows: Tensor) -> tuple[Tensor, ...]:
             raise ValueError(
                 f"{name} has shape {tuple(x.shape)}, expected {tuple(shape)} as {first}"
             )
-        finite = x.detach().isfinite().all(-1)
-        if not bool(finite.all()):
-            place = (~finite).nonzero()[0].tolist()
-            row = place[0] if len(place) == 1 else tuple(place)
-            raise UserError(f"{name} row {row} is not finite, expected rows without NaN or inf")
+        check_finite(f"{name} row", x)
     return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in rows.values())
 
 

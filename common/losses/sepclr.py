@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.losses.checks import one_a_row, positive, same_shape, unit
+from tspcrep.common.features import unit
+from tspcrep.common.losses.checks import one_a_row, positive, same_shape
 from tspcrep.common.ops.gaussian import log_kernel_mean
 
 

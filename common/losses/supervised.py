@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from tspcrep.common.errors import UserError
-from tspcrep.common.losses.checks import one_a_row, unit
+from tspcrep.common.features import unit
+from tspcrep.common.losses.checks import one_a_row
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from tspcrep.common.features import beta, drawn_on
-from tspcrep.common.losses.checks import one_a_row, positive, unit
+from tspcrep.common.features import beta, drawn_on, unit
+from tspcrep.common.losses.checks import one_a_row, positive
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
