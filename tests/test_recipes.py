@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tools.conftest import TINY, frame
 from tests.tools.rooms import write_room
+from tests.tools.running import TINY, frame
 
 ROOT = Path(__file__).parents[1]
 SET = """

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm, mse_loss, normalize, one_hot
 
-from tests.common.test_distributed import mine, spawn
+from tests.common.processes import mine, spawn
 from tspcrep.common import losses
 from tspcrep.common.distributed import share
 

@@ -1,14 +1,13 @@
 """Losses, queue, metrics and training on 1, 2 and 4 processes: equal in value and gradient."""
 
 import os
-import sys
 
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 
 from tests.common.loss_cases import CASES, inputs_of
+from tests.common.processes import mine, spawn
 from tspcrep.common import losses, metrics
 from tspcrep.common.distributed import gather, ranks, share
 from tspcrep.common.losses import nt_xent
@@ -19,34 +18,6 @@ from tspcrep.common.samplers import EpochSampler
 
 pytestmark = pytest.mark.distributed
 close = torch.testing.assert_close
-
-SIZES = {1: [13], 2: [7, 6], 4: [4, 3, 3, 3]}  # the last batch of an epoch is uneven
-
-
-def spawn(check, world, tmp_path):
-    """Run ``check(rank, world)`` on ``world`` gloo processes; the first failure is raised here."""
-    where = f"file://{tmp_path / 'rendezvous'}"
-    multiprocessing.start_processes(
-        _enter, (check, world, where), nprocs=world, start_method="spawn"
-    )
-
-
-def _enter(rank, check, world, where):
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    if sys.platform == "linux":
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=where, rank=rank, world_size=world)
-    try:
-        check(rank, world)
-    finally:
-        dist.destroy_process_group()
-
-
-def mine(x, dim, rank, world):
-    """This rank's rows."""
-    start = sum(SIZES[world][:rank])
-    return x.narrow(dim, start, SIZES[world][rank])
 
 
 def _check_gather(rank, world):

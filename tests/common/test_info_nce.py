@@ -10,19 +10,13 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.common import oracle
+from tests.common.info_nce_cases import FORMS, example, options
 from tspcrep.common import ops
 from tspcrep.common.errors import UserError
 from tspcrep.common.losses import InfoNCE, moco, nt_xent
 from tspcrep.common.ops import Form, info_nce, relations, tiled
 from tspcrep.common.pairs import Pairs
 
-FORMS = [
-    Form(positives, denominator, hardest)
-    for positives, denominator, hardest in itertools.product(
-        ("mean", "sum", "none"), ("all", "negatives", "own"), (None, 2)
-    )
-    if denominator != "own" or positives == "mean"
-]
 IMPLS = ["dense", "tiled"]
 
 
@@ -106,21 +100,6 @@ def test_equals_loops(form, problem, seed, temperature):
             reduction="none", impl=impl,
         )  # fmt: skip
         torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64))
-
-
-def options(form):
-    return dict(positives=form.positives, denominator=form.denominator, hardest=form.hardest)
-
-
-def example(seed=0, batch=6, count=15):
-    """Anchors among the candidates, groups of unequal size, ignored ids, weights."""
-    generator = torch.Generator().manual_seed(seed)
-    group = torch.arange(count) % 4
-    ignore = torch.randint(-1, 3, (count,), generator=generator)
-    value = torch.randn(count, generator=generator, dtype=torch.float64)
-    row = torch.arange(count)
-    fields = dict(row=row, group=group, ignore=ignore, value=value)
-    return Pairs(**{name: (x[:batch], x) for name, x in fields.items()})
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])

@@ -7,8 +7,8 @@ import torch
 
 pytest.importorskip("triton")
 
+from tests.common.info_nce_cases import FORMS, example, options
 from tests.common.loss_cases import CASES, inputs_of
-from tests.common.test_info_nce import FORMS, example, options
 from tspcrep.common import ops
 from tspcrep.common.ops import Form, dense, info_nce
 from tspcrep.common.pairs import Pairs

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate
 
-from tests.common.test_distributed import mine, spawn
+from tests.common.processes import mine, spawn
 from tspcrep.common import losses
 from tspcrep.common.distributed import gather, share
 

@@ -1,46 +1,11 @@
 """The tools as a user runs them, on tiny series."""
 
 import importlib
-import os
-import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
-TOOLS = Path(__file__).parents[2] / "tools"
-TINY = (
-    *("--length", "32", "--dim", "6", "--hidden", "4", "--depth", "2", "--batch-size", "8"),
-    *("--horizons", "4", "--seeds", "0", "--device", "cpu"),
-)
-
-
-def run(tool, *arguments):
-    """Run ``tools/<tool>.py`` as a person would."""
-    return subprocess.run(
-        [sys.executable, str(TOOLS / f"{tool}.py"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=600,  # a guard against a tool that hangs, on a machine that may be busy
-        check=False,
-    )
-
-
-def frame(rows=440, seed=0):
-    """Two hourly columns with a daily season."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(rows)
-    day = np.sin(2 * np.pi * t / 24)
-    return pd.DataFrame(
-        {
-            "date": pd.date_range("2024-01-01", periods=rows, freq="h"),
-            "load": 50 + 10 * day + rng.normal(size=rows),
-            "wind": 3 + np.cos(2 * np.pi * t / 24) + 0.3 * rng.normal(size=rows),
-        }
-    )
+from tests.tools.running import TINY, TOOLS, frame, run
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +42,3 @@ def tool(monkeypatch, capsys):
         return status, *capsys.readouterr()
 
     return call
-
-
-def contents(folder):
-    """Every file below a folder with its bytes, to see that nothing was written."""
-    return {p: p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}

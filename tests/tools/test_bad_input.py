@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.tools.conftest import TINY, contents, frame, run
+from tests.tools.running import TINY, contents, frame, is_one_line, run
 from tspcrep.common.weights import FILE
 from tsrep.encoders import DilatedConv
 from tsrep.encoders.files import save_encoder
@@ -59,14 +59,6 @@ TABLES = {
     "infinite": (with_value("wind", 5, np.inf), ["'wind'", "row 6", "infinite"]),
     "text": (with_value("wind", 5, "calm"), ["'wind'", "row 6", "'calm'"]),
 }
-
-
-def is_one_line(status, stderr, *words):
-    assert status == 2, stderr
-    lines = [line for line in stderr.splitlines() if line]
-    assert len(lines) == 1, stderr
-    for word in words:
-        assert word in lines[0]
 
 
 @pytest.mark.parametrize("name", TABLES)

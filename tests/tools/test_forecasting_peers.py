@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tools.conftest import TOOLS
+from tests.tools.running import TOOLS
 from tests.tsrep.made_series import made_series
 from tsrep.forecasting.protocol import origins
 

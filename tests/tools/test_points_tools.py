@@ -15,8 +15,7 @@ from pcrep.evaluation.scores import ProbeConfig, probe, score
 from pcrep.evaluation.segmentation import Segmenter, choose_scenes, load_segmenter
 from tests.pcrep.made_scenes import CLASSES, made_scene
 from tests.pcrep.networks import tiny
-from tests.tools.conftest import contents
-from tests.tools.test_bad_input import is_one_line
+from tests.tools.running import contents, is_one_line
 from tspcrep.common.weights import FILE, read_encoder
 
 QUICK = ("--device", "cpu", "--max-steps", 4, "--batch-size", 2, "--probe-points", 50)

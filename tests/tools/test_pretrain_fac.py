@@ -14,8 +14,8 @@ import torch
 
 from pcrep import FAC, SparseUNet, UNetConfig, load_encoder
 from pcrep.contrast import OBJECTIVES
-from tests.tools.conftest import TOOLS, contents
 from tests.tools.rooms import write_room
+from tests.tools.running import TOOLS, contents
 from tspcrep.common.config import load, parse
 from tspcrep.common.errors import UserError
 from tspcrep.common.weights import FILE, read_encoder

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.tools.conftest import run
+from tests.tools.running import run
 from tsrep.datasets import load
 from tsrep.forecasting.forecaster import load_forecaster
 from tsrep.forecasting.receptive_field import measured, periodicity

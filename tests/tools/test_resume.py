@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from tests.tools.conftest import TINY, TOOLS, run
+from tests.tools.running import TINY, TOOLS, run
 from tspcrep.common.weights import FILE, read_encoder
 
 

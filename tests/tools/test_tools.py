@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.tools.conftest import frame, run
+from tests.tools.running import frame, run
 from tspcrep.common.runs import write_json
 from tspcrep.common.weights import FILE
 from tsrep import load_encoder

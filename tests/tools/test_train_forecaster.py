@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tools.conftest import TOOLS, contents, run
+from tests.tools.running import TOOLS, contents, run
 from tspcrep.common.config import load
 from tspcrep.common.runs import write_json
 from tsrep import datasets

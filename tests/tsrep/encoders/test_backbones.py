@@ -1,7 +1,5 @@
 """Backbones are built by one rule; Transformer, TCN and LSTM equal loops in float64."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -13,9 +11,6 @@ from tests.tsrep.encoders.encoder_oracle import convolve, gelu, weights
 from tests.tsrep.encoders.made_encoders import encoder_of, series
 from tests.tsrep.made_series import made_series
 from tspcrep.common.errors import UserError
-from tspcrep.common.training import Training, fit
-from tsrep.contrast.autotcl import AutoTCL
-from tsrep.contrast.pretraining import WindowConfig, training_windows
 from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer
 from tsrep.encoders.config import BACKBONES, EncoderConfig, build_backbone
 from tsrep.forecasting.network import ForecasterConfig
@@ -227,20 +222,6 @@ def test_without_positions_a_transformer_reads_a_set():
     order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(encoder(x[:, order]), encoder(x)[:, order])
-
-
-@pytest.mark.parametrize("name", ["dilated", "transformer", "transformer, patches", "tcn", "lstm"])
-def test_autotcl_trains_it(name, tmp_path):
-    values = made_series(3, rows=400)
-    encoder = encoder_of(name)
-    before = copy.deepcopy(encoder.state_dict())
-    method = AutoTCL(encoder)
-    windows = training_windows(values.train, encoder, WindowConfig(48))
-    training = Training(epochs=2, max_steps=4, batch_size=4, device="cpu")
-    fit(method, windows, training, 0, tmp_path)
-    moved = [n for n, t in encoder.state_dict().items() if not torch.equal(t, before[n])]
-    assert set(moved) == {n for n, _ in encoder.named_parameters()}
-    assert all(t.isfinite().all() for t in encoder.state_dict().values())
 
 
 def test_a_transformer_over_one_layer_sees_distances_not_positions():
