@@ -82,13 +82,13 @@ def main(config: Config) -> None:
     run.finish(summary, task.best_seed(config.seeds, results), FILE)
     print(task.table(summary))
     print(run.output / "result.json")
-    print(report(run.output, config))
+    print(report(run.output, config, data))
 
 
-def report(folder: Path, config: Config) -> Path:
-    """Write ``report.html`` of a finished run."""
+def report(folder: Path, config: Config, data: Series | Panel | None = None) -> Path:
+    """Write ``report.html`` of a finished run; the data are read if they are not given."""
     result, encoder = read_json(folder / "result.json"), load_encoder(folder / FILE)
-    data = load_data(config)
+    data = data or load_data(config)
     windows = training_windows(data.train, encoder, config.window)
     window = windows.__getitems__([len(windows) // 2]).values  # (1, L, C)
     checkpoint = folder / f"seed-{result['seeds'][0]}" / "checkpoint.pt"

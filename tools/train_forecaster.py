@@ -91,13 +91,14 @@ def main(config: Config) -> None:
     run.finish(summary, FORECASTING.best_seed(config.seeds, results), FORECASTER_FILE)
     print(FORECASTING.table(summary))
     print(run.output / "result.json")
-    print(report(run.output, config))
+    print(report(run.output, config, inputs))
 
 
-def report(folder: Path, config: Config) -> Path:
-    """Write ``report.html`` of a finished run."""
+def report(folder: Path, config: Config, inputs: ForecastData | None = None) -> Path:
+    """Write ``report.html`` of a finished run; the data are read if they are not given."""
     result, model = read_json(folder / "result.json"), load_forecaster(folder)
-    return tsrep.reports.forecaster.write(folder, result, _load_inputs(config), model)
+    inputs = inputs or _load_inputs(config)
+    return tsrep.reports.forecaster.write(folder, result, inputs, model)
 
 
 def _load_inputs(config: Config) -> ForecastData:

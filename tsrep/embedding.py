@@ -99,7 +99,7 @@ def _scaler(
             "in this order"
         )
     order = [encoder.columns.index(name) for name in names]
-    return Scaler(encoder.scaler.mean[order], encoder.scaler.std[order])
+    return encoder.scaler.part(order)
 
 
 def _rows(

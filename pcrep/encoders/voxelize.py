@@ -16,6 +16,8 @@ from pcrep.sparse.kernel_map import check_batch
 from pcrep.sparse.tensor import reduce_rows
 from tspcrep.common.errors import UserError
 
+_LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
+
 
 @dataclass(frozen=True)
 class Voxels:
@@ -143,9 +145,6 @@ def _out_of_range(point: Tensor, size: float) -> ValueError:
         f"points hold {point.tolist()}, {LIMIT} or more voxels of {size} m from the origin; "
         "subtract an origin, or take larger voxels"
     )
-
-
-_LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
 
 
 def thin(cloud: Cloud, voxel: float) -> Cloud:

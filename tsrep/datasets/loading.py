@@ -17,19 +17,8 @@ from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, season
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
 from tsrep.datasets.panels import Cells, panel_files, stack_panel
-from tsrep.datasets.series import Panel, Scaler, Series, Split, check_length
+from tsrep.datasets.series import Panel, Scaler, Series, Split
 from tsrep.datasets.tables import check_column, read_table
-
-__all__ = [
-    "Panel",
-    "Scaler",
-    "Series",
-    "Split",
-    "check_length",
-    "is_classification",
-    "load",
-    "load_classification",
-]
 
 
 def load(

@@ -53,6 +53,10 @@ class Scaler:
         ]
         return cls(np.nanmean(rows, axis=0), np.where(constant, 1.0, np.nanstd(rows, axis=0)))
 
+    def part(self, channels: slice | Sequence[int]) -> "Scaler":
+        """The scaler of some of the channels, in this order."""
+        return Scaler(self.mean[channels], self.std[channels])
+
     def transform(self, values: np.ndarray) -> np.ndarray:
         """(..., C) in the data's units -> float32 (..., C) with mean 0 and deviation 1."""
         self._check_channels(values)

@@ -14,7 +14,7 @@ from tsrep.datasets.series import Panel
 from tsrep.encoders.base import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import untrained
-from tsrep.evaluation.tables import Columns, Task
+from tsrep.evaluation.tables import Columns, Task, mean_timing
 
 PROBES = {"svm": svm_probe, "linear": linear_probe}
 """The RBF-SVM of the papers, and a logistic regression."""
@@ -61,10 +61,7 @@ def summary(panel: Panel, seeds: Sequence[int], results: Sequence[dict[str, Any]
         "seeds": list(seeds),
         "accuracy": over_seeds("accuracy"),
         "controls": {"random_encoder": over_seeds("untrained"), "raw": over_seeds("raw")},
-        "timing": {
-            name: fmean(result["timing"][name] for result in results)
-            for name in results[0]["timing"]
-        },
+        "timing": mean_timing(results),
     }
 
 

@@ -18,7 +18,7 @@ from tsrep.datasets.series import Series, check_length, filled
 from tsrep.encoders.base import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import untrained
-from tsrep.evaluation.tables import Columns, Readout, Task
+from tsrep.evaluation.tables import Columns, Readout, Task, mean_timing
 from tsrep.forecasting.baselines import DROP, LOOK_BACKS, controls
 from tsrep.forecasting.probe import Inputs, probe
 from tsrep.forecasting.protocol import Forecast, evaluate
@@ -44,9 +44,7 @@ def readout_inputs(
     rows = np.concatenate(encoder.apart(values[None]))  # (C, T, 1), or (1, T, C)
     vectors = encode(encoder, rows, window=window)  # (C, T, D), or (1, T, D)
     seconds = time.perf_counter() - started
-    calendar = series.calendar[: len(values)]
-    if calendar.shape[1]:
-        calendar = second_harmonics(calendar).astype(np.float32)
+    calendar = second_harmonics(series.calendar[: len(values)]).astype(np.float32)
     level = encoder.level_channels
     train = series.split.train
     whole = window or encoder.receptive_field  # earlier rows have a padded context
@@ -152,10 +150,7 @@ def summary(
         return _mean_scores([pick(result) for result in results])
 
     return {
-        "task": "forecasting",
-        "data": series.name,
-        "mode": "univariate" if series.channels == 1 else "multivariate",
-        "seeds": list(seeds),
+        **_head(series, seeds),
         **over_seeds(lambda r: r["product"]),
         "probe": over_seeds(lambda r: r["probe"]),
         "controls": {
@@ -166,10 +161,7 @@ def summary(
                 "probe": over_seeds(lambda r: r["untrained"]["probe"]),
             },
         },
-        "timing": {
-            name: fmean(result["timing"][name] for result in results)
-            for name in results[0]["timing"]
-        },
+        "timing": mean_timing(results),
     }
 
 
@@ -188,21 +180,20 @@ def forecaster_summary(
     parts = {"linear_path", "random_encoder"} & results[0].keys()
     shares = [result["coverage"] for result in results]
     return {
-        "task": "forecasting",
-        "data": series.name,
-        "mode": "univariate" if series.channels == 1 else "multivariate",
-        "seeds": list(seeds),
+        **_head(series, seeds),
         **_mean_scores([result["forecast"] for result in results]),
         "coverage": {h: fmean(share[h] for share in shares) for h in shares[0]},
         "controls": {
             **fixed,
             **{name: _mean_scores([r[name] for r in results]) for name in sorted(parts)},
         },
-        "timing": {
-            name: fmean(result["timing"][name] for result in results)
-            for name in results[0]["timing"]
-        },
+        "timing": mean_timing(results),
     }
+
+
+def _head(series: Series, seeds: Sequence[int]) -> dict[str, Any]:
+    mode = "univariate" if series.channels == 1 else "multivariate"
+    return {"task": "forecasting", "data": series.name, "mode": mode, "seeds": list(seeds)}
 
 
 def _mean_scores(found: Sequence[Scores]) -> Scores:

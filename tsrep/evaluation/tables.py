@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
 
 from tsrep.datasets.series import Panel, Series
@@ -52,3 +53,8 @@ class Task:
         """The seed whose result is best on validation."""
         found = [result["validation"] for result in results]
         return seeds[found.index(self.best(found))]
+
+
+def mean_timing(results: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Mean seconds over seeds, by what took them."""
+    return {name: fmean(r["timing"][name] for r in results) for name in results[0]["timing"]}

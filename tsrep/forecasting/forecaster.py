@@ -230,7 +230,6 @@ class SeriesForecaster(nn.Module):
                 "forecast reads"
             )
         count = len(names.known)
-        mean, std = self.inputs_scaler.mean, self.inputs_scaler.std
         found = [self.scaler.transform(history)]
         for what, table, columns, rows, at in (
             ("known", known, names.known, len(history) + horizon, slice(0, count)),
@@ -242,7 +241,7 @@ class SeriesForecaster(nn.Module):
                     f"{what} inputs have shape {shape}, expected ({rows}, {len(columns)}): the "
                     f"columns {', '.join(columns)}, which the forecaster was fitted with"
                 )
-            scaler = Scaler(mean[at], std[at])
+            scaler = self.inputs_scaler.part(at)
             found.append(filled(scaler.transform(table[:rows])) if columns else None)
         return tuple(found)
 
@@ -254,8 +253,7 @@ class SeriesForecaster(nn.Module):
                 f"times: found {0 if times is None else len(times)}, expected one for each of the "
                 f"{rows} steps of the history, since the fitted series had timestamps"
             )
-        features = calendar_features(pd.DatetimeIndex(times))
-        found = second_harmonics(features) if features.shape[1] else features
+        found = second_harmonics(calendar_features(pd.DatetimeIndex(times)))
         if found.shape[1] != self.calendar:
             raise UserError(
                 f"times give {found.shape[1]} calendar features, expected {self.calendar}: their "

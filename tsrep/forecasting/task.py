@@ -105,7 +105,7 @@ class ForecastData:
     def calendar(self) -> np.ndarray:
         """Calendar features and their second harmonics, (T, K)."""
         calendar = self.series.calendar[: self.series.split.test.stop]
-        return second_harmonics(calendar).astype(np.float32) if calendar.shape[1] else calendar
+        return second_harmonics(calendar).astype(np.float32)
 
 
 def inputs_of(series: Series, known: Sequence[str] = (), past: Sequence[str] = ()) -> ForecastData:
@@ -130,7 +130,7 @@ def inputs_of(series: Series, known: Sequence[str] = (), past: Sequence[str] = (
 
     def part(names: Sequence[str]) -> tuple[np.ndarray, Scaler]:
         at = [series.columns.index(name) for name in names]
-        return table[:, at], Scaler(series.scaler.mean[at], series.scaler.std[at])
+        return table[:, at], series.scaler.part(at)
 
     left = replace(
         series,

@@ -42,4 +42,4 @@ def calendar_of(times: pd.Index, later: pd.Index | None = None) -> np.ndarray:
     """Calendar features (T, K) with their second harmonics."""
     whole = times if later is None else times.append(later)
     features = calendar_features(whole)
-    return second_harmonics(features).astype(np.float32) if features.shape[1] else features
+    return second_harmonics(features).astype(np.float32)
