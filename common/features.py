@@ -203,7 +203,8 @@ def knn_smooth(embeddings: Tensor, neighbours: Tensor, hops: int = 1) -> Tensor:
     if hops < 0:
         raise ValueError(f"hops is {hops}, expected at least 0")
     for _ in range(hops):
-        embeddings = embeddings[neighbours].mean(1)
+        of_each = embeddings.index_select(0, neighbours.flatten()).unflatten(0, neighbours.shape)
+        embeddings = of_each.mean(1)
     return embeddings
 
 

@@ -5,6 +5,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tspcrep.common.batch_norm import BatchNorm
+
 
 class ProjectionHead(nn.Module):
     """``layers - 1`` times linear, batch norm, ReLU; then linear. ``(..., in_dim) -> (..., dim)``.
@@ -47,7 +49,7 @@ class ProjectionHead(nn.Module):
         return rows.view(*x.shape[:-1], -1)
 
 
-class _BatchNorm(nn.BatchNorm1d):
+class _BatchNorm(BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if self.training and len(x) == 1:
             mean, variance = self.running_mean, self.running_var

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numba import njit, prange, uint64
+from numba import prange, uint64
 from scipy.special import ndtri
 
 from pcrep.cloud import Cloud
 from tspcrep.common.errors import UserError
-from tspcrep.common.threads import torchs_threads
+from tspcrep.common.jit import jit, parallel
 
 _NORMALS = ndtri((np.arange(4096) + 0.5) / 4096).astype(np.float32)
 """Standard normal quantiles at 4,096 equal probabilities: a draw is a look-up, none beyond 3.7."""
@@ -146,12 +146,11 @@ def augment(
     p = parameters
     moved = np.empty((len(rows), 3), np.float32)
     tinted = np.empty((0 if colour is None else len(rows), 3), np.float32)
-    with torchs_threads():
-        _change(
-            *(coords, tinted if colour is None else colour, rows, p.matrix, p.offset),
-            *(p.elastic, p.cell, p.phase, p.jitter, p.gain, p.shift, p.noise, uint64(p.key)),
-            *(moved, tinted),
-        )
+    _change(
+        *(coords, tinted if colour is None else colour, rows, p.matrix, p.offset),
+        *(p.elastic, p.cell, p.phase, p.jitter, p.gain, p.shift, p.noise, uint64(p.key)),
+        *(moved, tinted),
+    )
     return Augmented(moved, None if colour is None else tinted, rows, parameters)
 
 
@@ -196,7 +195,7 @@ def _rotation(axis: int, angle: float) -> np.ndarray:
     return matrix
 
 
-@njit(inline="always")
+@jit(inline="always")
 def _hash(key, counter):
     """64 random bits of a counter: the output function of SplitMix64 (Steele et al., 2014)."""
     z = key + counter * uint64(0x9E3779B97F4A7C15)
@@ -205,13 +204,13 @@ def _hash(key, counter):
     return z ^ (z >> uint64(31))
 
 
-@njit(inline="always")
+@jit(inline="always")
 def _normal(bits, axis):
     """The standard normal of an axis, from its 12 bits of a hash."""
     return _NORMALS[(bits >> uint64(12 * axis)) & uint64(4095)]
 
 
-@njit(cache=True)
+@jit
 def _distances(coords, centre, proportions, cuboid):
     """(N,) float32: squared distance to the centre, or the longest side of a box around it."""
     far = np.empty(len(coords), np.float32)
@@ -225,7 +224,7 @@ def _distances(coords, centre, proportions, cuboid):
     return far
 
 
-@njit(cache=True)
+@jit
 def _stays(rows, drop, key):
     """Whether each row stays, (N,) bool; the first one where none would."""
     stays = np.empty(len(rows), np.bool_)
@@ -237,7 +236,7 @@ def _stays(rows, drop, key):
     return stays
 
 
-@njit(cache=True)
+@jit
 def _displacement(x, y, z, cell, phase, key):
     """Normals at the nodes of a lattice, interpolated linearly along each axis: three numbers.
 
@@ -260,7 +259,7 @@ def _displacement(x, y, z, cell, phase, key):
     return dx, dy, dz
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def _change(
     coords, colour, rows, matrix, offset, elastic, cell, phase, jitter, gain, shift, noise, key,
     moved, tinted,

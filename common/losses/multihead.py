@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from tspcrep.common.elementwise import sigmoid
 from tspcrep.common.features import unit
 from tspcrep.common.losses.checks import positive, same_shape
 from tspcrep.common.ops import info_nce
@@ -90,4 +91,4 @@ class MultiheadInfoNCE(nn.Module):
         least, most = self.bounds
         rows = unit(z)
         raw = torch.stack([scale(x).squeeze(-1) for scale, x in zip(self.scale, rows, strict=True)])
-        return least + (most - least) * raw.sigmoid()
+        return least + (most - least) * sigmoid(raw)

@@ -4,8 +4,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
+from tspcrep.common.elementwise import softplus
 from tspcrep.common.features import unit
 from tspcrep.common.losses.checks import one_a_row, positive
 from tspcrep.common.losses.rows import exact_rows, full_precision

@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
+from tspcrep.common.elementwise import softplus
 from tspcrep.common.losses.rows import exact_rows
 
 

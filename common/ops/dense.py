@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
+from tspcrep.common.elementwise import softplus
 from tspcrep.common.ops.relations import Relations
 
 
@@ -30,7 +30,7 @@ def rows_of_logits(logits: Tensor, relations: Relations, form) -> Tensor:
     if form.denominator == "own":
         partition = negative.logsumexp(-1, keepdim=True)
         # Not logaddexp, whose gradient near 0 is a difference of ones, and whose second is NaN.
-        spread = softplus(partition - logits, threshold=80).masked_fill(~positive, 0.0)
+        spread = softplus(partition - logits).masked_fill(~positive, 0.0)
         loss = spread.sum(-1) / positive.sum(-1)
         return loss.masked_fill(partition.squeeze(-1).isneginf(), -torch.inf)
     partition = (negative if form.denominator == "negatives" else weighted).logsumexp(-1)

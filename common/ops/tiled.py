@@ -10,6 +10,7 @@ known in the forward pass, recompute their logits in the backward pass: one prod
 import torch
 from torch import Tensor
 
+from tspcrep.common.elementwise import sigmoid, softplus
 from tspcrep.common.ops import dense
 from tspcrep.common.ops.relations import Relations, parts
 from tspcrep.common.ops.selection import Listed, Masked
@@ -248,9 +249,9 @@ def _block(
     push = torch.ones_like(partition)
     if form.denominator == "own":
         apart = pairs.of_row(partition) - attracted
-        loss = pairs.sum(torch.nn.functional.softplus(apart), rows_) / count
+        loss = pairs.sum(softplus(apart), rows_) / count
         loss = loss.masked_fill(partition.isneginf(), -torch.inf)  # nothing to contrast with
-        pull = apart.sigmoid() / pairs.of_row(count)
+        pull = sigmoid(apart) / pairs.of_row(count)
         push = pairs.sum(pull, rows_)
     elif form.positives == "none":
         loss, pull = partition, None

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from tspcrep.common.elementwise import sigmoid
+
 
 class CorrespondenceNetwork(nn.Module):
     """``F = reshape(h(E) * E)``, ``E = reshape(D)``: features (N, dim) to features (N, dim).
@@ -32,9 +34,11 @@ class CorrespondenceNetwork(nn.Module):
             raise ValueError(f"channels is {channels}, expected a divisor of dim = {dim}")
         self.channels = channels
         self.projector = nn.Sequential(
-            nn.Conv1d(channels, hidden, 1), nn.ReLU(), nn.Conv1d(hidden, channels, 1), nn.Sigmoid()
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels)
         )
 
     def forward(self, features: Tensor) -> Tensor:
         maps = features.reshape(len(features), self.channels, -1)  # (N, f_c, dim / f_c)
-        return (self.projector(maps) * maps).reshape(features.shape)
+        # As linear maps of the channels: the gradient of a Conv1d depends on the number of threads.
+        mask = sigmoid(self.projector(maps.mT).mT)
+        return (mask * maps).reshape(features.shape)

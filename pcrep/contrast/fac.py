@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import normalize
 
 from pcrep.contrast.anchors import draw_anchors, draw_background
 from pcrep.contrast.correspondence import CorrespondenceNetwork
@@ -19,6 +19,7 @@ from pcrep.contrast.objective import Objective, PretrainingConfig
 from pcrep.contrast.views import Views
 from pcrep.encoders.unet import SparseUNet
 from pcrep.preparation.foreground import foreground, segment_weights
+from tspcrep.common.elementwise import sigmoid, softplus
 from tspcrep.common.errors import UserError
 from tspcrep.common.momentum import MomentumEncoder
 from tspcrep.common.ops import info_nce
@@ -124,11 +125,11 @@ class FAC(Objective):
 
     def regional(self, d_a: Tensor, d_b: Tensor, sample: "_Sample") -> Tensor:
         """L_Geo on the features D of both views."""
-        anchors = normalize(d_a[sample.anchors], dim=-1)
+        anchors = normalize(d_a.index_select(0, sample.anchors), dim=-1)
         rows = torch.cat([sample.keys, sample.background_b])
         return _regional_contrast(
             anchors,
-            normalize(d_b[rows], dim=-1),
+            normalize(d_b.index_select(0, rows), dim=-1),
             sample.segment,
             torch.cat([sample.segment, sample.background_segment]),
             self.fac.temperature,
@@ -138,12 +139,12 @@ class FAC(Objective):
         """L_Fea on F, the output of the correspondence network on D."""
         rows_a = torch.cat([sample.anchors, sample.background_a])
         rows_b = torch.cat([sample.keys, sample.background_b])
-        f_a = normalize(self.correspondence(d_a[rows_a]), dim=-1)
+        f_a = normalize(self.correspondence(d_a.index_select(0, rows_a)), dim=-1)
         with torch.no_grad():
-            f_b = normalize(self.correspondence(d_b[rows_b]), dim=-1)
+            f_b = normalize(self.correspondence(d_b.index_select(0, rows_b)), dim=-1)
         count, chosen = len(sample.anchors), sample.foreground.nonzero()[:, 0]
         row = sample.anchors[chosen]
-        anchors, keys = f_a[chosen], f_b[chosen]
+        anchors, keys = f_a.index_select(0, chosen), f_b.index_select(0, chosen)
         background = torch.cat([f_a[count:], f_b[count:]])
         if not len(anchors) or not len(background):
             return 0 * f_a.sum()
@@ -290,10 +291,10 @@ def _soft_top_k(scores: Tensor, k: int, softness: float, iterations: int = 40) -
         high = scores.amax(-1, keepdim=True) + 40 * softness
         for _ in range(iterations):
             middle = (low + high) / 2
-            many = torch.sigmoid((scores - middle) / softness).sum(-1, keepdim=True) > k
+            many = sigmoid((scores - middle) / softness).sum(-1, keepdim=True) > k
             low, high = torch.where(many, middle, low), torch.where(many, high, middle)
         t = (low + high) / 2
-        slope = torch.sigmoid((scores - t) / softness)
+        slope = sigmoid((scores - t) / softness)
         slope = (slope * (1 - slope)).sum(-1, keepdim=True).clamp_min(1e-12) / softness
-    excess = torch.sigmoid((scores - t) / softness).sum(-1, keepdim=True) - k
-    return torch.sigmoid((scores - (t + excess / slope)) / softness)
+    excess = sigmoid((scores - t) / softness).sum(-1, keepdim=True) - k
+    return sigmoid((scores - (t + excess / slope)) / softness)

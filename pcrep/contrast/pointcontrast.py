@@ -42,4 +42,4 @@ class PointContrast(Objective):
         rows_a, rows_b = draw_matches(views, self.pairs)
         if len(rows_a) < 2:
             return {"loss": 0 * (a.sum() + b.sum())}
-        return {"loss": self.info_nce(a[rows_a], b[rows_b])}
+        return {"loss": self.info_nce(a.index_select(0, rows_a), b.index_select(0, rows_b))}

@@ -2,11 +2,12 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import normalize
 
 from pcrep.contrast.objective import Objective, PretrainingConfig
 from pcrep.contrast.views import Views, draw_matches
 from pcrep.encoders.unet import SparseUNet
+from tspcrep.common.elementwise import softplus
 
 
 class ContrastiveSceneContexts(Objective):
@@ -55,8 +56,8 @@ class ContrastiveSceneContexts(Objective):
                 continue
             coords = views.coords[views.a.first[rows_a]] / self.config.views.voxel
             losses = _partitioned_info_nce(
-                normalize(a[rows_a], dim=-1),
-                normalize(b[rows_b], dim=-1),
+                normalize(a.index_select(0, rows_a), dim=-1),
+                normalize(b.index_select(0, rows_b), dim=-1),
                 _partition(coords, self.radii),
                 2 * len(self.radii),
                 self.temperature,

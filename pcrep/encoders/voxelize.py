@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from pcrep.cloud import Cloud
@@ -15,6 +14,7 @@ from pcrep.sparse.engines.torch import number_rows, pack
 from pcrep.sparse.kernel_map import check_batch
 from pcrep.sparse.tensor import reduce_rows
 from tspcrep.common.errors import UserError
+from tspcrep.common.jit import jit
 
 _LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
 
@@ -109,7 +109,7 @@ def _on_cpu(points: Tensor, size: float, batch: Tensor | None) -> Voxels:
     return Voxels(*(torch.from_numpy(a) for a in (coordinates, number, first, counts)))
 
 
-@njit(cache=True)
+@jit
 def _pack(points, size, batch):
     """Keys (N,) of the voxels, and the row of a point out of range, -1 for none."""
     keys = np.empty(len(points), np.int64)

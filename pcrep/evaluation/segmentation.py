@@ -122,7 +122,8 @@ class Segmenter(nn.Module):
         x, point_to_voxel = network_input(clouds, self.voxel, device)
         label = torch.from_numpy(np.concatenate([c.label for c in clouds])).to(device)
         known = label >= 0
-        scores = self.head(self.encoder(x).features)[point_to_voxel[known]]
+        # Not ``[rows]``, whose gradient adds a voxel's points in the order of threads.
+        scores = self.head(self.encoder(x).features).index_select(0, point_to_voxel[known])
         # No label in what was drawn: no gradient, and no 0 / 0.
         loss = cross_entropy(scores, label[known], reduction="sum") / max(int(known.sum()), 1)
         return {"loss": loss}

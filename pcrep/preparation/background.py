@@ -5,10 +5,10 @@ the kind of scene follows from the planes found: a room has a floor and a ceilin
 """
 
 import numpy as np
-from numba import njit
 
 from pcrep.preparation.neighbours import Cells
 from pcrep.preparation.planes import Plane, dominant_planes
+from tspcrep.common.jit import jit
 
 _ALIGNED = 0.8
 """Cosine of 37 degrees, the largest angle between a surface and a plane it runs along."""
@@ -132,7 +132,7 @@ def _tiles(centre: np.ndarray, tile: float) -> np.ndarray:
     return np.floor((centre[:, :2] - centre[:, :2].min(0)) / tile).astype(np.int64)
 
 
-@njit(cache=True)
+@jit
 def _raise_echoes(low, drop):
     """Raise each tile to ``drop`` below the median of itself and its occupied neighbours."""
     before = low.copy()
@@ -149,7 +149,7 @@ def _raise_echoes(low, drop):
                 low[i, j] = max(before[i, j], np.sort(near[:count])[(count - 1) // 2] - drop)
 
 
-@njit(cache=True)
+@jit
 def _envelope(low, rise):
     """Limit each tile to its neighbours' height plus ``rise`` per step, sqrt(2) of it diagonally.
 

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.spatial import cKDTree
 
 from pcrep.sparse.engines import hashing
 from pcrep.sparse.engines.base import LIMIT
 from tspcrep.common.errors import UserError
+from tspcrep.common.jit import jit
 
 
 class Cells(NamedTuple):
@@ -96,7 +96,7 @@ def _assign(local: np.ndarray, size: float) -> tuple[np.ndarray, int]:
     return member, len(table.keys)
 
 
-@njit(cache=True)
+@jit
 def _keys(local, scale):
     keys = np.empty(len(local), np.int64)
     for i in range(len(local)):
@@ -106,7 +106,7 @@ def _keys(local, scale):
     return keys
 
 
-@njit(cache=True)
+@jit
 def _average(values, member, count):
     total = np.zeros((len(count), values.shape[1]), np.float64)
     for i in range(len(member)):
@@ -135,7 +135,7 @@ def nearest(coords: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return _without_self(index, distance)
 
 
-@njit(cache=True)
+@jit
 def _without_self(index, distance):
     """Drop the point itself, or the last neighbour where coinciding points displaced it."""
     count, k = index.shape[0], index.shape[1] - 1
@@ -149,7 +149,7 @@ def _without_self(index, distance):
     return ids, far
 
 
-@njit(cache=True)
+@jit
 def surface(coords, index):
     """:class:`Surface` of points (N, 3) and their neighbours, index (N, k).
 
@@ -183,7 +183,7 @@ def surface(coords, index):
     return Surface(normal, planarity, curvature, variance)
 
 
-@njit(cache=True)
+@jit
 def sharpen(coords, index, shape):
     """Normals (N, 3) float32 that are not blurred at creases.
 
@@ -205,7 +205,7 @@ def sharpen(coords, index, shape):
     return normal
 
 
-@njit(cache=True)
+@jit
 def _eigenvalues(a):
     """Of a symmetric positive 3 x 3 matrix, ascending, none below 0."""
     q = (a[0, 0] + a[1, 1] + a[2, 2]) / 3
@@ -222,7 +222,7 @@ def _eigenvalues(a):
     return max(small, 0.0), max(3 * q - large - small, 0.0), large
 
 
-@njit(cache=True)
+@jit
 def _normal(a, value, out):
     """The unit eigenvector of ``value``, or the axis z where every direction is one."""
     best = 0.0

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from pcrep.cloud import Cloud
 from pcrep.preparation.neighbours import nearest, surface, to_cells
+from tspcrep.common.jit import jit
 
 _ALIGNED = np.float32(0.9)
 """Cosine of 26 degrees, the largest angle between a point's normal and its plane's."""
@@ -68,7 +68,7 @@ def dominant_planes(
     return planes
 
 
-@njit(cache=True)
+@jit
 def _support(points, normals, tried, tolerance):
     """Number of points on the plane through each ``tried`` point, from at most about 20,000."""
     step = max(1, len(points) // 20_000)

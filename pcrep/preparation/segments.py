@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.spatial import cKDTree
 
 from pcrep.cloud import Cloud
 from pcrep.preparation.neighbours import Cells, nearest, sharpen, surface, to_cells
 from pcrep.preparation.planes import dominant_planes
 from tspcrep.common.errors import UserError
+from tspcrep.common.jit import jit
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _edges(
     return _Edges(start[order], end[order], weight[order], len(index))
 
 
-@njit(cache=True)
+@jit
 def _weigh(centre, normal, density, colour, index, distance, eye, weights):
     """Start, end and weight of the graph's undirected edges."""
     convex, offset, tint, dense = weights
@@ -175,7 +175,7 @@ def _weigh(centre, normal, density, colour, index, distance, eye, weights):
     return start[:n], end[:n], weight[:n]
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _holds(row, value):
     held = False
     for r in row:
@@ -197,7 +197,7 @@ def _graph(edges: _Edges, config: SegmentConfig) -> np.ndarray:
         smallest += max(1, smallest // 8)
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _find(parent, i):
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -205,7 +205,7 @@ def _find(parent, i):
     return i
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _join(parent, size, a, b):
     if size[a] < size[b]:
         a, b = b, a
@@ -214,7 +214,7 @@ def _join(parent, size, a, b):
     return a
 
 
-@njit(cache=True)
+@jit
 def _felzenszwalb(start, end, weight, parent, size, threshold):
     """Algorithm 1 of the paper, over edges by rising weight; fills parent and size."""
     limit = np.full(len(parent), threshold)  # Int(C) + k / |C|
@@ -225,7 +225,7 @@ def _felzenszwalb(start, end, weight, parent, size, threshold):
             limit[a] = weight[e] + threshold / size[a]
 
 
-@njit(cache=True)
+@jit
 def _absorb(start, end, parent, size, smallest):
     """Merge components of fewer than ``smallest`` over their cheapest edges."""
     for e in range(len(start)):
@@ -234,7 +234,7 @@ def _absorb(start, end, parent, size, smallest):
             _join(parent, size, a, b)
 
 
-@njit(cache=True)
+@jit
 def _roots(parent):
     root = np.empty_like(parent)
     for i in range(len(parent)):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from tspcrep.common.jit import jit
 
 CLASSES = (
     *("floor", "wall", "ceiling"),
@@ -42,7 +43,7 @@ class Solids:
         return len(self.kind)
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def cast(origin, view, focal, width, height, shift, kind, size, centre, axes):
     """The first solid along the ray of each pixel: a z-buffer of exact intersections.
 
@@ -81,7 +82,7 @@ def cast(origin, view, focal, width, height, shift, kind, size, centre, axes):
     return depth, which, normal
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _radius(kind, size):
     """Radius of a ball around the centre that contains the solid."""
     if kind == BOX:
@@ -91,7 +92,7 @@ def _radius(kind, size):
     return max(size[0], size[1], size[2])
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _window(centre, radius, focal, width, height):
     """Bounds (top, bottom, left, right) on the pixels that a ball can cover."""
     near, far = centre[2] - radius, centre[2] + radius
@@ -111,7 +112,7 @@ def _window(centre, radius, focal, width, height):
     return top, bottom, left, right
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _meet(kind, size, o, d, n):
     """Smallest t > 0 with o + t d on the solid, in its own coordinates; inf for none.
 
@@ -124,7 +125,7 @@ def _meet(kind, size, o, d, n):
     return _meet_ellipsoid(size, o, d, n)
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _meet_box(size, o, d, n):
     enter, leave, side = -np.inf, np.inf, 0
     for k in range(3):
@@ -145,7 +146,7 @@ def _meet_box(size, o, d, n):
     return enter
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _meet_frustum(size, o, d, n):
     """A frustum about z with lids: radius r(z) = middle + slope z for |z| <= size[2]."""
     slope = (size[1] - size[0]) / (2 * size[2])
@@ -178,7 +179,7 @@ def _meet_frustum(size, o, d, n):
     return best
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _meet_ellipsoid(size, o, d, n):
     a = b = c = 0.0
     for k in range(3):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pcrep.sparse.engines.base import Geometry, Reduce
 from pcrep.sparse.tensor import SparseTensor, reduce_rows
+from tspcrep.common import batch_norm
 
 
 class _Convolution(nn.Module):
@@ -198,11 +199,11 @@ class GlobalPool(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """``nn.BatchNorm1d`` over the voxels of the batch, in ``bn`` (``MinkowskiBatchNorm``)."""
+    """Batch normalisation over the voxels of the batch, in ``bn`` (``MinkowskiBatchNorm``)."""
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
-        self.bn = nn.BatchNorm1d(channels, eps, momentum)
+        self.bn = batch_norm.BatchNorm(channels, eps, momentum)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         return x.map(self.bn)

@@ -5,20 +5,16 @@ memory; torch runs wherever the tensors live and is differentiable in x. The pub
 by device, and a test holds both sides equal.
 """
 
-import os
-
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from tspcrep.common.threads import torchs_threads
+from tspcrep.common.jit import jit, parallel
 
 GRAIN = 1 << 16  # values that a further thread is worth, some 50 microseconds of work
 
 _COMPILED = (torch.float32, torch.float64)
-# Numba's threads do not survive a fork: GNU OpenMP ends the process that tries to use them.
-_IMPORTED_BY = os.getpid()
 
 
 def resample(x: Tensor, positions: Tensor) -> Tensor:
@@ -74,12 +70,7 @@ def curves(basis: Tensor, weights: Tensor) -> Tensor:
 def compiled(x: Tensor) -> bool:
     """Whether numba takes this tensor: on CPU, float32 or float64, and no gradient to be kept."""
     graph = torch.is_grad_enabled() and x.requires_grad
-    return (
-        x.device.type == "cpu"
-        and x.dtype in _COMPILED
-        and not graph
-        and os.getpid() == _IMPORTED_BY
-    )
+    return x.device.type == "cpu" and x.dtype in _COMPILED and not graph
 
 
 def _resample_torch(x: Tensor, positions: Tensor) -> Tensor:
@@ -116,7 +107,7 @@ def _curves_torch(basis: Tensor, weights: Tensor) -> Tensor:
     return torch.einsum("tk,bkc->btc", basis, weights) + 1
 
 
-@numba.njit(inline="always")
+@jit(inline="always")
 def _read(x, b, p, y, t):
     last = x.shape[1] - 1
     p = min(max(p, 0.0), float(last)) if p == p else 0.0
@@ -130,14 +121,14 @@ def _read(x, b, p, y, t):
             y[b, t, c] = x[b, i, c] + w * (x[b, i + 1, c] - x[b, i, c])
 
 
-@numba.njit(parallel=True, cache=True)
+@parallel
 def _resample(x, positions, y):
     for b in numba.prange(len(y)):
         for t in range(y.shape[1]):
             _read(x, b, positions[b, t], y, t)
 
 
-@numba.njit(parallel=True, cache=True)
+@parallel
 def _remap(x, starts, sources, slopes, y):
     batch, length, channels = y.shape
     pieces = starts.shape[1]
@@ -165,7 +156,7 @@ def _remap(x, starts, sources, slopes, y):
             t = stop
 
 
-@numba.njit(parallel=True, cache=True)
+@parallel
 def _curves(basis, weights, y):
     batch, length, channels = y.shape
     for b in numba.prange(batch):
@@ -181,9 +172,6 @@ def _curves(basis, weights, y):
 
 
 def _run(kernel, *tensors: Tensor) -> None:
-    """Call a kernel that fills its last tensor, on no more threads than torch uses.
-
-    So the limits of torchrun and of a DataLoader's workers hold here too.
-    """
-    with torchs_threads(1 + tensors[-1].numel() // GRAIN):
-        kernel(*(tensor.numpy() for tensor in tensors))
+    """Call a kernel that fills its last tensor, on as many threads as its size is worth."""
+    most = 1 + tensors[-1].numel() // GRAIN
+    kernel(*(tensor.numpy() for tensor in tensors), most=most)

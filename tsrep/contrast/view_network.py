@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tspcrep.common.elementwise import sigmoid
 from tsrep.encoders.dilated_conv import DilatedConv
 
 # Hard concrete (Louizos et al., ICLR 2018, sec. 4): temperature and the stretch beyond [0, 1].
@@ -92,7 +93,7 @@ def _hard_concrete(logit: Tensor, uniform: Tensor) -> Tensor:
     The released code passes a probability where the logit belongs, so that no step is ever dropped
     with probability above one half.
     """
-    s = torch.sigmoid((uniform.logit() + logit) / TEMPERATURE)
+    s = sigmoid((uniform.logit() + logit) / TEMPERATURE)
     return (s * (HIGH - LOW) + LOW).clamp(0, 1)
 
 
@@ -103,7 +104,7 @@ def expected_l0(logit: Tensor) -> Tensor:
     and multiplies the logit by the temperature too; the sum would tie beta to the window's length,
     and the second factor contradicts Eq. 4 (a test draws from Eq. 4 and compares).
     """
-    return torch.sigmoid(logit - TEMPERATURE * math.log(-LOW / HIGH)).mean()
+    return sigmoid(logit - TEMPERATURE * math.log(-LOW / HIGH)).mean()
 
 
 def temporal_consistency(keep: Tensor, anchor: Tensor, near: Tensor, far: Tensor) -> Tensor:

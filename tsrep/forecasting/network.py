@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from tspcrep.common.elementwise import softplus
 from tspcrep.common.errors import UserError
 from tsrep.encoders import Encoder
 from tsrep.encoders.config import Backbone, build_backbone
@@ -169,7 +170,7 @@ class Forecaster(nn.Module):
         else:
             y = outputs.view(batch, self.horizon, channels, count)
         if count > 1:
-            steps = torch.nn.functional.softplus(y[..., 1:])
+            steps = softplus(y[..., 1:])
             y = torch.cat([y[..., :1], y[..., :1] + steps.cumsum(-1)], -1)
         if self.ahead is not None:
             y = y + self.ahead(known[:, -self.horizon :])[..., None]

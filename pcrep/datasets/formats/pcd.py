@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.headers import header
 from pcrep.datasets.formats.records import Rows, judge_count, judge_whole, records, rows_to_read
 from pcrep.datasets.formats.text import table
 from tspcrep.common.errors import UserError
+from tspcrep.common.jit import jit
 
 _TYPES = {f"{kind}{n}": np.dtype(f"<{kind.lower()}{n}") for kind in "IU" for n in (1, 2, 4, 8)}
 _TYPES |= {"F4": np.dtype("<f4"), "F8": np.dtype("<f8")}
@@ -124,7 +124,7 @@ def _compressed(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
     return fields
 
 
-@njit(cache=True)
+@jit
 def _unpack_lzf(packed: np.ndarray, plain: np.ndarray) -> int:
     """Decompress LibLZF from ``packed`` into ``plain``; return the bytes filled, -1 on damage.
 

@@ -11,9 +11,11 @@ arrays could overlap. LLVM maps the vectors to those of the machine.
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, prange, types
+from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from tspcrep.common.jit import parallel
 
 TILE = 512
 """Rows of an output tile; its sums and the rows it reads fit the L2 cache of a core."""
@@ -199,7 +201,7 @@ _outer_many_wide, _outer_many_narrow = _outer_product(_ROWS, 2), _outer_product(
 _outer_one_wide, _outer_one_narrow = _outer_product(1, 2), _outer_product(1, 1)
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def gather_product(x, w, ins, outs, start, vector, out):
     """``out[o] = sum x[i] @ w[k]`` over the pairs (i, o) of all taps k; output tiles in parallel.
 
@@ -234,7 +236,7 @@ def gather_product(x, w, ins, outs, start, vector, out):
                     p += 1
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def gather_outer(x, g, ins, outs, start, vector, partial):
     """``sum x[i]^T g[o]`` over the pairs (i, o) of each tap k, by (run of tiles, channels of x).
 

@@ -8,14 +8,15 @@ which :mod:`pcrep.sparse.kernel_map` checks beforehand.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from pcrep.sparse.engines.base import BITS, LIMIT
+from tspcrep.common.jit import jit, parallel
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def pack(batch, x, y, z):
     """The key of one voxel, a non-negative int64."""
     key = (np.int64(batch) << BITS) + np.int64(x) + LIMIT
@@ -23,7 +24,7 @@ def pack(batch, x, y, z):
     return (key << BITS) + np.int64(z) + LIMIT
 
 
-@njit(cache=True)
+@jit
 def pack_rows(coordinates):
     """(N, 4) integers -> (N,) keys."""
     keys = np.empty(len(coordinates), np.int64)
@@ -33,7 +34,7 @@ def pack_rows(coordinates):
     return keys
 
 
-@njit(cache=True)
+@jit
 def unpack_rows(keys):
     """(N,) keys -> (N, 4) int32."""
     rows = np.empty((len(keys), 4), np.int32)
@@ -72,7 +73,7 @@ def insert(keys: np.ndarray) -> tuple[Table, np.ndarray, np.ndarray]:
     return Table(slots, distinct[:count]), first[:count], keys
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _find(slots, distinct, key, shift):
     """The number of a key and the slot where its search ends; the number is -1 where absent."""
     s = np.int64((np.uint64(key) * _MULTIPLIER) >> shift)
@@ -83,7 +84,7 @@ def _find(slots, distinct, key, shift):
     return number, s
 
 
-@njit(cache=True)
+@jit
 def _shift(slots):
     """64 - log2 of the capacity: the top bits of a product choose the slot."""
     bits = 0
@@ -92,7 +93,7 @@ def _shift(slots):
     return np.uint64(64 - bits)
 
 
-@njit(cache=True)
+@jit
 def _insert(keys, slots, distinct, first):
     shift = _shift(slots)
     count = 0
@@ -106,7 +107,7 @@ def _insert(keys, slots, distinct, first):
     return count
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def neighbours(slots, distinct, outputs, deltas, tile):
     """(K, N_out) int32 of the input at ``outputs + deltas[k]``, -1 where there is none.
 
@@ -123,7 +124,7 @@ def neighbours(slots, distinct, outputs, deltas, tile):
     return table
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def own_neighbours(slots, keys, deltas, tile):
     """:func:`neighbours` of voxels among themselves under a centred kernel: half the searches.
 
@@ -145,7 +146,7 @@ def own_neighbours(slots, keys, deltas, tile):
     return table
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def sorted_pairs(table, count, tile):
     """The pairs (input, output) of a table, sorted by (tile of outputs, tap).
 
@@ -179,7 +180,7 @@ def sorted_pairs(table, count, tile):
     return ins, outs, start
 
 
-@njit(cache=True)
+@jit
 def floor_rows(coordinates, stride):
     """Coordinates (N, 4) -> those of their cells, ``floor(c / stride) * stride``."""
     cells = np.empty_like(coordinates)
@@ -190,7 +191,7 @@ def floor_rows(coordinates, stride):
     return cells
 
 
-@njit(cache=True)
+@jit
 def reversed_table(table, inputs):
     """Table (K, N_in) int32 of the output that reads each input at tap k, -1 for none."""
     reverse = np.full((table.shape[0], inputs), -1, np.int32)

@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 from torch.nn.functional import pad
 
 from pcrep.sparse.engines import autograd, gemm, hashing
 from pcrep.sparse.engines.base import Engine, Geometry, Reduce
 from pcrep.sparse.engines.torch import key_differences, take_rows
-from tspcrep.common.threads import torchs_threads
+from tspcrep.common.jit import parallel
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,6 @@ class Numba(Engine):
         cells = torch.from_numpy(hashing.floor_rows(coordinates.numpy(), out_stride))
         return cells[self.insert(cells, out_stride)[0]]
 
-    @torchs_threads()
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _PairMap:
         deltas = key_differences(geometry.offsets()).numpy()
         known = self._tables[geometry.inputs]
@@ -106,7 +105,6 @@ class Numba(Engine):
         return _sum(features, kernel_map.forward)
 
 
-@torchs_threads()
 def _product(x: Tensor, weight: Tensor, pairs: _RowPairs) -> Tensor:
     """``out[o] = sum_k x[i_k(o)] @ weight[k]``, (N_in, C), (K, C, D) -> (N_out, D)."""
     weight = pairs.weight(weight)
@@ -126,7 +124,6 @@ def _fill_vectors(x: Tensor, vector: int) -> Tensor:
     return pad(x, (0, missing)) if missing else x
 
 
-@torchs_threads()
 def _outer(x: Tensor, g: Tensor, pairs: _RowPairs) -> Tensor:
     """``sum x[i]^T g[o]`` over the pairs of each tap, (N_in, C), (N_out, D) -> (K, C, D)."""
     width, vector = g.shape[1], gemm.lanes(g.numpy().dtype)
@@ -145,14 +142,12 @@ def _walk(pairs: _RowPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pairs.ins, pairs.outs, pairs.start
 
 
-@torchs_threads()
 def _sum(x: Tensor, pairs: _RowPairs) -> Tensor:
     out = x.new_zeros(pairs.outputs, x.shape[1])
     _add_rows(x.contiguous().numpy(), *_walk(pairs), out.numpy())
     return out
 
 
-@torchs_threads()
 def _largest(x: Tensor, pairs: _RowPairs) -> Tensor:
     """(N_out, C) int64, the input row of the largest value that each output sees, -1 for none."""
     row = torch.full((pairs.outputs, x.shape[1]), -1)
@@ -160,7 +155,7 @@ def _largest(x: Tensor, pairs: _RowPairs) -> Tensor:
     return row
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def _add_rows(x, ins, outs, start, out):
     for tile in prange(start.shape[0]):
         for p in range(start[tile, 0], start[tile, -1]):
@@ -168,7 +163,7 @@ def _add_rows(x, ins, outs, start, out):
                 out[outs[p], c] += x[ins[p], c]
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def _largest_rows(x, ins, outs, start, row):
     """The first of equal values, and of NaNs, which count as largest."""
     for tile in prange(start.shape[0]):

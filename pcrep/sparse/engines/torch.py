@@ -88,16 +88,17 @@ class Torch(Engine):
         return out
 
     def pool(self, features: Tensor, kernel_map: TableMap, reduce: Reduce) -> Tensor:
-        table = kernel_map.table
+        table, dtype = kernel_map.table, features.dtype
         if reduce == "max":
             return take_rows(features, largest(features.detach(), table))
+        features = features.to(torch.promote_types(dtype, torch.float32))  # for the sum
         out = features.new_zeros(table.shape[1], features.shape[1])
         for tap in table:
             seen = torch.nonzero(tap >= 0).squeeze(1)
             out = out.index_add(0, seen, features[tap[seen]])
-        if reduce == "sum":
-            return out
-        return out / (table >= 0).sum(0).clamp(min=1)[:, None]
+        if reduce == "average":
+            out = out / (table >= 0).sum(0).clamp(min=1)[:, None]
+        return out.to(dtype)
 
 
 def largest(x: Tensor, table: Tensor) -> Tensor:

@@ -13,14 +13,14 @@ def made(dim=12, channels=3):
 
 def test_it_equals_a_loop_over_points_and_positions():
     network, x = made(), torch.randn(4, 12, dtype=torch.float64)
-    first, _, second, _ = network.projector
+    first, _, second = network.projector
     expected = torch.zeros_like(x)
     for n, row in enumerate(x):
         maps = row.view(3, 4)
         for place in range(4):
             column = maps[:, place]
-            hidden = (first.weight[:, :, 0] @ column + first.bias).clamp_min(0)
-            mask = 1 / (1 + torch.exp(-(second.weight[:, :, 0] @ hidden + second.bias)))
+            hidden = (first.weight @ column + first.bias).clamp_min(0)
+            mask = 1 / (1 + torch.exp(-(second.weight @ hidden + second.bias)))
             expected[n].view(3, 4)[:, place] = mask * column
     torch.testing.assert_close(network(x), expected)
 

@@ -7,6 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from pcrep.sparse import Conv, ConvTranspose, Pool, SparseTensor, Unpool
 from pcrep.sparse.engines import Geometry, autograd
 from pcrep.sparse.engines.numba import Numba
+from pcrep.sparse.tensor import reduce_rows
 from tests.pcrep.clouds import close, cloud, features
 
 ENGINES = ["torch", "numba"]
@@ -37,6 +38,17 @@ def test_second_derivatives_by_finite_differences(engine, network):
     inputs = (features(coordinates, 2), *net.parameters())
     assert gradcheck(run, inputs)
     assert gradgradcheck(run, inputs)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "average", "max"])
+def test_second_derivatives_of_rows_with_one_number(reduce):
+    number = torch.tensor([2, 0, 2, 3, 0, 2])
+    x = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
+
+    def run(x):
+        return reduce_rows(x, number, 5, reduce).sin()
+
+    assert gradcheck(run, (x,)) and gradgradcheck(run, (x,))
 
 
 def test_the_weight_gradient_by_itself_by_finite_differences():
