@@ -55,13 +55,13 @@ def implicit_gemm_backward(*args, **kwargs):
 @pytest.mark.parametrize("kernel, stride", [(1, 2), (2, 2), (3, 1), (3, 2), (4, 2)])
 @pytest.mark.parametrize("swap", [False, True])
 def test_calls_on_a_cpu(kernel, stride, swap):
-    coordinates = cloud(kernel)
+    coordinates, ones, strides = cloud(kernel), (1,) * 3, (stride,) * 3
     engine, reference = Triton(), Torch()
     engine._ops = SimpleNamespace(
         implicit_gemm=implicit_gemm, implicit_gemm_backward=implicit_gemm_backward
     )
-    outputs = coordinates if stride == 1 else reference.downsample(coordinates, 1, stride)
-    geometry = Geometry(kernel, 1, stride)
+    outputs = coordinates if stride == 1 else reference.downsample(coordinates, ones, strides)
+    geometry = Geometry((kernel,) * 3, ones, strides, ones)
     ours = engine.kernel_map(geometry, coordinates, outputs)
     theirs = reference.kernel_map(geometry, coordinates, outputs)
     if swap:
