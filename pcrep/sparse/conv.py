@@ -148,6 +148,7 @@ class Conv(_Convolution):
         check_sites(sites)
         self.sites = sites
 
+    @torch.compiler.disable
     def forward(self, x: SparseTensor, onto: SparseTensor | None = None) -> SparseTensor:
         self._check_input(x)
         if self.pointwise and onto is None:
@@ -193,6 +194,7 @@ class ConvTranspose(_Convolution):
     def _fan_channels(self) -> int:
         return self.out_channels
 
+    @torch.compiler.disable
     def forward(self, x: SparseTensor, onto: SparseTensor | None = None) -> SparseTensor:
         self._check_input(x)
         if self.pointwise and onto is None:
@@ -232,6 +234,7 @@ class DepthwiseConv(_Convolution):
     ) -> Tensor:
         return x.maps.engine.convolve_depthwise(features, weight, landing.kernel_map)
 
+    @torch.compiler.disable
     def forward(self, x: SparseTensor, onto: SparseTensor | None = None) -> SparseTensor:
         self._check_input(x)
         if self.pointwise and onto is None:

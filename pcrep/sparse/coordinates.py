@@ -6,11 +6,11 @@ from torch import Tensor
 from pcrep.sparse.engines.base import BATCHES, BITS, Sizes, limit
 
 
-def check_coordinates(coordinates: Tensor, stride: Sizes | None = None) -> None:
+def check_coordinates(coordinates: Tensor) -> None:
     """Raise a ValueError where coordinates of a cloud are invalid.
 
     Expected: int32 (N, 1 + D) rows [batch, x, y, z] of D = 2, 3 or 4 axes; batch sorted, in
-    [0, 512); axes within :func:`limit`, multiples of the tensor stride.
+    [0, 512); axes within :func:`limit`.
     """
     if not isinstance(coordinates, Tensor):
         raise ValueError(f"coordinates are a {type(coordinates).__name__}, expected a torch.Tensor")
@@ -34,14 +34,19 @@ def check_coordinates(coordinates: Tensor, stride: Sizes | None = None) -> None:
             f"coordinates lie between {low} and {high}, expected [{-most}, {most}) so that a "
             "voxel packs into 64 bits; subtract an origin, or take larger voxels"
         )
-    if stride is not None and max(stride) > 1:
-        beside = (coordinates[:, 1:] % coordinates.new_tensor(stride)).any(1)
-        if bool(beside.any()):
-            row = int(beside.nonzero()[0])
-            raise ValueError(
-                f"coordinates row {row} is {coordinates[row].tolist()}, expected multiples of the "
-                f"tensor stride {show(stride)}"
-            )
+
+
+def check_multiples(coordinates: Tensor, stride: Sizes) -> None:
+    """Raise a ValueError unless coordinates (N, 1 + D) are multiples of a tensor stride."""
+    if max(stride) == 1:
+        return
+    beside = (coordinates[:, 1:] % coordinates.new_tensor(stride)).any(1)
+    if bool(beside.any()):
+        row = int(beside.nonzero()[0])
+        raise ValueError(
+            f"coordinates row {row} is {coordinates[row].tolist()}, expected multiples of the "
+            f"tensor stride {show(stride)}"
+        )
 
 
 def check_batch(batch: Tensor) -> None:

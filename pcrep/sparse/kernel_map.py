@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from pcrep.sparse.coordinates import check_coordinates, show
+from pcrep.sparse.coordinates import check_coordinates, check_multiples, show
 from pcrep.sparse.engines import Engine, Geometry, create
 from pcrep.sparse.engines.base import Sizes, limit, per_axis
 from pcrep.sparse.engines.torch import find, pack
@@ -65,7 +65,12 @@ class Maps:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the kernel maps onto other clouds, which weak references do not let one copy."""
-        return {**self.__dict__, "_onto": WeakKeyDictionary()}
+        return {name: value for name, value in self.__dict__.items() if name != "_onto"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _onto=WeakKeyDictionary())
+        for stride, level in self._levels.items():  # a copy counts its changes from 0
+            self._levels[stride] = _Level.of(level.coordinates, level.made)
 
     @property
     def strides(self) -> list[Sizes]:
@@ -103,12 +108,13 @@ class Maps:
         stride = per_axis(stride, self.dimension, "stride")
         if stride in self._levels:
             raise ValueError(f"there are voxels at tensor stride {show(stride)} already")
-        check_coordinates(coordinates, stride)
+        check_coordinates(coordinates)
         if coordinates.shape[1] != self.dimension + 1 or coordinates.device != self.device:
             raise ValueError(
                 f"coordinates have {coordinates.shape[1] - 1} axes on {coordinates.device}, "
                 f"expected {self.dimension} on {self.device}"
             )
+        check_multiples(coordinates, stride)
         if len(coordinates) and int(coordinates[-1, 0]) >= self.batch_size:
             raise ValueError(
                 f"the batch index reaches {int(coordinates[-1, 0])}, expected below the batch size "
@@ -137,9 +143,10 @@ class Maps:
                 "layers of a network the same sites"
             )
         fine = self._level(geometry.inputs)
-        self._check_limits(geometry.outputs, fine.low, fine.high, geometry if reached else None)
-        if reached:
-            coarse = self._reached(fine.coordinates, -geometry.offsets(), geometry.outputs)
+        offsets = -geometry.offsets() if reached else None
+        self._check_limits(fine, offsets, geometry.outputs)
+        if offsets is not None:
+            coarse = self._reached(fine.coordinates, offsets, geometry.outputs)
             coarse = coarse[self.engine.insert(coarse, geometry.outputs)[0]]
         else:
             inputs, outputs = geometry.inputs, geometry.outputs
@@ -150,7 +157,7 @@ class Maps:
         """A cloud of every voxel at ``geometry.inputs`` that a tap of a voxel of ours reaches."""
         if geometry not in self._generated:
             coarse = self._level(geometry.outputs)
-            self._check_limits((1,) * self.dimension, coarse.low, coarse.high, geometry)
+            self._check_limits(coarse, geometry.offsets())
             reached = self._reached(coarse.coordinates, geometry.offsets(), geometry.inputs)
             self._generated[geometry] = self.sibling(reached, geometry.inputs)
         return self._generated[geometry]
@@ -209,7 +216,7 @@ class Maps:
         if geometry not in known:
             inputs = self._level(geometry.inputs)
             outputs = (self if onto is None else onto)._level(geometry.outputs)
-            self._check_limits((1,) * self.dimension, outputs.low, outputs.high, geometry)
+            self._check_limits(outputs, geometry.offsets())
             made = self.engine.kernel_map(geometry, inputs.coordinates, outputs.coordinates)
             known[geometry] = made
         return known[geometry]
@@ -237,23 +244,26 @@ class Maps:
         return level
 
     def _check_limits(
-        self, stride: Sizes, low: Sizes, high: Sizes, geometry: Geometry | None
+        self, level: _Level, offsets: Tensor | None, stride: Sizes | None = None
     ) -> None:
-        """Raise a ValueError where keys of cells or neighbours would overflow into the next axis.
+        """Raise a ValueError where keys would overflow into the next axis.
 
-        Neighbours are at a tap of ``geometry`` from voxels between ``low`` and ``high``.
+        They are those of voxels at offsets (K, D) from a level, or of their cells of a stride.
         """
-        reach = (0,) * self.dimension
-        if geometry is not None:
-            reach = tuple(geometry.offsets().abs().amax(0).tolist())
+        down = up = (0,) * self.dimension
+        if offsets is not None:
+            down, up = (tuple(v.tolist()) for v in offsets.aminmax(dim=0))
+        low = [a + b for a, b in zip(level.low, down, strict=True)]
+        high = [a + b for a, b in zip(level.high, up, strict=True)]
+        if stride is not None:
+            low = [a // s * s for a, s in zip(low, stride, strict=True)]
         most = limit(self.dimension)
-        for a, b, r, s in zip(low, high, reach, stride, strict=True):
-            if (a - r) // s * s < -most or b + r >= most:
-                raise ValueError(
-                    f"coordinates span {list(low)} to {list(high)} and the kernel reaches "
-                    f"{max(reach)} voxels further, expected to stay in [{-most}, {most}); "
-                    "subtract an origin from the coordinates"
-                )
+        if min(low) < -most or max(high) >= most:
+            raise ValueError(
+                f"coordinates span {list(level.low)} to {list(level.high)}, with neighbours and "
+                f"cells {low} to {high}, expected to stay in [{-most}, {most}); subtract an origin "
+                "from the coordinates"
+            )
 
 
 def check_alike(ours: Maps, theirs: Maps) -> None:

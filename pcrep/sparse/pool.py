@@ -32,6 +32,7 @@ class Pool(Window):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, reduce={self.reduce!r}"
 
+    @torch.compiler.disable
     def forward(self, x: SparseTensor, onto: SparseTensor | None = None) -> SparseTensor:
         cell = self.stride == self.kernel_size and max(self.dilation) == 1
         landing = self.down(x, onto, cell)
@@ -48,6 +49,7 @@ class Unpool(Window):
     def __init__(self, stride: int | Sizes, dimension: int = 3):
         super().__init__(stride, stride, dimension=dimension)
 
+    @torch.compiler.disable
     def forward(self, x: SparseTensor, onto: SparseTensor | None = None) -> SparseTensor:
         landing = self.up(x, onto, cell=True)
         copied = x.maps.engine.pool(x.features, landing.kernel_map, "sum")

@@ -6,7 +6,7 @@ from typing import Any, Literal, Union
 import torch
 from torch import Tensor
 
-from pcrep.sparse.coordinates import check_batch_size, check_coordinates, show
+from pcrep.sparse.coordinates import check_batch_size, check_coordinates, check_multiples, show
 from pcrep.sparse.engines import Engine, EngineName, create
 from pcrep.sparse.engines.base import Sizes, per_axis
 from pcrep.sparse.kernel_map import Maps, check_alike
@@ -53,7 +53,7 @@ class SparseTensor:
     ):
         check_coordinates(coordinates)
         stride = per_axis(stride, coordinates.shape[1] - 1, "stride")
-        check_coordinates(coordinates, stride)
+        check_multiples(coordinates, stride)
         check_rows(features, coordinates)
         check_finite(features)
         if duplicates not in ("error", "average", "sum", "first"):
