@@ -16,7 +16,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch import distributed as dist
-from torch.autograd.function import once_differentiable
 
 from tspcrep.common.errors import UserError
 
@@ -80,6 +79,8 @@ def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
+    """Rows of all ranks; its adjoint is :class:`_Reduce`, and the other way round."""
+
     @staticmethod
     def forward(ctx, x, dim):
         rank, world = ranks()
@@ -101,11 +102,23 @@ class _Gather(torch.autograd.Function):
         return whole.movedim(0, dim)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, outer):
-        outer = outer.movedim(ctx.dim, 0).clone(memory_format=torch.contiguous_format)
+        return _Reduce.apply(outer, ctx.dim, ctx.part), None
+
+
+class _Reduce(torch.autograd.Function):
+    """The sum over ranks of tensors of one shape, of which each rank keeps its part."""
+
+    @staticmethod
+    def forward(ctx, outer, dim, part):
+        ctx.dim = dim
+        outer = outer.detach().movedim(dim, 0).clone(memory_format=torch.contiguous_format)
         dist.all_reduce(outer)
-        return outer[ctx.part].movedim(0, ctx.dim), None
+        return outer[part].movedim(0, dim)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Gather.apply(grad, ctx.dim), None, None
 
 
 def _shapes(x: Tensor) -> list[list[int]]:

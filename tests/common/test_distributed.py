@@ -37,6 +37,23 @@ def _check_gather(rank, world):
             gather(torch.zeros(2, 3 + rank))
 
 
+def _check_second_derivative(rank, world):
+    """The gradient of a gradient penalty, ``|d f(z) / dx|^2`` for the rows z of all ranks."""
+
+    def penalty(z, x):
+        f = (z.sum(0).prod() + z.pow(3).sum()).sin()
+        (slope,) = torch.autograd.grad(f, x, create_graph=True)
+        return slope.square().sum()
+
+    rows = torch.randn(13, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    whole = rows.clone().requires_grad_()
+    penalty(whole, whole).backward()
+    part = mine(rows, 0, rank, world).clone().requires_grad_()
+    penalty(gather(part), part).backward()
+    # Each slope sums over the ranks, all of which have f.
+    close(part.grad / world**2, mine(whole.grad, 0, rank, world))
+
+
 def _check_losses(rank, world):
     for case in CASES:
         inputs = inputs_of(case, 13)
@@ -141,7 +158,14 @@ def _alone():
     return torch.load(os.environ["TSPCREP_ALONE"])
 
 
-CHECKS = [_check_gather, _check_losses, _check_local_anchors, _check_queue, _check_metrics]
+CHECKS = [
+    _check_gather,
+    _check_second_derivative,
+    _check_losses,
+    _check_local_anchors,
+    _check_queue,
+    _check_metrics,
+]
 
 
 def _check_all(rank, world):

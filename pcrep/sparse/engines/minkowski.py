@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pcrep.sparse.engines.autograd import once
 from pcrep.sparse.engines.base import Engine, Geometry, Reduce, Sizes
 
 
@@ -103,7 +104,7 @@ class Minkowski(Engine):
             if kernel_map.transposed
             else me.MinkowskiConvolutionFunction
         )
-        return function.apply(
+        out = function.apply(
             features,
             weight.contiguous(),
             self._generator(kernel_map.geometry),
@@ -112,6 +113,7 @@ class Minkowski(Engine):
             kernel_map.outputs,
             kernel_map.manager,
         )
+        return once(out, "MinkowskiEngine")
 
     @torch.compiler.disable
     def pool(self, features: Tensor, kernel_map: _KeyMap, reduce: Reduce) -> Tensor:
@@ -128,7 +130,12 @@ class Minkowski(Engine):
         }[reduce]
         if kernel_map.transposed:  # the only mode there: divides by the number of contributions
             mode = self._backend.PoolingMode.LOCAL_AVG_POOLING
-        return function.apply(
+        if mode == self._backend.PoolingMode.LOCAL_MAX_POOLING and bool(features.isnan().any()):
+            raise ValueError(
+                "features hold NaN, which MinkowskiEngine's max pooling hides; find where they "
+                "come from, or take engine='numba', which hands them on"
+            )
+        out = function.apply(
             features,
             mode,
             self._generator(kernel_map.geometry),
@@ -136,6 +143,7 @@ class Minkowski(Engine):
             kernel_map.outputs,
             kernel_map.manager,
         )
+        return once(out, "MinkowskiEngine")
 
     def _generator(self, geometry: Geometry) -> Any:
         sizes = zip(geometry.outputs, geometry.inputs, strict=True)

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from numba import njit, prange
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from pcrep.sparse.engines import depthwise, gemm, hashing
+from pcrep.sparse.engines import autograd, depthwise, gemm, hashing
 from pcrep.sparse.engines.base import Engine, Geometry, Reduce, Sizes
-from pcrep.sparse.engines.torch import key_differences
+from pcrep.sparse.engines.torch import key_differences, take_rows
 from tspcrep.common.threads import torchs_threads
 
 
@@ -83,7 +82,13 @@ class Numba(Engine):
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
         if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
             return self.convolve(features.float(), weight.float(), kernel_map).to(features.dtype)
-        return _Convolve.apply(features, weight, kernel_map)
+        return autograd.convolve(self, features, weight, kernel_map)
+
+    def product(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
+        return _product(features, weight, kernel_map.forward)
+
+    def outer(self, features: Tensor, other: Tensor, kernel_map: _PairMap) -> Tensor:
+        return _outer(features, other, kernel_map.forward)
 
     @torch.compiler.disable
     def convolve_depthwise(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
@@ -91,13 +96,19 @@ class Numba(Engine):
 
     @torch.compiler.disable
     def pool(self, features: Tensor, kernel_map: _PairMap, reduce: Reduce) -> Tensor:
+        if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
+            return self.pool(features.float(), kernel_map, reduce).to(features.dtype)
+        pairs = kernel_map.forward
         if reduce == "max":
-            return _MaxPool.apply(features, kernel_map)
+            return take_rows(features, _largest(features, pairs))
+        out = autograd.add(self, features, kernel_map)
         if reduce == "sum":
-            return _SumPool.apply(features, kernel_map)
-        counts = np.bincount(kernel_map.forward.outs, minlength=kernel_map.forward.outputs)
-        counts = torch.from_numpy(counts).clamp_(min=1).to(features.dtype)
-        return _SumPool.apply(features, kernel_map) / counts[:, None]
+            return out
+        counts = np.bincount(pairs.outs, minlength=pairs.outputs)
+        return out / torch.from_numpy(counts).clamp_(min=1).to(out.dtype)[:, None]
+
+    def sum(self, features: Tensor, kernel_map: _PairMap) -> Tensor:
+        return _sum(features, kernel_map.forward)
 
 
 @torchs_threads()
@@ -135,57 +146,6 @@ def _outer(x: Tensor, g: Tensor, pairs: _RowPairs) -> Tensor:
     return pairs.weight(sums[0, :, :, :width]).clone(memory_format=torch.contiguous_format)
 
 
-class _Convolve(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
-        ctx.save_for_backward(features, weight)
-        ctx.kernel_map = kernel_map
-        return _product(features.detach(), weight.detach(), kernel_map.forward)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor):
-        features, weight = (t.detach() for t in ctx.saved_tensors)
-        grad_features = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_features = _product(grad, weight.transpose(1, 2), ctx.kernel_map.reverse)
-        if ctx.needs_input_grad[1]:
-            grad_weight = _outer(features, grad, ctx.kernel_map.forward)
-        return grad_features, grad_weight, None
-
-
-class _SumPool(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, features: Tensor, kernel_map: _PairMap) -> Tensor:
-        ctx.kernel_map = kernel_map
-        return _sum(features.detach(), kernel_map.forward)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor):
-        return _sum(grad, ctx.kernel_map.reverse), None
-
-
-class _MaxPool(torch.autograd.Function):
-    @staticmethod
-    @torchs_threads()
-    def forward(ctx, features: Tensor, kernel_map: _PairMap) -> Tensor:
-        pairs = kernel_map.forward
-        out = features.new_zeros(pairs.outputs, features.shape[1])
-        source = np.full(out.shape, -1, np.int32)
-        _max_rows(features.detach().contiguous().numpy(), *_walk(pairs), out.numpy(), source)
-        ctx.reverse, ctx.source = kernel_map.reverse, source
-        return out
-
-    @staticmethod
-    @once_differentiable
-    @torchs_threads()
-    def backward(ctx, grad: Tensor):
-        total = grad.new_zeros(ctx.reverse.outputs, grad.shape[1])
-        _max_gradient(grad.contiguous().numpy(), ctx.source, *_walk(ctx.reverse), total.numpy())
-        return total, None
-
-
 def _walk(pairs: _RowPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pairs.ins, pairs.outs, pairs.start
 
@@ -197,6 +157,14 @@ def _sum(x: Tensor, pairs: _RowPairs) -> Tensor:
     return out
 
 
+@torchs_threads()
+def _largest(x: Tensor, pairs: _RowPairs) -> Tensor:
+    """(N_out, C) int64, the input row of the largest value that each output sees, -1 for none."""
+    row = torch.full((pairs.outputs, x.shape[1]), -1)
+    _largest_rows(x.detach().contiguous().numpy(), *_walk(pairs), row.numpy())
+    return row
+
+
 @njit(parallel=True, cache=True)
 def _add_rows(x, ins, outs, start, out):
     for tile in prange(start.shape[0]):
@@ -206,21 +174,13 @@ def _add_rows(x, ins, outs, start, out):
 
 
 @njit(parallel=True, cache=True)
-def _max_rows(x, ins, outs, start, out, source):
+def _largest_rows(x, ins, outs, start, row):
+    """The first of equal values, and of NaNs, which count as largest."""
     for tile in prange(start.shape[0]):
         for p in range(start[tile, 0], start[tile, -1]):
             i, o = ins[p], outs[p]
             for c in range(x.shape[1]):
-                if source[o, c] < 0 or x[i, c] > out[o, c]:
-                    out[o, c], source[o, c] = x[i, c], i
-
-
-@njit(parallel=True, cache=True)
-def _max_gradient(g, source, ins, outs, start, total):
-    """Runs over reverse pairs: ``ins`` are rows of the pooled grid, ``outs`` of the input."""
-    for tile in prange(start.shape[0]):
-        for p in range(start[tile, 0], start[tile, -1]):
-            o, i = ins[p], outs[p]
-            for c in range(g.shape[1]):
-                if source[o, c] == i:
-                    total[i, c] += g[o, c]
+                best, value = row[o, c], x[i, c]
+                # Not ``>``, which is false for a NaN.
+                if best < 0 or (x[best, c] == x[best, c] and not value <= x[best, c]):
+                    row[o, c] = i

@@ -110,7 +110,7 @@ class Torch(Engine):
     def pool(self, features: Tensor, kernel_map: TableMap, reduce: Reduce) -> Tensor:
         table = kernel_map.table
         if reduce == "max":
-            return self._max(features, table)
+            return take_rows(features, largest(features.detach(), table))
         out = features.new_zeros(table.shape[1], features.shape[1])
         for tap in table:
             seen = torch.nonzero(tap >= 0).squeeze(1)
@@ -119,16 +119,22 @@ class Torch(Engine):
             return out
         return out / (table >= 0).sum(0).clamp(min=1)[:, None]
 
-    @staticmethod
-    def _max(features: Tensor, table: Tensor) -> Tensor:
-        """The largest input; of equal ones only the first receives the gradient."""
-        values = features.detach()
-        best = values.new_full((table.shape[1], values.shape[1]), -torch.inf)
-        row = torch.zeros_like(best, dtype=torch.int64)
-        for tap in table:
-            value = torch.where(tap[:, None] >= 0, values[tap.clamp(min=0)], -torch.inf)
-            better = value > best
-            best = torch.where(better, value, best)
-            row = torch.where(better, tap[:, None].long(), row)
-        seen = (table >= 0).any(0)[:, None]
-        return torch.where(seen, features.gather(0, row), 0)
+
+def largest(x: Tensor, table: Tensor) -> Tensor:
+    """(N_out, C) int64, the input row of the largest value that each output sees, -1 for none.
+
+    table : (K, N_out). The first of equal values, and of NaNs, which count as largest.
+    """
+    row = torch.full((table.shape[1], x.shape[1]), -1, device=x.device)
+    best = x.new_zeros(row.shape)
+    for tap in table:
+        value = x[tap.clamp(min=0)]
+        better = (row < 0) | (value > best) | (value.isnan() & ~best.isnan())
+        better &= tap[:, None] >= 0
+        best, row = torch.where(better, value, best), torch.where(better, tap[:, None].long(), row)
+    return row
+
+
+def take_rows(x: Tensor, row: Tensor) -> Tensor:
+    """``x[row[o, c], c]``, 0 where the row is -1: (N_in, C), (N_out, C) -> (N_out, C)."""
+    return torch.where(row >= 0, x.gather(0, row.clamp(min=0)), 0)
