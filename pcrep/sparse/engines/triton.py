@@ -7,20 +7,28 @@ another process, which then rounds differently.) Rows are sorted by their set of
 that a tile can skip taps that none of its rows has.
 """
 
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from pcrep.sparse.engines import autograd
 from pcrep.sparse.engines.base import Geometry
 from pcrep.sparse.engines.torch import TableMap, Torch
 
 _MASKED_TAPS = 32
 """Taps that can be skipped, by a 32-bit mask per row; larger kernels visit every tap."""
+
+_CANDIDATES = 6
+_LOCK = threading.Lock()  # of the package's settings
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class Triton(Torch):
     def __init__(self) -> None:
         try:
             self._ops = import_module("spconv_triton.pytorch.ops")
+            self._gemm = import_module("spconv_triton.pytorch._impl.gemm")
             self._switches = import_module("spconv_triton.constants")
         except ImportError as error:
             raise ValueError(
@@ -99,62 +108,86 @@ class Triton(Torch):
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: _TritonMap) -> Tensor:
         if features.dtype == torch.float64:  # the kernels support at most 32 bits
             return super().convolve(features, weight, kernel_map.tables)
-        # Its TF32 switch is read at each call; here torch's own switch decides.
-        self._switches.SPCONV_ALLOW_TF32 = torch.backends.cuda.matmul.allow_tf32
-        return _Convolve.apply(features, weight, kernel_map, self._ops)
+        return autograd.convolve(self, features, weight, kernel_map)
+
+    def product(self, features: Tensor, weight: Tensor, kernel_map: _TritonMap) -> Tensor:
+        """As :meth:`convolve`, without gradient; 16-bit products are summed in 32 bits."""
+        visits = kernel_map.forward
+        with self._settings():
+            out, _, _ = self._ops.implicit_gemm(
+                features,
+                _krsc(weight),
+                visits.table,
+                visits.masks,
+                visits.argsort,
+                visits.table.shape[1],
+                _every_tap(visits),
+                is_train=True,
+                is_subm=False,
+                fp32_accum=True,
+            )
+        return out
+
+    def outer(self, features: Tensor, other: Tensor, kernel_map: _TritonMap) -> Tensor:
+        """The weight gradient alone: the package's public call has the input's with it."""
+        table = kernel_map.forward.table
+        shape = other.shape[1], len(table), features.shape[1]  # (D, K, C)
+        with self._settings():
+            out = self._gemm.conv_backward_weight(features, other, table, shape, fp32_accum=True)
+        return out.permute(1, 2, 0)
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        """The package's settings for the time of a call: TF32 as torch has it, a short tuning.
+
+        They are global there, so that others who use the package find them as they left them.
+        """
+        kernels = self._gemm._gather_gemm_kernel, self._gemm._dweight_masked_kernel
+        with _LOCK:
+            before = self._switches.SPCONV_ALLOW_TF32, [k.early_config_prune for k in kernels]
+            self._switches.SPCONV_ALLOW_TF32 = _tf32()
+            for kernel in kernels:
+                kernel.early_config_prune = fitting
+            try:
+                yield
+            finally:
+                self._switches.SPCONV_ALLOW_TF32 = before[0]
+                for kernel, prune in zip(kernels, before[1], strict=True):
+                    kernel.early_config_prune = prune
+
+
+def _tf32() -> bool:
+    """Whether torch lets matrix products in float32 run in TF32."""
+    switch = torch.backends.cuda.matmul
+    # From torch 2.9 on; where it was set, reading ``allow_tf32`` raises.
+    precision = getattr(switch, "fp32_precision", None)
+    return switch.allow_tf32 if precision is None else precision == "tf32"
+
+
+def fitting(configs: list[Any], named_args: dict[str, Any], **kwargs: Any) -> list[Any]:
+    """Of the tuner's candidates, the ``_CANDIDATES`` tiles that waste least of a weight matrix.
+
+    Each is compiled and timed at the first step of each layer, and of the package's 37 and 21 most
+    are for other widths. Of equal waste, fewer and larger tiles come first.
+    """
+    arguments = {**named_args, **kwargs}
+    sides = {"N_dim": "BLOCK_N", "R_dim": "BLOCK_R", "K_dim": "BLOCK_K", "C_dim": "BLOCK_C"}
+    sides = [(arguments[width], block) for width, block in sides.items() if width in arguments]
+
+    def cost(config: Any) -> tuple[int, int]:
+        tiles = math.prod(-(-width // config.kwargs[block]) for width, block in sides)
+        return tiles * math.prod(config.kwargs[block] for _, block in sides), tiles
+
+    distinct = {}  # the first of those that differ in warps, stages or order of visits alone
+    for config in configs:
+        blocks = {k: v for k, v in config.kwargs.items() if k.startswith("BLOCK")}
+        distinct.setdefault(tuple(blocks.items()), config)
+    return sorted(distinct.values(), key=cost)[:_CANDIDATES]
 
 
 def _krsc(weight: Tensor) -> Tensor:
     """(K, C, D) -> (D, K, 1, 1, C): spconv's layout, with taps in the order of our tables."""
     return weight.permute(2, 0, 1).contiguous()[:, :, None, None, :]
-
-
-class _Convolve(torch.autograd.Function):
-    """The product and its gradients; 16-bit products are summed in 32 bits."""
-
-    @staticmethod
-    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: _TritonMap, ops) -> Tensor:
-        ctx.save_for_backward(features, weight)
-        ctx.kernel_map, ctx.ops = kernel_map, ops
-        visits = kernel_map.forward
-        out, _, _ = ops.implicit_gemm(
-            features,
-            _krsc(weight),
-            visits.table,
-            visits.masks,
-            visits.argsort,
-            visits.table.shape[1],
-            _every_tap(visits),
-            is_train=True,
-            is_subm=False,
-            fp32_accum=True,
-        )
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor):
-        features, weight = ctx.saved_tensors
-        forward, reverse = ctx.kernel_map.forward, ctx.kernel_map.reverse
-        grad_features, grad_weight = ctx.ops.implicit_gemm_backward(
-            features,
-            _krsc(weight),
-            grad,
-            forward.table,
-            reverse.table,
-            forward.masks,
-            reverse.masks,
-            forward.argsort,
-            reverse.argsort,
-            mask_output_fwd=torch.Tensor(),
-            masks=_every_tap(forward),
-            mask_width=-1,
-            is_subm=False,
-            fp32_accum=True,
-        )
-        taps, channels, width = weight.shape
-        grad_weight = grad_weight.reshape(width, taps, channels).permute(1, 2, 0)
-        return grad_features, grad_weight, None, None
 
 
 def _every_tap(visits: _Visits) -> list[np.ndarray]:
