@@ -6,6 +6,7 @@ the calls are checked against the real signatures where the package is installed
 
 import inspect
 import math
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -183,6 +184,50 @@ def test_visits_group_rows_with_the_same_taps():
 def test_on_a_cpu_it_says_where_it_computes():
     with pytest.raises(ValueError, match=r"engine .triton. computes on cuda, found .* cpu"):
         create("triton", "cpu")
+
+
+REAL = """
+import torch
+from spconv_triton.pytorch._impl import gemm
+from pcrep.sparse.engines import Geometry
+from pcrep.sparse.engines.torch import Torch
+from pcrep.sparse.engines.triton import Triton
+from tests.pcrep.clouds import close, cloud, features
+
+class OnGPU(torch.Tensor):
+    is_cuda = True  # which the package asks for
+
+for kernel in (gemm._gather_gemm_kernel, gemm._dweight_masked_kernel):
+    kernel.configs = kernel.configs[:1]  # nothing to time
+gemm._multiprocessor_count = lambda device: 16
+
+coordinates, engine, reference = cloud(1, 40, 1, 3), Triton(), Torch()
+cells = reference.downsample(coordinates, 1, 2)
+for geometry in (Geometry(3, 1, 1), Geometry(2, 1, 2)):
+    outputs = coordinates if geometry.outputs == 1 else cells
+    ours, theirs = (e.kernel_map(geometry, coordinates, outputs) for e in (engine, reference))
+    for ours, theirs, rows in ((ours, theirs, coordinates),
+                               (ours.swapped(), theirs.swapped(), outputs)):
+        x = features(rows, 16, torch.float32)
+        weight = torch.randn(geometry.volume, 16, 32, requires_grad=True)
+        y = reference.convolve(x, weight, theirs)
+        g = torch.randn(y.shape)
+        y.backward(g)
+        x = x.detach().as_subclass(OnGPU)
+        close(engine.product(x, weight.detach(), ours).as_subclass(torch.Tensor), y.detach(), 1e-5)
+        close(engine.outer(x, g, ours).as_subclass(torch.Tensor), weight.grad, 1e-5)
+"""
+
+
+def test_the_real_kernels_in_tritons_interpreter():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", REAL],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @gpu
