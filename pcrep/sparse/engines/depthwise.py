@@ -1,13 +1,8 @@
-"""Depthwise convolution of the numba engine: sums of rows, each scaled by its tap's row.
-
-The output is bilinear in features and weights, so that its gradients are the same two operations,
-scaled sums and products summed by tap, and so are the gradients of those: no order is left out.
-"""
+"""Depthwise convolution of the numba engine: sums of rows, each scaled by its tap's row."""
 
 from typing import Any
 
 import numpy as np
-import torch
 from numba import njit, prange
 from torch import Tensor
 
@@ -16,76 +11,35 @@ from tspcrep.common.threads import torchs_threads
 _RUNS = 16  # partial sums of a weight gradient, whatever the number of threads
 
 
-def convolve(features: Tensor, weight: Tensor, pairs: Any, reverse: Any) -> Tensor:
-    """``out[o] = sum_k features[i_k(o)] * weight[k]``: (N_in, C), (K, C) -> (N_out, C).
-
-    pairs, reverse : rows of input and output by tile and tap, in both directions.
-    """
-    if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
-        return convolve(features.float(), weight.float(), pairs, reverse).to(features.dtype)
-    return _ScaledSum.apply(features, weight, pairs, reverse)
-
-
-class _ScaledSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, features: Tensor, weight: Tensor, pairs: Any, reverse: Any) -> Tensor:
-        ctx.save_for_backward(features, weight)
-        ctx.maps = pairs, reverse
-        return _sum(features, pairs.weight(weight), pairs)
+class Depthwise:
+    """The two products of :mod:`autograd`, by element."""
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
-        features, weight = ctx.saved_tensors
-        pairs, reverse = ctx.maps
-        grad_features = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_features = _ScaledSum.apply(grad, weight, reverse, pairs)
-        if ctx.needs_input_grad[1]:
-            grad_weight = _TapProduct.apply(features, grad, pairs, reverse)
-        return grad_features, grad_weight, None, None
-
-
-class _TapProduct(torch.autograd.Function):
-    """``out[k] = sum_o x[i_k(o)] * g[o]``: (N_in, C), (N_out, C) -> (K, C)."""
+    @torchs_threads()
+    def product(features: Tensor, weight: Tensor, kernel_map: Any) -> Tensor:
+        """``out[o] = sum_k features[i_k(o)] * weight[k]``: (N_in, C), (K, C) -> (N_out, C)."""
+        pairs = kernel_map.forward
+        out = features.new_zeros(pairs.outputs, features.shape[1])
+        arrays = (_numbers(t) for t in (features, pairs.weight(weight)))
+        _add_scaled(*arrays, pairs.ins, pairs.outs, pairs.start, out.numpy())
+        return out
 
     @staticmethod
-    def forward(ctx, x: Tensor, g: Tensor, pairs: Any, reverse: Any) -> Tensor:
-        ctx.save_for_backward(x, g)
-        ctx.maps = pairs, reverse
-        return pairs.weight(_product(x, g, pairs))
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        x, g = ctx.saved_tensors
-        pairs, reverse = ctx.maps
-        grad_x = grad_g = None
-        if ctx.needs_input_grad[0]:
-            grad_x = _ScaledSum.apply(g, grad, reverse, pairs)
-        if ctx.needs_input_grad[1]:
-            grad_g = _ScaledSum.apply(x, grad, pairs, reverse)
-        return grad_x, grad_g, None, None
-
-
-@torchs_threads()
-def _sum(x: Tensor, weight: Tensor, pairs: Any) -> Tensor:
-    out = x.new_zeros(pairs.outputs, x.shape[1])
-    arrays = (_numbers(t) for t in (x, weight))
-    _add_scaled(*arrays, pairs.ins, pairs.outs, pairs.start, out.numpy())
-    return out
-
-
-@torchs_threads()
-def _product(x: Tensor, g: Tensor, pairs: Any) -> Tensor:
-    partial = x.new_zeros(_RUNS, pairs.start.shape[1] - 1, x.shape[1])
-    arrays = (_numbers(t) for t in (x, g))
-    _add_products(*arrays, pairs.ins, pairs.outs, pairs.start, partial.numpy())
-    for run in partial[1:]:
-        partial[0] += run
-    return partial[0].clone()
+    @torchs_threads()
+    def outer(features: Tensor, other: Tensor, kernel_map: Any) -> Tensor:
+        """``out[k] = sum_o features[i_k(o)] * other[o]``: (N_in, C), (N_out, C) -> (K, C)."""
+        pairs = kernel_map.forward
+        partial = features.new_zeros(_RUNS, pairs.start.shape[1] - 1, features.shape[1])
+        arrays = (_numbers(t) for t in (features, other))
+        _add_products(*arrays, pairs.ins, pairs.outs, pairs.start, partial.numpy())
+        total = partial[0]
+        for run in partial[1:]:
+            total = total + run
+        return pairs.weight(total)
 
 
 def _numbers(x: Tensor) -> np.ndarray:
-    return x.detach().contiguous().numpy()
+    return x.contiguous().numpy()
 
 
 @njit(parallel=True, cache=True)

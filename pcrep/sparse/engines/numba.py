@@ -92,7 +92,10 @@ class Numba(Engine):
 
     @torch.compiler.disable
     def convolve_depthwise(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
-        return depthwise.convolve(features, weight, kernel_map.forward, kernel_map.reverse)
+        if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
+            wide = self.convolve_depthwise(features.float(), weight.float(), kernel_map)
+            return wide.to(features.dtype)
+        return autograd.convolve(depthwise.Depthwise(), features, weight, kernel_map)
 
     @torch.compiler.disable
     def pool(self, features: Tensor, kernel_map: _PairMap, reduce: Reduce) -> Tensor:

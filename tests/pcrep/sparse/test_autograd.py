@@ -41,9 +41,10 @@ def test_second_derivatives_by_finite_differences(engine, network):
 
 def test_the_weight_gradient_by_itself_by_finite_differences():
     coordinates, engine = cloud(4, points=12, batch=1, extent=2), Numba()
-    engine.insert(coordinates, 1)
-    cells = engine.downsample(coordinates, 1, 2)
-    kernel_map = engine.kernel_map(Geometry(3, 1, 2), coordinates, cells)
+    ones, twos = (1,) * 3, (2,) * 3
+    engine.insert(coordinates, ones)
+    cells = engine.downsample(coordinates, ones, twos)
+    kernel_map = engine.kernel_map(Geometry((3,) * 3, ones, twos, ones), coordinates, cells)
 
     def outer(x, g):
         return autograd._Outer.apply(x, g, kernel_map, engine)
