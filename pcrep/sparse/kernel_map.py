@@ -130,8 +130,10 @@ class Maps:
         """Compute the voxels of ``geometry.outputs`` unless they exist.
 
         They are the cells of those of ``geometry.inputs`` or, with ``reached``, every voxel that a
-        tap connects to one, as in spconv.
+        tap connects to one, as in spconv. Where both strides are equal they are what is there.
         """
+        if geometry.inputs == geometry.outputs:
+            return
         made: str | Geometry = geometry if reached else "cells"
         known = self._levels.get(geometry.outputs)
         if known is not None:
