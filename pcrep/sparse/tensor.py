@@ -262,12 +262,11 @@ def union(*tensors: SparseTensor) -> SparseTensor:
     together = torch.cat([t.coordinates for t in tensors])
     order = together[:, 0].argsort(stable=True)
     maps = first.maps.sibling(together[order], first.stride)
-    total = None
+    none = torch.cat([t.features[:0] for t in tensors])  # of the dtype that holds all of theirs
+    total = none.new_zeros(len(maps.coordinates(first.stride)), none.shape[1])
     for tensor in tensors:  # one after the other, so that sums run in the order of the tensors
         rows = maps.rows(tensor.coordinates, first.stride)
-        size = (len(maps.coordinates(first.stride)), tensor.features.shape[1])
-        base = tensor.features.new_zeros(size) if total is None else total
-        total = base.index_add(0, rows, tensor.features)
+        total = total.index_add(0, rows, tensor.features.to(total.dtype))
     return SparseTensor.on(maps, first.stride, total)
 
 
