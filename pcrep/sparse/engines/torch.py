@@ -65,7 +65,20 @@ class TableMap:
         reverse[tap, self.table[tap, out].long()] = out.to(torch.int32)
         return reverse
 
+    @cached_property
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """The input and output rows (P,) of each tap, outputs ascending and none twice.
+
+        They are found once and outside of products, so that ``torch.export`` sees constants.
+        """
+        outs = [torch.nonzero(tap >= 0).squeeze(1) for tap in self.table]
+        return [(tap[out], out) for tap, out in zip(self.table, outs, strict=True)]
+
     def swapped(self) -> "TableMap":
+        return self._swapped
+
+    @cached_property
+    def _swapped(self) -> "TableMap":
         swapped = TableMap(self.reverse, self.table.shape[1], self.mirrored)
         swapped.reverse = self.table
         return swapped
@@ -95,16 +108,14 @@ class Torch(Engine):
 
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: TableMap) -> Tensor:
         out = features.new_zeros(kernel_map.table.shape[1], weight.shape[2])  # (N_out, D)
-        for tap, matrix in zip(kernel_map.table, weight, strict=True):
-            seen = torch.nonzero(tap >= 0).squeeze(1)  # no row twice, so sums run in tap order
-            out = out.index_add(0, seen, features[tap[seen]] @ matrix)
+        for (ins, outs), matrix in zip(kernel_map.pairs, weight, strict=True):
+            out = out.index_add(0, outs, features[ins] @ matrix)  # sums run in tap order
         return out
 
     def convolve_depthwise(self, features: Tensor, weight: Tensor, kernel_map: TableMap) -> Tensor:
         out = features.new_zeros(kernel_map.table.shape[1], features.shape[1])
-        for tap, scale in zip(kernel_map.table, weight, strict=True):
-            seen = torch.nonzero(tap >= 0).squeeze(1)
-            out = out.index_add(0, seen, features[tap[seen]] * scale)
+        for (ins, outs), scale in zip(kernel_map.pairs, weight, strict=True):
+            out = out.index_add(0, outs, features[ins] * scale)
         return out
 
     def pool(self, features: Tensor, kernel_map: TableMap, reduce: Reduce) -> Tensor:
@@ -112,9 +123,8 @@ class Torch(Engine):
         if reduce == "max":
             return take_rows(features, largest(features.detach(), table))
         out = features.new_zeros(table.shape[1], features.shape[1])
-        for tap in table:
-            seen = torch.nonzero(tap >= 0).squeeze(1)
-            out = out.index_add(0, seen, features[tap[seen]])
+        for ins, outs in kernel_map.pairs:
+            out = out.index_add(0, outs, features[ins])
         if reduce == "sum":
             return out
         return out / (table >= 0).sum(0).clamp(min=1)[:, None]
