@@ -1,4 +1,4 @@
-"""Vectors of whole series for a linear model: random convolutions, a ridge on blocks of features."""
+"""Features of whole series without training, and the ridge that reads blocks of features."""
 
 from tsrep.features.random_convolutions import RandomConvolutions
 

@@ -88,6 +88,15 @@ class Ragged:
     def longest(self) -> int:
         return int(np.diff(self.starts).max())
 
+    def differences(self) -> "Ragged":
+        """First differences, one step shorter; a series of one step has the difference 0."""
+        lengths = np.diff(self.starts)
+        parts = [
+            np.diff(self.one(n), axis=0).T if steps > 1 else np.zeros((self.channels, 1), "f4")
+            for n, steps in enumerate(lengths)
+        ]
+        return Ragged(np.concatenate(parts, axis=1), np.cumsum([0, *np.maximum(lengths - 1, 1)]))
+
     def one(self, n: int) -> np.ndarray:
         """Series n, (T_n, C)."""
         return self.values[:, self.starts[n] : self.starts[n + 1]].T

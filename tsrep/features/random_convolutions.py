@@ -36,6 +36,8 @@ class RandomConvolutions(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     n_features : number of features, rounded down to a multiple of 84.
+    differences : convolve the first differences of the series, as MultiRocket does beside the
+        series itself (Tan et al., DMKD 2022).
     random_state : seed of the subsets and of the series that give the biases.
 
     Attributes
@@ -45,13 +47,14 @@ class RandomConvolutions(TransformerMixin, BaseEstimator):
     channels_ : list of P arrays, the channels that each pair reads.
     n_features_out_ : number of features.
 
-    X is (N, T, C), NaN where missing and behind the end of a shorter series; any T in ``transform``.
-    The same on any number of threads. Raises ``ValueError`` for an infinite value, no series or
-    step, and for other channels than were fitted.
+    X is (N, T, C), NaN where missing and behind the end of a shorter series; any T in
+    ``transform``. The same on any number of threads. Raises ``ValueError`` for an infinite value,
+    no series or step, and for other channels than were fitted.
     """
 
-    def __init__(self, n_features=10_000, random_state=0):
+    def __init__(self, n_features=10_000, *, differences=False, random_state=0):
         self.n_features = n_features
+        self.differences = differences
         self.random_state = random_state
 
     def fit(self, X, y=None):
@@ -61,7 +64,7 @@ class RandomConvolutions(TransformerMixin, BaseEstimator):
                 f"n_features: found {self.n_features}, expected at least {len(KERNELS)}, one for "
                 "each kernel"
             )
-        series = Ragged.of(checked_panel(X, self))
+        series = self._series(checked_panel(X, self))
         rng = np.random.default_rng(self.random_state)
         dilations, counts = _dilations(self.n_features // len(KERNELS), series.longest)
         pairs = len(dilations) * len(KERNELS)
@@ -84,11 +87,15 @@ class RandomConvolutions(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         values = checked_panel(X, self)
         check_channels(values, self.n_channels_, self)
-        series = Ragged.of(values)
+        series = self._series(values)
         out = np.empty((len(series), self.n_features_out_), dtype=np.float32)
         with torchs_threads():
             _transform(series.values, series.starts, *self._flat(), out)
         return out
+
+    def _series(self, values: np.ndarray) -> Ragged:
+        series = Ragged.of(values)
+        return series.differences() if self.differences else series
 
     def _convolve(self, x: np.ndarray, pair: int) -> np.ndarray:
         """The values (L,) of pair ``pair`` on ``x (T, C)`` that its biases are compared with."""
@@ -171,7 +178,7 @@ def _convolution(padded, channels, dilation, kernel, out):
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def _transform(values, starts, dilations, channels, sizes, biases, ends, out):
-    """values: (C, all steps of all series); series n has the steps ``starts[n] : starts[n + 1]``."""
+    """values: (C, all steps); series n has the steps ``starts[n] : starts[n + 1]``."""
     for n in numba.prange(len(starts) - 1):
         first, steps = starts[n], starts[n + 1] - starts[n]
         conv = np.empty(steps, dtype=np.float32)

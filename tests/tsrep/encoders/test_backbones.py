@@ -14,7 +14,7 @@ from tspcrep.common.errors import UserError
 from tsrep.encoders import LSTM, TCN, Centred, DilatedConv, Transformer
 from tsrep.encoders.config import BACKBONES, EncoderConfig, build_backbone
 from tsrep.forecasting.network import ForecasterConfig
-from tsrep.sklearn import build_encoder
+from tsrep.sklearn.encoder import build_encoder
 
 
 @pytest.mark.parametrize("kind", BACKBONES)

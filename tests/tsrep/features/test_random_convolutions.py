@@ -1,4 +1,4 @@
-"""Random convolutions against plain loops in float64, the paper's numbers, and sktime's MiniRocket."""
+"""Random convolutions against plain loops in float64, the paper's numbers, sktime's MiniRocket."""
 
 import os
 import warnings
@@ -104,7 +104,7 @@ def test_alone_and_in_a_batch(lengths, channels, seed):
     x = np.random.default_rng(seed).normal(size=(len(lengths), max(lengths), channels))
     for part, length in zip(x, lengths, strict=True):
         part[length:] = np.nan
-    model = RandomConvolutions(168, seed).fit(x)
+    model = RandomConvolutions(168, random_state=seed).fit(x)
     found = model.transform(x)
     assert ((found >= 0) & (found <= 1)).all()
     for n, length in enumerate(lengths):
@@ -132,9 +132,19 @@ def test_scale_and_level_of_a_channel_change_nothing_but_at_padding():
     )
 
 
+def test_differences_are_convolved():
+    x = np.random.default_rng(0).normal(size=(3, 40, 2))
+    x[1, 25:] = np.nan
+    found = RandomConvolutions(168, differences=True).fit(x).transform(x)
+    changes = np.diff(x, axis=1)
+    np.testing.assert_array_equal(found, RandomConvolutions(168).fit(changes).transform(changes))
+
+
 def test_seeds_and_threads():
     x = np.random.default_rng(0).normal(size=(6, 50, 2))
-    first, again, other = (RandomConvolutions(840, s).fit(x).transform(x) for s in (0, 0, 1))
+    first, again, other = (
+        RandomConvolutions(840, random_state=s).fit(x).transform(x) for s in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1
     threads = torch.get_num_threads()
@@ -188,7 +198,10 @@ def test_other_channels_than_fitted():
 def test_constant_and_empty_series_are_finite():
     x = np.full((3, 20, 1), 5.0)
     x[1] = np.nan
-    assert np.isfinite(RandomConvolutions(84).fit(x).transform(x)).all()
+    for steps in (20, 1):
+        for differences in (False, True):
+            model = RandomConvolutions(84, differences=differences).fit(x[:, :steps])
+            assert np.isfinite(model.transform(x)).all()
 
 
 @pytest.mark.data
