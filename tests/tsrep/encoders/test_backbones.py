@@ -126,6 +126,10 @@ def turned(x, position):
 
 def transformer(encoder, x):
     """The output (T, D) of a Transformer on one series x (T, C), by loops over tokens."""
+    known = np.flatnonzero(~np.isnan(x).any(1))
+    if not encoder.causal and (padding := len(x) - 1 - max(known, default=0)):
+        alone = transformer(encoder, x[: len(x) - padding])  # and then its last vector
+        return np.pad(alone, ((0, padding), (0, 0)), mode="edge")
     w, steps = weights(encoder), len(x)
     seen = np.zeros((steps, x.shape[1] + 1))
     for t in range(steps):
