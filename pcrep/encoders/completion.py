@@ -9,6 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, elu
 
 from pcrep.sparse import BatchNorm, Conv, ConvTranspose, SparseTensor, prune
 from pcrep.sparse.engines.base import Geometry
+from pcrep.sparse.kernel_map import check_alike
 from pcrep.sparse.tensor import check_compatible
 from tspcrep.common.errors import UserError
 
@@ -112,8 +113,17 @@ def occupancy_loss(levels: list[SparseTensor], target: SparseTensor) -> Tensor:
 def occupied(x: SparseTensor, target: SparseTensor) -> Tensor:
     """Whether the cell of each voxel of ``x`` holds a voxel of ``target``: (N,) booleans.
 
-    The tensor stride of ``x`` is a multiple of that of ``target``.
+    Raises
+    ------
+    ValueError
+        The tensor stride of ``x`` is no multiple of the target's, or the clouds have other engines,
+        devices, numbers of axes or batch sizes.
     """
+    check_alike(x.maps, target.maps)
+    if any(a % b for a, b in zip(x.stride, target.stride, strict=True)):
+        raise ValueError(
+            f"{x} is finer than the target {target}, expected a multiple of its tensor stride"
+        )
     ones = (1,) * target.maps.dimension
     target.maps.downsample(Geometry(ones, target.stride, x.stride, ones))
     return target.maps.rows(x.coordinates, x.stride) >= 0

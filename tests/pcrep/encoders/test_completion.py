@@ -154,3 +154,15 @@ def test_bad_targets(settings, said):
     coordinates = cloud(7) * torch.tensor([1, 2, 2, 2]).int()
     with pytest.raises(ValueError, match=said):
         Completion(SMALL)(ones(coordinates), ones(coordinates, **settings))
+
+
+def test_labels_of_finer_voxels_than_the_target():
+    x = ones(cloud(8))
+    with pytest.raises(ValueError, match=r"finer than the target .* expected a multiple"):
+        occupied(x, ones(x.coordinates * torch.tensor([1, 2, 2, 2]).int(), stride=2))
+
+
+def test_no_voxels_at_all():
+    nothing = SparseTensor(torch.zeros(0, 4, dtype=torch.int32), torch.zeros(0, 1), batch_size=2)
+    done = Completion(SMALL).eval()(nothing)
+    assert len(done.voxels) == 0 and done.voxels.batch_size == 2
