@@ -59,7 +59,10 @@ class SECONDConfig:
 
 
 def second_kitti() -> SECONDConfig:
-    """The widths of OpenPCDet's SECOND, and its range on KITTI: voxels of 5 x 5 x 10 cm."""
+    """The widths of OpenPCDet's SECOND, and its range on KITTI: voxels of 5 x 5 x 10 cm.
+
+    For such voxels give ``voxelize`` points relative to (0, -40, -3) m, with z halved.
+    """
     return SECONDConfig(shape=(1408, 1600, 40), rpn=(128, 256), rpn_layers=(5, 5), rpn_up=256)
 
 
