@@ -34,8 +34,7 @@ def test_engines_agree(engine):
 
 
 @pytest.mark.parametrize("kernel, millions", [(7, 8.76), (5, 8.75)])
-def test_published_size(kernel, millions):
-    # Papers that compare descriptors give FCGF as 8.76 million weights. Counted from the layers:
+def test_size_counted_from_the_layers(kernel, millions):
     def block(d):
         return 2 * 27 * d * d + 4 * d
 
