@@ -5,6 +5,7 @@
     python tools/benchmark.py augmentations
     python tools/benchmark.py forecasting --missing
     python tools/benchmark.py points --cases mosd/untrained mosd/fac
+    python tools/benchmark.py archive --quick
     python tools/benchmark.py all
 
 Peers that are not installed are left out (`pip install -e '.[bench]'` brings them).
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal
 
 import tyro
@@ -35,16 +37,24 @@ class Config:
             "losses",
             "sparse",
             "points",
+            "archive",
             "all",
         ]
     ]
     """What to measure."""
     cases: tuple[str, ...] = ()
-    """Of the series, forecasting and points suites: those alone, such as ETTh1/univariate."""
+    """Of the series, forecasting, points and archive suites: those alone, such as
+    ETTh1/univariate."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
     missing: bool = False
     """Of the forecasting suite: what results/ does not hold yet, alone."""
+    quick: bool = False
+    """Of the archive suite: six small sets and one seed; nothing is written to results/."""
+    archive: Path | None = None
+    """Of the archive suite: a folder of labelled sets, by default series/ucr in $TSPCREP_DATA."""
+    encoder: str = "series-small"
+    """Of the archive suite: the encoder to measure, by name, run folder or file."""
 
 
 def main(config: Config) -> None:
@@ -57,6 +67,7 @@ def main(config: Config) -> None:
         "losses": losses,
         "sparse": sparse,
         "points": points,
+        "archive": archive,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -127,6 +138,17 @@ def points(config: Config) -> None:
         save("points", points.rows(case, config.seeds), "numba", "scikit-learn")
 
 
+def archive(config: Config) -> None:
+    from suites import archive
+
+    source = archive.folder(config.archive)
+    rows = archive.rows(source, config.encoder, config.seeds, config.cases, config.quick)
+    if config.quick:
+        show(rows)
+    else:
+        save("archive", rows, "scikit-learn", "sktime", "pycatch22")
+
+
 def check_cases(config: Config, cases: Iterable[str]) -> None:
     unknown = sorted(set(config.cases) - set(cases))
     if unknown:
@@ -145,10 +167,14 @@ def save(suite: str, rows, *packages: str) -> None:
     rows = list(rows)
     command = "tools/benchmark.py " + " ".join(sys.argv[1:])
     path = table.write(suite, rows, command, *filter(installed, packages))
+    show(rows)
+    print(path)
+
+
+def show(rows) -> None:
     for row in rows:
         spread = f" +- {row.std:.3g}" if row.std is not None else ""
         print(f"{row.case:<32}{row.system:<28}{row.metric:<16}{row.value:.4g}{spread} {row.unit}")
-    print(path)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pcrep.contrast.objective import Objective, PretrainingConfig, Projector
 from pcrep.contrast.views import View, Views
 from pcrep.encoders.unet import SparseUNet
 from pcrep.preparation.foreground import segment_weights
-from pcrep.sparse.tensor import reduce_rows
+from pcrep.sparse.reduce import reduce_rows
 from tspcrep.common.distributed import ranks
 from tspcrep.common.losses import moco
 from tspcrep.common.momentum import MomentumEncoder

@@ -127,7 +127,7 @@ def _parameters(model: nn.Module, library: Library, names: Mapping[str, str]):
         hybrid = (
             library == "minkowski-0.4"
             and conv is not None
-            and conv.kernel_size == 3
+            and conv.kernel_size == (3, 3, 3)
             and any(owner.startswith(f"{block}.") for block in blocks)
         )
         yield ours, f"{_rename(owner, names)}.{leaf}".lstrip("."), conv, hybrid
@@ -141,27 +141,28 @@ def _rename(owner: str, names: Mapping[str, str]) -> str:
 
 
 def _from(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: bool, axes: Axes):
-    k, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
+    kernel, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
     if library == "spconv":
-        if value.shape != (d, k, k, k, c):
+        theirs = kernel if axes == "xyz" else kernel[::-1]
+        if value.shape != (d, *theirs, c):
             return value  # for check_weight to describe
-        if k == 1 and conv.stride == 1:
+        if conv.pointwise:
             return value.reshape(1, c, d)
         order = (3, 2, 1, 4, 0) if axes == "xyz" else (1, 2, 3, 4, 0)  # to [z, y, x, C, D]
-        return value.permute(order).reshape(k**3, c, d)
-    if k == 1 and value.shape == (c, d):
+        return value.permute(order).reshape(-1, c, d)
+    if max(kernel) == 1 and value.shape == (c, d):
         return value[None]
     return value[list(_HYBRID)] if hybrid and value.shape == (27, c, d) else value
 
 
 def _to(value: Tensor, conv: Conv | ConvTranspose, library: Library, hybrid: bool, axes: Axes):
-    k, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
+    kernel, c, d = conv.kernel_size, conv.in_channels, conv.out_channels
     if library == "spconv":
-        if k == 1 and conv.stride == 1:
+        if conv.pointwise:
             return value.reshape(d, 1, 1, 1, c)
         order = (4, 2, 1, 0, 3) if axes == "xyz" else (4, 0, 1, 2, 3)
-        return value.view(k, k, k, c, d).permute(order).contiguous()
-    if k == 1 and conv.stride == 1:
+        return value.view(*kernel[::-1], c, d).permute(order).contiguous()
+    if conv.pointwise:
         return value[0]
     if hybrid:
         taps = value.new_empty(27, c, d)

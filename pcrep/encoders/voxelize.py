@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from pcrep.cloud import Cloud
+from pcrep.sparse.coordinates import check_batch
 from pcrep.sparse.engines import hashing
-from pcrep.sparse.engines.base import LIMIT
+from pcrep.sparse.engines.base import limit
 from pcrep.sparse.engines.torch import number_rows, pack
-from pcrep.sparse.kernel_map import check_batch
-from pcrep.sparse.tensor import reduce_rows
+from pcrep.sparse.reduce import reduce_rows
 from tspcrep.common.errors import UserError
 from tspcrep.common.jit import jit
 
+_LIMIT = limit(3)
 _LONGEST = 1 << 14  # voxels along an axis; a KITTI scan at 5 cm has 3,200
 
 
@@ -73,8 +74,7 @@ def voxelize(points: Tensor, size: float, batch: Tensor | None = None) -> Voxels
     points : (N, 3) floating point, metres, finite. On a CPU this runs on one thread, also in data
         loader workers; on a GPU it runs there, with the same result.
     size : voxel size, metres.
-    batch : (N,) integers, the cloud of each point, sorted from 0 without gaps; left out, all points
-        are of one cloud.
+    batch : (N,) integers, the cloud of each point, sorted; left out, all points are of one cloud.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def _pack(points, size, batch):
         x = np.floor(points[i, 0] / size)
         y = np.floor(points[i, 1] / size)
         z = np.floor(points[i, 2] / size)
-        inside = (-LIMIT <= x < LIMIT) & (-LIMIT <= y < LIMIT) & (-LIMIT <= z < LIMIT)
+        inside = (-_LIMIT <= x < _LIMIT) & (-_LIMIT <= y < _LIMIT) & (-_LIMIT <= z < _LIMIT)
         if not inside:  # or not a number
             far = i
         keys[i] = hashing.pack(batch[i] if len(batch) > 1 else batch[0], x, y, z)
@@ -128,7 +128,7 @@ def _pack(points, size, batch):
 def _on_device(points: Tensor, size: float, batch: Tensor | None) -> Voxels:
     """The same with torch operators, on any device."""
     cells = torch.floor(points.detach() / size)
-    inside = ((cells >= -LIMIT) & (cells < LIMIT)).all(1)  # false for NaN
+    inside = ((cells >= -_LIMIT) & (cells < _LIMIT)).all(1)  # false for NaN
     if not bool(inside.all()):
         raise _out_of_range(points[int((~inside).nonzero()[0])], size)
     index = torch.zeros(len(points), device=points.device) if batch is None else batch
@@ -142,7 +142,7 @@ def _out_of_range(point: Tensor, size: float) -> ValueError:
     if not bool(point.isfinite().all()):
         return ValueError(f"points hold {point.tolist()}, expected finite metres")
     return ValueError(
-        f"points hold {point.tolist()}, {LIMIT} or more voxels of {size} m from the origin; "
+        f"points hold {point.tolist()}, {_LIMIT} or more voxels of {size} m from the origin; "
         "subtract an origin, or take larger voxels"
     )
 

@@ -123,7 +123,7 @@ def _wait(pending: set[Future], most: int) -> set[Future]:
 
 
 def _on_one_thread() -> None:
-    torch.set_num_threads(1)  # numba's loops follow: ``tspcrep.common.threads``
+    torch.set_num_threads(1)  # numba's loops follow: ``tspcrep.common.jit``
 
 
 def _prepare_and_store(cloud: Cloud, path: Path, prepare: _Prepare, settings: Any) -> None:

@@ -6,9 +6,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from pcrep.sparse.engines import hashing
-from pcrep.sparse.engines.base import LIMIT
+from pcrep.sparse.engines.base import limit
 from tspcrep.common.errors import UserError
 from tspcrep.common.jit import jit
+
+_LIMIT = limit(3)
 
 
 class Cells(NamedTuple):
@@ -63,10 +65,10 @@ def to_cells(coords: np.ndarray, size: float | None = None, budget: int = 100_00
     origin = coords.min(0).astype(np.float64)
     local = (coords - origin).astype(np.float32)
     extent = float(local.max())
-    if size is not None and extent / size >= LIMIT:
+    if size is not None and extent / size >= _LIMIT:
         raise UserError(
             f"a cell of {size:g} m in a scene {extent:g} m wide, expected at least "
-            f"{extent / LIMIT:.3g} m; are the coordinates in metres?"
+            f"{extent / _LIMIT:.3g} m; are the coordinates in metres?"
         )
     if size is None:
         size = _fitting_size(local, min(budget, max(1, int(0.6 * len(coords)))), extent)
@@ -77,7 +79,7 @@ def to_cells(coords: np.ndarray, size: float | None = None, budget: int = 100_00
 
 def _fitting_size(local: np.ndarray, wanted: int, extent: float) -> float:
     """The edge for which about ``wanted`` cells are occupied, to 10 %."""
-    smallest = max(extent / (LIMIT - 1), 1e-9)
+    smallest = max(extent / (_LIMIT - 1), 1e-9)
     size = max(extent / wanted**0.5, smallest)
     low, high = smallest, max(extent * 1.01, 2 * smallest)
     for _ in range(12):

@@ -7,11 +7,16 @@ from pcrep.sparse import SparseTensor
 
 
 def cloud(
-    seed: int, points: int = 400, batch: int = 2, extent: int = 12, stride: int = 1
+    seed: int,
+    points: int = 400,
+    batch: int = 2,
+    extent: int = 12,
+    stride: int = 1,
+    dimension: int = 3,
 ) -> Tensor:
-    """Distinct voxels (N, 4) around the origin, so half of the coordinates are negative."""
+    """Distinct voxels (N, 1 + D) around the origin, so half of the coordinates are negative."""
     generator = torch.Generator().manual_seed(seed)
-    xyz = torch.randint(-extent, extent, (points, 3), generator=generator) * stride
+    xyz = torch.randint(-extent, extent, (points, dimension), generator=generator) * stride
     index = torch.arange(batch).repeat_interleave(-(-points // batch))[:points]
     rows = torch.unique(torch.cat([index[:, None], xyz], 1), dim=0)
     rows = rows[torch.randperm(len(rows), generator=generator)]
@@ -29,7 +34,7 @@ def by_voxel(coordinates: Tensor, values: Tensor) -> Tensor:
     """Rows of ``values`` in the order of their coordinates, whatever order an engine keeps."""
     rows = coordinates.long()
     order = torch.arange(len(rows))
-    for axis in (3, 2, 1, 0):
+    for axis in reversed(range(rows.shape[1])):
         order = order[rows[order, axis].argsort(stable=True)]
     return torch.cat([rows[order].to(values.dtype), values[order]], 1)
 

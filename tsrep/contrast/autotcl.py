@@ -31,6 +31,7 @@ from tsrep.contrast.view_network import (
 )
 from tsrep.datasets.windows import Windows
 from tsrep.encoders import Encoder
+from tsrep.encoders.base import largest
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ class AutoTCL(nn.Module):
       than from an untrained one.
     - MMD compares embeddings of unit length, so its weight does not depend on the scale of the
       encoder.
-    - Embeddings are max-pooled over time before the global contrast, as in TS2Vec; the paper does
-      not say how.
+    - Embeddings are max-pooled over time, without missing steps, before the global contrast, as in
+      TS2Vec; the paper does not say how.
     - Local contrast, Eq. 13-14: the view is cut into segments. In each, the first third is an
       anchor and the second third its positive; negatives are the second thirds of the other
       segments. The last third is a gap, so that no negative is adjacent to its anchor.
@@ -140,10 +141,10 @@ class AutoTCL(nn.Module):
         view = self.view(x)
         if phase == "augmentation":
             with torch.no_grad():  # the series' embedding does not depend on the augmentation
-                z = _pool(self.encoder(x))
-            return z, _pool(self.encode_view(view.values)), view.logit, view.keep
+                z = largest(self.encoder(x), x)
+            return z, largest(self.encode_view(view.values), x), view.logit, view.keep
         z, v = self.encoder(x), self.encode_view(view.values)  # (B, T, D)
-        return _pool(z), _pool(v), *_segments(v)
+        return largest(z, x), largest(v, x), *_segments(v)
 
     def contrast(self, embeddings: Embeddings, phase: str) -> dict[str, Tensor]:
         """The losses of :meth:`embed`'s rows, those of all processes together."""
@@ -216,11 +217,6 @@ class AutoTCL(nn.Module):
 
     def after_step(self) -> None:
         self.averaged.update_parameters(self.encoder)
-
-
-def _pool(z: Tensor) -> Tensor:
-    """(B, T, D) -> (B, D), the maximum over time."""
-    return z.amax(1)
 
 
 def _segments(v: Tensor, count: int = 8) -> tuple[Tensor, Tensor]:

@@ -54,6 +54,16 @@ def stack_panel(
     """Panel from cells and labels of both parts, NaN behind the end of shorter series."""
     steps = max(len(cell) for cells, _ in (train, test) for row in cells for cell in row)
     values = [_stack(cells, steps) for cells, _ in (train, test)]
+    return panel_of(name, (values[0], train[1]), (values[1], test[1]))
+
+
+def panel_of(
+    name: str, train: tuple[np.ndarray, Sequence[str]], test: tuple[np.ndarray, Sequence[str]]
+) -> Panel:
+    """Panel from values (N, T, C), NaN where missing, and labels of both parts."""
+    values = [train[0], test[0]]
+    steps = max(part.shape[1] for part in values)
+    values = [_extended(part, steps) for part in values]
     channels = [part.shape[2] for part in values]
     if channels[0] != channels[1]:
         raise UserError(
@@ -112,6 +122,12 @@ def _stack(cells: Cells, steps: int) -> np.ndarray:
         for channel, cell in enumerate(row):
             values[n, : len(cell), channel] = cell
     return values
+
+
+def _extended(values: np.ndarray, steps: int) -> np.ndarray:
+    """``values (N, T, C)`` with NaN up to ``steps``."""
+    missing = steps - values.shape[1]
+    return np.pad(values, [(0, 0), (0, missing), (0, 0)], constant_values=np.nan)
 
 
 def _sorted_classes(labels: set[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from tsrep.encoders.dilated_conv import DilatedConv
 from tsrep.encoders.files import load_encoder, save_encoder, untrained
 from tsrep.encoders.level import Centred
 from tsrep.encoders.lstm import LSTM
+from tsrep.encoders.patch_transformer import PatchTransformer
 from tsrep.encoders.tcn import TCN
 from tsrep.encoders.transformer import Transformer
 
@@ -14,6 +15,7 @@ __all__ = [
     "Centred",
     "DilatedConv",
     "Encoder",
+    "PatchTransformer",
     "Transformer",
     "load_encoder",
     "save_encoder",

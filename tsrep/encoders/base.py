@@ -66,6 +66,11 @@ class Encoder(nn.Module):
         """The same encoder around another ``network``."""
         return network
 
+    @property
+    def pooled_dim(self) -> int:
+        """Numbers P of :meth:`pooled`."""
+        return self.dim
+
     def network_input(self, x: Tensor) -> Tensor:
         """The input of ``network`` for ``x (B, T, C)``, same shape."""
         return x
@@ -89,9 +94,30 @@ class Encoder(nn.Module):
         """The vector of the last step only: (B, T, C) -> (B, D)."""
         return self(x)[:, -1]
 
+    def summary(self, x: Tensor) -> Tensor:
+        """One vector for each series, (B, T, C) -> (B, S); by default :meth:`pooled`."""
+        return self.pooled(x)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """The part of :meth:`summary` that training contrasts, (B, T, C) -> (B, P).
+
+        By default the maximum over steps, :func:`largest`.
+        """
+        return largest(self(x), x)
+
     def every(self, x: Tensor, stride: int) -> Tensor:
         """The vectors of every ``stride``-th step, the last step among them: (B, N, D)."""
         return self(x)[:, (x.shape[1] - 1) % stride :: stride]
+
+
+def largest(z: Tensor, x: Tensor) -> Tensor:
+    """The maximum (B, D) of ``z (B, T, D)`` over the steps where ``x (B, T, C)`` has a value.
+
+    A series without any value has the maximum over all of its steps.
+    """
+    missing = x.isnan().all(-1)  # (B, T)
+    missing = missing & ~missing.all(1, keepdim=True)
+    return z.masked_fill(missing[..., None], -torch.inf).amax(1)
 
 
 def embed_known(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from tsrep.encoders.base import Encoder
 from tsrep.encoders.dilated_conv import DilatedConv
 from tsrep.encoders.level import centred, level_window
 from tsrep.encoders.lstm import LSTM
+from tsrep.encoders.patch_transformer import PatchTransformer
 from tsrep.encoders.tcn import TCN
 from tsrep.encoders.transformer import Transformer
 
@@ -17,6 +18,7 @@ BACKBONES: dict[str, type[Encoder]] = {
     "transformer": Transformer,
     "tcn": TCN,
     "lstm": LSTM,
+    "patch_transformer": PatchTransformer,
 }
 """All networks by name. A new one is a file beside this and a line here."""
 if TYPE_CHECKING:
@@ -66,11 +68,12 @@ class EncoderConfig:
     hidden: int = 64
     """Channels of the hidden layers; for kind dilated only."""
     depth: int | None = None
-    """Number of layers. Default: 2, or as many convolutions as look back 508 steps."""
+    """Number of layers. Default: 2 (patch_transformer: 4), or convolutions that look back 508
+    steps."""
     trend_kernels: tuple[int, ...] = ()
     """Lengths of CoST's averaged trend filters, such as 1 2 4 8 16 32; for kind dilated only."""
     heads: int = 4
-    """Number of attention heads; for kind transformer only."""
+    """Number of attention heads; for the two kinds of transformer only."""
     patch: int = 1
     """Steps per token; for kind transformer only."""
     patch_stride: int | None = None
@@ -78,7 +81,8 @@ class EncoderConfig:
     dropout: float = 0.1
     """Dropout rate in training; for kind transformer only."""
     causal: bool = True
-    """Look back only, so that a series is encoded in one pass; the papers' encoders look ahead."""
+    """Look back only, so that a series is encoded in one pass; the papers' encoders look ahead, and
+    so does kind patch_transformer always."""
     level_window: int | None = None
     """Steps of the trailing mean removed from the input, 0 for none. Default: 7 seasons."""
     channels: str = "independent"
@@ -87,8 +91,9 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if self.channels not in ("independent", "joint"):
             raise UserError(f"channels: found {self.channels!r}, expected 'independent' or 'joint'")
-        arguments = _backbone_class(self.kind).arguments()
-        if not self.causal and "causal" not in arguments:
+        network = _backbone_class(self.kind)
+        arguments = network.arguments()
+        if not self.causal and network.causal and "causal" not in arguments:
             raise UserError(f"kind {self.kind!r} looks back only: leave causal on")
         if self.trend_kernels and "trend_kernels" not in arguments:
             raise UserError(f"kind {self.kind!r} has no trend filters: leave trend_kernels out")

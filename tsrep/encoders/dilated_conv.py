@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from tspcrep.common.errors import UserError
 from tsrep.encoders.base import Encoder, Memory, blocks_that_reach, embed_known, with_past
+from tsrep.encoders.resizing import known_span
 
 
 class DilatedConv(Encoder):
@@ -32,7 +33,8 @@ class DilatedConv(Encoder):
         in one pass. The papers' encoders are not causal (zeros on both sides).
     trend_kernels : lengths of the causal trend filters whose outputs are averaged; empty for none.
 
-    A missing value (NaN) is read as 0 after the first layer, as in TS2Vec.
+    A missing value (NaN) is read as 0 after the first layer, as in TS2Vec. If not causal, missing
+    steps around a series stay 0 in every layer, so padding changes none of its vectors.
 
     ``forward(x, memory)`` continues the series that ``memory`` (an empty dict at its start)
     remembers: encoding a series in pieces equals encoding it whole.
@@ -91,15 +93,27 @@ class DilatedConv(Encoder):
 
     def convolve(self, hidden: Tensor, memory: Memory | None = None) -> Tensor:
         """The blocks without trend filters, (B, T, H) -> (B, T, D)."""
+        inside = None if self.causal else _inside(hidden)
         y = hidden.transpose(1, 2)  # (B, H, T)
         for block in self.blocks:
-            y = block(y, memory)
+            y = block(y, memory, inside)
         return y.transpose(1, 2)
 
     def last(self, x: Tensor) -> Tensor:
         """The vector of the last step only: (B, T, C) -> (B, D)."""
         y = self.convolve(self.embed(x))
         return y[:, -1] if self.trend is None else self.trend.last(y)
+
+
+def _inside(hidden: Tensor) -> Tensor | None:
+    """1 from the first known step of a series to its last, else 0: (B, 1, T); None for 1 alone.
+
+    What is outside stays 0 before every convolution, as beyond the ends of a series by itself.
+    """
+    first, last = known_span(hidden.ne(0).any(-1))
+    steps = torch.arange(hidden.shape[1], device=hidden.device)
+    inside = (steps >= first[:, None]) & (steps <= last[:, None])
+    return None if inside.all() else inside[:, None].to(hidden.dtype)
 
 
 class _Block(nn.Module):
@@ -115,12 +129,16 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv1d(outputs, outputs, kernel_size, dilation=dilation)
         self.skip = nn.Conv1d(inputs, outputs, 1) if last or inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
-        y = self.conv1(self._pad(F.gelu(x), self.conv1, memory))
-        y = self.conv2(self._pad(F.gelu(y), self.conv2, memory))
+    def forward(self, x: Tensor, memory: Memory | None, inside: Tensor | None) -> Tensor:
+        y = self.conv1(self._pad(F.gelu(x), self.conv1, memory, inside))
+        y = self.conv2(self._pad(F.gelu(y), self.conv2, memory, inside))
         return self.skip(x) + y
 
-    def _pad(self, x: Tensor, conv: nn.Conv1d, memory: Memory | None) -> Tensor:
+    def _pad(
+        self, x: Tensor, conv: nn.Conv1d, memory: Memory | None, inside: Tensor | None
+    ) -> Tensor:
+        if inside is not None:
+            x = x * inside
         if self.causal:
             return with_past(x, self.reach, conv, memory)
         if memory is not None:

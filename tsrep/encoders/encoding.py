@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
-from tsrep.encoders.base import Encoder, Memory
+from tsrep.encoders.base import Encoder, Memory, largest
 
 CHUNK = 1 << 15  # steps of a causal pass at a time: bounds memory on long series
 
@@ -27,11 +27,13 @@ def encode(
     Parameters
     ----------
     encoder : (B, T, C) -> (B, T, D).
-    values : (N, T, C) float; NaN where missing, and after the end of a shorter instance.
+    values : (N, T, C) float; NaN where missing, and after the end of a shorter instance, whose
+        vectors are those that it has alone.
     window : the vector of step t is that of the last step of the window ``t - window + 1 .. t``, as
         in the papers for encoders that are not causal (they use 201). By default a causal encoder
         reads the series in one pass, and an encoder that is not causal reads each series whole.
-    pool : take the maximum over the steps of an instance, without missing steps.
+    pool : one vector for each instance, ``encoder.summary``: the maximum over its steps without
+        the missing ones, or what else the encoder says. With ``window`` always the maximum.
     apart : let an encoder of one channel read each of K channels by itself; their vectors are
         concatenated, K D numbers in place of D.
     batch_size : number of instances, or windows, encoded at once.
@@ -50,6 +52,7 @@ def encode(
         raise UserError(
             f"values: found shape {values.shape}, expected (instances, steps, "
             f"{encoder.in_channels}), the channels of the encoder"
+            + ("; apart=True reads each channel by itself" if encoder.in_channels == 1 else "")
         )
     if window is not None and window < 1:
         raise UserError(f"window: found {window}, expected at least 1 step")
@@ -57,14 +60,12 @@ def encode(
     was_training = encoder.training
     encoder.eval()
     with torch.inference_mode():
+        x = torch.from_numpy(values)
         if window is None:
-            parts = _whole(encoder, torch.from_numpy(values), device, batch_size)
+            parts = _whole(encoder, x, device, batch_size, pool)
         else:
-            parts = _windowed(encoder, torch.from_numpy(values), window, device, batch_size)
-        if pool:
-            found = [_pooled(z, values[rows]) for rows, z in parts]
-        else:
-            found = [z.numpy() for _, z in parts]
+            parts = _windowed(encoder, x, window, device, batch_size, pool)
+        found = [z.numpy() for z in parts]
     encoder.train(was_training)
     return np.concatenate(found)
 
@@ -120,37 +121,36 @@ class Stream:
 
 
 def _whole(
-    encoder: Encoder, values: Tensor, device: torch.device, batch_size: int
-) -> Iterator[tuple[slice, Tensor]]:
-    """Vectors (b, T, D) of instances, a few at a time; long causal passes in chunks."""
+    encoder: Encoder, values: Tensor, device: torch.device, batch_size: int, pool: bool
+) -> Iterator[Tensor]:
+    """Vectors (b, T, D), or (b, D), of a few instances at a time; long causal passes in chunks."""
     n, steps, _ = values.shape
     batch = max(1, min(batch_size, CHUNK // max(steps, 1)))
     for start in tqdm(range(0, n, batch), desc="encode", delay=2, leave=False):
-        rows = slice(start, start + batch)
-        x = values[rows].to(device)
+        x = values[start : start + batch].to(device)
         if not encoder.causal or steps <= CHUNK:
-            yield rows, encoder(x).cpu()
+            yield (encoder.summary(x) if pool else encoder(x)).cpu()
             continue
         memory: Memory = {}
-        pieces = [encoder(piece, memory).cpu() for piece in x.split(CHUNK, 1)]
-        yield rows, torch.cat(pieces, 1)
+        z = torch.cat([encoder(piece, memory).cpu() for piece in x.split(CHUNK, 1)], 1)
+        yield largest(z, x.cpu()) if pool else z
 
 
 def _windowed(
-    encoder: Encoder, values: Tensor, window: int, device: torch.device, batch_size: int
-) -> Iterator[tuple[slice, Tensor]]:
+    encoder: Encoder,
+    values: Tensor,
+    window: int,
+    device: torch.device,
+    batch_size: int,
+    pool: bool,
+) -> Iterator[Tensor]:
     """As ``_whole``, each step seen through its own window; missing values before the first."""
-    for row, x in enumerate(values):
+    for x in values:
         padded = torch.cat([x.new_full((window - 1, x.shape[1]), torch.nan), x])
         windows = padded.unfold(0, window, 1).transpose(1, 2)  # (T, window, C), a view
         pieces = [
             encoder.last(part.to(device)).cpu()
             for part in tqdm(windows.split(batch_size), desc="encode", delay=2, leave=False)
         ]
-        yield slice(row, row + 1), torch.cat(pieces)[None]
-
-
-def _pooled(z: Tensor, values: np.ndarray) -> np.ndarray:
-    missing = torch.from_numpy(np.isnan(values).all(-1))  # (n, T)
-    missing &= ~missing.all(1, keepdim=True)  # an instance without any value keeps its zeros
-    return z.masked_fill(missing[..., None], -torch.inf).amax(1).numpy()
+        z = torch.cat(pieces)[None]
+        yield largest(z, x[None]) if pool else z

@@ -13,6 +13,9 @@ from tsrep.encoders.base import Encoder
 from tsrep.encoders.config import BACKBONES
 from tsrep.encoders.level import centred
 
+SHIPPED = Path(__file__).parents[1] / "weights"
+"""Pretrained encoders in the package, each beside its model card."""
+
 _KINDS = {f"tsrep.{network.__name__}": network for network in BACKBONES.values()}
 
 
@@ -21,10 +24,12 @@ def save_encoder(
     encoder: Encoder,
     scaler: Scaler | None = None,
     columns: Sequence[str] = (),
+    half: bool = False,
 ) -> None:
     """Write an encoder of this package as safetensors, its configuration in the header.
 
-    scaler, columns: those of the training series, to scale new data in the same way.
+    scaler, columns: those of the training series, to scale new data in the same way. half: keep the
+    weights in 16 bits, half the size; they are read as 32 bits again.
     """
     network = encoder.network
     kind = next((name for name, cls in _KINDS.items() if type(network) is cls), None)
@@ -33,11 +38,23 @@ def save_encoder(
     config = {"window": encoder.window, "encoder": network.config, "columns": list(columns)}
     if scaler is not None:
         config |= {"mean": scaler.mean.tolist(), "std": scaler.std.tolist()}
-    weights.save_encoder(path, network, kind, config)
+    tensors = network.state_dict()
+    if half:
+        tensors = {name: tensor.half() for name, tensor in tensors.items()}
+    weights.save_tensors(path, tensors, kind, config)
+
+
+def list_encoders() -> tuple[str, ...]:
+    """Names of the pretrained encoders that the package brings along, for :func:`load_encoder`."""
+    return tuple(sorted(file.stem for file in SHIPPED.glob("*.safetensors")))
 
 
 def load_encoder(path: str | Path) -> Encoder:
-    """The encoder in a file, or in a run folder, ready for :func:`tsrep.encode`.
+    """An encoder that is shipped, by its name, or that in a file or a run folder.
+
+    ``load_encoder("series-small")`` needs no download; see :func:`list_encoders`, and the model
+    card beside the file for data, command, licence and numbers. The encoder is ready for
+    :func:`tsrep.encode`.
 
     Imports no training code and unpickles nothing. ``encoder.columns`` and ``encoder.scaler`` are
     those of the training series, () and None if it was saved without them.
@@ -45,8 +62,9 @@ def load_encoder(path: str | Path) -> Encoder:
     Raises
     ------
     UserError
-        No such file, a truncated one, or the weights of another model.
+        No such name or file, a truncated file, or the weights of another model.
     """
+    path = _shipped(path)
     kind, config, tensors = weights.read_encoder(path)
     if kind not in _KINDS:
         raise UserError(f"{path}: holds a {kind!r}, expected one of {list(_KINDS)}")
@@ -61,6 +79,19 @@ def load_encoder(path: str | Path) -> Encoder:
     if "mean" in config:
         encoder.scaler = Scaler(np.array(config["mean"]), np.array(config["std"]))
     return encoder.eval()
+
+
+def _shipped(path: str | Path) -> Path:
+    """The file of a shipped encoder if ``path`` is its name, else ``path``; a path goes first."""
+    name, path = str(path), Path(path)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    if name not in list_encoders():
+        raise UserError(
+            f"{name}: no such encoder; expected one of {', '.join(list_encoders())}, an encoder "
+            "file or a finished run folder"
+        )
+    return SHIPPED / f"{name}.safetensors"
 
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:

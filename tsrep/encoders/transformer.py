@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from tspcrep.common.errors import UserError
 from tsrep.encoders.base import Encoder, Memory, with_past
+from tsrep.encoders.resizing import known_span
 
 
 class Transformer(Encoder):
@@ -38,8 +39,8 @@ class Transformer(Encoder):
     positions : use rotary positions. Without them a series is a set of tokens; for ablations.
 
     A step with a missing value (NaN) adds nothing to its patch, and no token attends to a patch
-    without any value. If patches do not overlap, padding a shorter series with whole patches of
-    missing steps therefore changes none of its vectors.
+    without any value. If not causal, patches are counted from the last known step of each series,
+    so padding changes none of its vectors.
 
     ``forward(x, memory)`` continues a series as :class:`DilatedConv` does; the memory grows with
     the series, and so does the cost of a step. ``receptive_field`` is infinite. On a series much
@@ -96,13 +97,19 @@ class Transformer(Encoder):
 
     def body(self, seen: Tensor, memory: Memory | None = None) -> Tensor:
         """The layers after ``embed``, (B, T, C + 1) -> (B, T, D)."""
+        steps = torch.arange(seen.shape[1], device=seen.device)
+        behind = None if self.causal else _padding(seen)
+        if behind is not None:  # each series ends with its last known step, and begins with padding
+            seen = _rows(seen, (steps - behind) % len(steps))
         y = self._attended(seen, memory)
-        return y.repeat_interleave(self.stride, 1)[:, -seen.shape[1] :] if self.stride > 1 else y
+        y = y.repeat_interleave(self.stride, 1)[:, -len(steps) :] if self.stride > 1 else y
+        return y if behind is None else _rows(y, (steps + behind).clamp_max(len(steps) - 1))
 
     def every(self, x: Tensor, stride: int) -> Tensor:
-        if stride != self.stride:
+        seen = self.embed(x)
+        if self.causal or stride != self.stride or _padding(seen) is not None:
             return super().every(x, stride)
-        return self._attended(self.embed(x))  # one vector per patch, not repeated
+        return self._attended(seen)  # one vector per patch, not repeated
 
     def _attended(self, seen: Tensor, memory: Memory | None = None) -> Tensor:
         """(B, T, C + 1) -> (B, N, D)."""
@@ -146,6 +153,18 @@ class Transformer(Encoder):
         itself = own & ~own.tril(count - queries - 1)
         before = own if self.causal else torch.ones_like(own)
         return ((before & known[:, None]) | itself)[:, None]
+
+
+def _padding(seen: Tensor) -> Tensor | None:
+    """Missing steps behind the last known one of each series (B, 1); None if there are none."""
+    _, last = known_span(seen[..., -1] > 0)
+    behind = seen.shape[1] - 1 - last[:, None]
+    return behind if behind.any() else None
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    """``x (B, T, D)`` at the steps ``index (B, T)`` of each series."""
+    return x.gather(1, index[..., None].expand_as(x))
 
 
 class _Layer(nn.Module):

@@ -1,4 +1,4 @@
-"""The encoders as sktime estimators: vectors, forecasts, classes.
+"""The encoders as sktime estimators: vectors, forecasts, classes, numbers.
 
     from sktime.datasets import load_airline
 
@@ -19,6 +19,12 @@ except ImportError as error:
 
 from tsrep.sktime.classifier import ContrastiveClassifier
 from tsrep.sktime.forecaster import ContrastiveForecaster
+from tsrep.sktime.regressor import ContrastiveRegressor
 from tsrep.sktime.transformer import ContrastiveTransformer
 
-__all__ = ["ContrastiveClassifier", "ContrastiveForecaster", "ContrastiveTransformer"]
+__all__ = [
+    "ContrastiveClassifier",
+    "ContrastiveForecaster",
+    "ContrastiveRegressor",
+    "ContrastiveTransformer",
+]

@@ -14,7 +14,7 @@ from tsrep.datasets.series import Scaler
 from tsrep.encoders import Encoder
 from tsrep.encoders.level import level_window
 from tsrep.forecasting.ridge import fit_beside
-from tsrep.sklearn import (
+from tsrep.sklearn.encoder import (
     build_encoder,
     check_choice,
     draw_seed,

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tsrep.sklearn import ContrastiveEncoder
+from tsrep.sklearn.encoder import ContrastiveEncoder
 
 PANEL_MTYPES = ["df-list", "numpy3D"]
 """Formats accepted from sktime: (N, C, T) of equal lengths, or one DataFrame per instance."""

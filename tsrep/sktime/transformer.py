@@ -5,7 +5,7 @@ from typing import ClassVar
 import pandas as pd
 from sktime.transformations.base import BaseTransformer
 
-from tsrep.sklearn import check_choice
+from tsrep.sklearn.encoder import check_choice
 from tsrep.sktime.panels import PANEL_MTYPES, encoder_of, stacked, unstacked
 
 

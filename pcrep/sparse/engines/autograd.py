@@ -12,13 +12,20 @@ from torch import Tensor
 
 
 class Products(Protocol):
-    """The two products of an engine over a kernel map, without gradient."""
+    """The two products of an engine over a kernel map, without gradient.
+
+    A depthwise convolution has weights (K, C), and products by element in place of by matrix.
+    """
 
     def product(self, features: Tensor, weight: Tensor, kernel_map: Any) -> Tensor:
         """``out[o] = sum_k features[i_k(o)] @ weight[k]``: (N_in, C), (K, C, D) -> (N_out, D)."""
 
     def outer(self, features: Tensor, other: Tensor, kernel_map: Any) -> Tensor:
         """``out[k] = sum_o features[i_k(o)]^T other[o]``: (N_in, C), (N_out, D) -> (K, C, D)."""
+
+
+class Sums(Protocol):
+    """The sum of an engine over a kernel map, without gradient."""
 
     def sum(self, features: Tensor, kernel_map: Any) -> Tensor:
         """``out[o] = sum_k features[i_k(o)]``: (N_in, C) -> (N_out, C)."""
@@ -51,14 +58,15 @@ class _Product(torch.autograd.Function):
         kernel_map, products = ctx.extra
         grad_features = grad_weight = None
         if ctx.needs_input_grad[0]:
-            grad_features = _Product.apply(grad, weight.mT, kernel_map.swapped(), products)
+            back = _transposed(weight)
+            grad_features = _Product.apply(grad, back, kernel_map.swapped(), products)
         if ctx.needs_input_grad[1]:
             grad_weight = _Outer.apply(features, grad, kernel_map, products)
         return grad_features, grad_weight, None, None
 
 
-def add(products: Products, features: Tensor, kernel_map: Any) -> Tensor:
-    """:meth:`Products.sum`, differentiable as often as wanted."""
+def add(products: Sums, features: Tensor, kernel_map: Any) -> Tensor:
+    """:meth:`Sums.sum`, differentiable as often as wanted."""
     return _Sum.apply(features, kernel_map, products)
 
 
@@ -75,7 +83,8 @@ class _Outer(torch.autograd.Function):
         kernel_map, products = ctx.extra
         grad_features = grad_other = None
         if ctx.needs_input_grad[0]:
-            grad_features = _Product.apply(other, grad.mT, kernel_map.swapped(), products)
+            back = _transposed(grad)
+            grad_features = _Product.apply(other, back, kernel_map.swapped(), products)
         if ctx.needs_input_grad[1]:
             grad_other = _Product.apply(features, grad, kernel_map, products)
         return grad_features, grad_other, None, None
@@ -83,7 +92,7 @@ class _Outer(torch.autograd.Function):
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, features: Tensor, kernel_map: Any, products: Products):
+    def forward(ctx, features: Tensor, kernel_map: Any, products: Sums):
         ctx.extra = kernel_map, products
         return products.sum(features.detach(), kernel_map)
 
@@ -91,6 +100,11 @@ class _Sum(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         kernel_map, products = ctx.extra
         return _Sum.apply(grad, kernel_map.swapped(), products), None, None
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    """Weights of the way back: (K, C, D) -> (K, D, C); depthwise ones (K, C) stay."""
+    return weight.mT if weight.ndim == 3 else weight
 
 
 class _Once(torch.autograd.Function):

@@ -1,8 +1,8 @@
 """Hash tables of voxels on the CPU, in numba: unique rows and neighbour tables.
 
-A voxel is a 64-bit key, ``batch | x | y | z`` of 9 and three times 18 bits, so that the key of a
-neighbour is that of the voxel plus a constant. Coordinates of neighbours must fit their 18 bits,
-which :mod:`pcrep.sparse.kernel_map` checks beforehand.
+A voxel is a 64-bit key, ``batch | x | y | z`` of 9 bits and :data:`BITS` for each axis, so that the
+key of a neighbour is that of the voxel plus a constant. Coordinates of neighbours must fit their
+bits, which :mod:`pcrep.sparse.kernel_map` checks beforehand.
 """
 
 from typing import NamedTuple
@@ -10,40 +10,49 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from pcrep.sparse.engines.base import BITS, LIMIT
+from pcrep.sparse.engines.base import BITS
 from tspcrep.common.jit import jit, parallel
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing
+_BITS3 = BITS[3]
+_LIMIT3 = 1 << (_BITS3 - 1)
 
 
 @jit(inline="always")
 def pack(batch, x, y, z):
-    """The key of one voxel, a non-negative int64."""
-    key = (np.int64(batch) << BITS) + np.int64(x) + LIMIT
-    key = (key << BITS) + np.int64(y) + LIMIT
-    return (key << BITS) + np.int64(z) + LIMIT
+    """The key of one voxel of three axes, a non-negative int64."""
+    key = (np.int64(batch) << _BITS3) + np.int64(x) + _LIMIT3
+    key = (key << _BITS3) + np.int64(y) + _LIMIT3
+    return (key << _BITS3) + np.int64(z) + _LIMIT3
+
+
+def pack_rows(coordinates: np.ndarray) -> np.ndarray:
+    """(N, 1 + D) integers -> (N,) keys."""
+    return _pack_rows(coordinates, BITS[coordinates.shape[1] - 1])
 
 
 @jit
-def pack_rows(coordinates):
-    """(N, 4) integers -> (N,) keys."""
+def _pack_rows(coordinates, bits):
     keys = np.empty(len(coordinates), np.int64)
+    half = 1 << (bits - 1)
     for i in range(len(coordinates)):
-        c = coordinates[i]
-        keys[i] = pack(c[0], c[1], c[2], c[3])
+        key = np.int64(coordinates[i, 0])
+        for axis in range(1, coordinates.shape[1]):
+            key = (key << bits) + coordinates[i, axis] + half
+        keys[i] = key
     return keys
 
 
 @jit
 def unpack_rows(keys):
-    """(N,) keys -> (N, 4) int32."""
+    """(N,) keys of three axes -> (N, 4) int32."""
     rows = np.empty((len(keys), 4), np.int32)
-    mask = (1 << BITS) - 1
+    mask = (1 << _BITS3) - 1
     for i in range(len(keys)):
-        rows[i, 0] = keys[i] >> (3 * BITS)
-        rows[i, 1] = ((keys[i] >> (2 * BITS)) & mask) - LIMIT
-        rows[i, 2] = ((keys[i] >> BITS) & mask) - LIMIT
-        rows[i, 3] = (keys[i] & mask) - LIMIT
+        rows[i, 0] = keys[i] >> (3 * _BITS3)
+        rows[i, 1] = ((keys[i] >> (2 * _BITS3)) & mask) - _LIMIT3
+        rows[i, 2] = ((keys[i] >> _BITS3) & mask) - _LIMIT3
+        rows[i, 3] = (keys[i] & mask) - _LIMIT3
     return rows
 
 
@@ -66,7 +75,7 @@ def insert(keys: np.ndarray) -> tuple[Table, np.ndarray, np.ndarray]:
     each row. The numbers overwrite ``keys``: new memory would cost as much as the search.
     """
     # Allocated by numpy, which asks for large pages: page faults cost more than the search.
-    capacity = 1 << (3 * len(keys)).bit_length()
+    capacity = 1 << (3 * len(keys) + 1).bit_length()  # at least 2, as a shift by 64 bits is none
     slots = np.full(capacity, -1, np.int32)
     distinct, first = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
     count = _insert(keys, slots, distinct, first)
@@ -181,13 +190,14 @@ def sorted_pairs(table, count, tile):
 
 
 @jit
-def floor_rows(coordinates, stride):
-    """Coordinates (N, 4) -> those of their cells, ``floor(c / stride) * stride``."""
+def floor_rows(coordinates, strides):
+    """Coordinates (N, 1 + D) -> those of their cells, ``floor(c / stride) * stride``."""
     cells = np.empty_like(coordinates)
     for i in range(len(coordinates)):
         cells[i, 0] = coordinates[i, 0]
-        for axis in range(1, 4):
-            cells[i, axis] = coordinates[i, axis] // stride * stride
+        for axis in range(len(strides)):
+            stride = strides[axis]
+            cells[i, axis + 1] = coordinates[i, axis + 1] // stride * stride
     return cells
 
 

@@ -6,7 +6,7 @@
 import collections
 import collections.abc
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pcrep.sparse.engines.autograd import once
-from pcrep.sparse.engines.base import Engine, Geometry, Reduce
+from pcrep.sparse.engines.base import Engine, Geometry, Reduce, Sizes
 
 
 def load() -> Any:
@@ -43,15 +43,18 @@ def load() -> Any:
 
 @dataclass(frozen=True)
 class _KeyMap:
-    """A kernel map of MinkowskiEngine: the geometry and the coordinate keys of both sides."""
+    """A kernel map of MinkowskiEngine: the geometry, and the coordinate keys of both sides."""
 
+    manager: Any
     geometry: Geometry
     inputs: Any
     outputs: Any
     transposed: bool = False
 
     def swapped(self) -> "_KeyMap":
-        return _KeyMap(self.geometry, self.outputs, self.inputs, not self.transposed)
+        return replace(
+            self, inputs=self.outputs, outputs=self.inputs, transposed=not self.transposed
+        )
 
 
 class Minkowski(Engine):
@@ -60,24 +63,38 @@ class Minkowski(Engine):
     def __init__(self) -> None:
         self._me = load()
         self._backend = import_module("MinkowskiEngineBackend._C")
-        self._manager = self._me.CoordinateManager(
-            D=3, coordinate_map_type=self._me.CoordinateMapType.CPU
-        )
-        self._keys: dict[int, Any] = {}
+        self._manager: Any = None  # made when the number of axes is known
+        self._keys: dict[Sizes, Any] = {}
+        self._foreign = 0
 
-    def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-        key, (first, number) = self._manager.insert_and_map(coordinates, stride, "")
+    def insert(self, coordinates: Tensor, stride: Sizes) -> tuple[Tensor, Tensor]:
+        if self._manager is None:
+            kind = self._me.CoordinateMapType.CPU
+            axes = coordinates.shape[1] - 1
+            self._manager = self._me.CoordinateManager(D=axes, coordinate_map_type=kind)
+        key, (first, number) = self._manager.insert_and_map(coordinates, list(stride), "")
         self._keys[stride] = key
         if len(number) == 0:  # which means no duplicates
             number = torch.arange(len(coordinates))
         return first.long(), number.long()
 
-    def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
-        self._keys[out_stride] = self._manager.stride(self._keys[stride], out_stride // stride)
+    def downsample(self, coordinates: Tensor, stride: Sizes, out_stride: Sizes) -> Tensor:
+        factor = [b // a for a, b in zip(stride, out_stride, strict=True)]
+        self._keys[out_stride] = self._manager.stride(self._keys[stride], factor)
         return self._manager.get_coordinates(self._keys[out_stride])
 
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _KeyMap:
-        return _KeyMap(geometry, self._keys[geometry.inputs], self._keys[geometry.outputs])
+        key = self._keys.get(geometry.outputs)
+        if key is None or not torch.equal(self._manager.get_coordinates(key), outputs):
+            self._foreign += 1  # voxels of another cloud, under a name of their own
+            name = f"cloud {self._foreign}"
+            key, _ = self._manager.insert_and_map(outputs, list(geometry.outputs), name)
+        return _KeyMap(self._manager, geometry, self._keys[geometry.inputs], key)
+
+    def convolve_depthwise(self, features: Tensor, weight: Tensor, kernel_map: _KeyMap) -> Tensor:
+        raise ValueError(
+            "engine 'minkowski' has no depthwise convolution on given voxels; take engine='numba'"
+        )
 
     @torch.compiler.disable
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: _KeyMap) -> Tensor:
@@ -94,7 +111,7 @@ class Minkowski(Engine):
             self._backend.ConvolutionMode.DEFAULT,
             kernel_map.inputs,
             kernel_map.outputs,
-            self._manager,
+            kernel_map.manager,
         )
         return once(out, "MinkowskiEngine")
 
@@ -124,14 +141,15 @@ class Minkowski(Engine):
             self._generator(kernel_map.geometry),
             kernel_map.inputs,
             kernel_map.outputs,
-            self._manager,
+            kernel_map.manager,
         )
         return once(out, "MinkowskiEngine")
 
     def _generator(self, geometry: Geometry) -> Any:
+        sizes = zip(geometry.outputs, geometry.inputs, strict=True)
         return self._me.KernelGenerator(
-            kernel_size=geometry.kernel,
-            stride=geometry.outputs // geometry.inputs,
-            dilation=geometry.dilation,
-            dimension=3,
+            kernel_size=list(geometry.kernel),
+            stride=[b // a for b, a in sizes],
+            dilation=list(geometry.dilation),
+            dimension=len(geometry.kernel),
         )

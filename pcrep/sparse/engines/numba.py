@@ -8,8 +8,8 @@ from numba import prange
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pcrep.sparse.engines import autograd, gemm, hashing
-from pcrep.sparse.engines.base import Engine, Geometry, Reduce
+from pcrep.sparse.engines import autograd, depthwise, gemm, hashing
+from pcrep.sparse.engines.base import Engine, Geometry, Reduce, Sizes
 from pcrep.sparse.engines.torch import key_differences, take_rows
 from tspcrep.common.jit import parallel
 
@@ -53,21 +53,22 @@ class Numba(Engine):
     name = "numba"
 
     def __init__(self) -> None:
-        self._tables: dict[int, hashing.Table] = {}  # by tensor stride
+        self._tables: dict[Sizes, hashing.Table] = {}  # by tensor stride
 
-    def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    def insert(self, coordinates: Tensor, stride: Sizes) -> tuple[Tensor, Tensor]:
         keys = hashing.pack_rows(coordinates.numpy())
         self._tables[stride], first, number = hashing.insert(keys)
         return torch.from_numpy(first), torch.from_numpy(number)
 
-    def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
-        cells = torch.from_numpy(hashing.floor_rows(coordinates.numpy(), out_stride))
+    def downsample(self, coordinates: Tensor, stride: Sizes, out_stride: Sizes) -> Tensor:
+        steps = np.array(out_stride, np.int32)
+        cells = torch.from_numpy(hashing.floor_rows(coordinates.numpy(), steps))
         return cells[self.insert(cells, out_stride)[0]]
 
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _PairMap:
         deltas = key_differences(geometry.offsets()).numpy()
         known = self._tables[geometry.inputs]
-        if geometry.mirrored:
+        if geometry.mirrored and outputs is inputs:
             table = hashing.own_neighbours(*known, deltas, gemm.TILE)
             pairs = _RowPairs.of(table, len(outputs))
             return _PairMap(pairs, replace(pairs, flipped=True))
@@ -87,6 +88,13 @@ class Numba(Engine):
 
     def outer(self, features: Tensor, other: Tensor, kernel_map: _PairMap) -> Tensor:
         return _outer(features, other, kernel_map.forward)
+
+    @torch.compiler.disable
+    def convolve_depthwise(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
+        if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
+            wide = self.convolve_depthwise(features.float(), weight.float(), kernel_map)
+            return wide.to(features.dtype)
+        return autograd.convolve(depthwise.Depthwise(), features, weight, kernel_map)
 
     @torch.compiler.disable
     def pool(self, features: Tensor, kernel_map: _PairMap, reduce: Reduce) -> Tensor:

@@ -5,19 +5,24 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pcrep.sparse.engines.base import BITS, LIMIT, Engine, Geometry, Reduce
+from pcrep.sparse.engines.base import BITS, Engine, Geometry, Reduce, Sizes, limit
 
 
 def pack(coordinates: Tensor) -> Tensor:
-    """(N, 4) rows [batch, x, y, z] -> (N,) int64 keys that sort as the coordinates do."""
-    b, x, y, z = coordinates.long().unbind(1)
-    return ((((b << BITS) + x + LIMIT << BITS) + y + LIMIT) << BITS) + z + LIMIT
+    """(N, 1 + D) rows [batch, x, y, z] -> (N,) int64 keys that sort as the coordinates do."""
+    dimension = coordinates.shape[1] - 1
+    keys, *axes = coordinates.long().unbind(1)
+    for axis in axes:
+        keys = (keys << BITS[dimension]) + axis + limit(dimension)
+    return keys
 
 
 def key_differences(offsets: Tensor) -> Tensor:
-    """(K, 3) offsets -> (K,) differences of keys."""
-    x, y, z = offsets.unbind(1)
-    return (((x << BITS) + y) << BITS) + z
+    """(K, D) offsets -> (K,) differences of keys."""
+    differences = torch.zeros_like(offsets[:, 0])
+    for axis in offsets.unbind(1):
+        differences = (differences << BITS[offsets.shape[1]]) + axis
+    return differences
 
 
 def number_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,6 +34,14 @@ def number_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=keys.device)
     return first, rank[number]
+
+
+def find(keys: Tensor, rows: Tensor, wanted: Tensor) -> Tensor:
+    """Rows (M,) of the wanted keys (M,) among sorted keys (N,) of ``rows``, -1 where absent."""
+    if len(keys) == 0:
+        return torch.full_like(wanted, -1)
+    place = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
+    return torch.where(keys[place] == wanted, rows[place], -1)
 
 
 class TableMap:
@@ -52,7 +65,20 @@ class TableMap:
         reverse[tap, self.table[tap, out].long()] = out.to(torch.int32)
         return reverse
 
+    @cached_property
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """The input and output rows (P,) of each tap, outputs ascending and none twice.
+
+        They are found once and outside of products, so that ``torch.export`` sees constants.
+        """
+        outs = [torch.nonzero(tap >= 0).squeeze(1) for tap in self.table]
+        return [(tap[out], out) for tap, out in zip(self.table, outs, strict=True)]
+
     def swapped(self) -> "TableMap":
+        return self._swapped
+
+    @cached_property
+    def _swapped(self) -> "TableMap":
         swapped = TableMap(self.reverse, self.table.shape[1], self.mirrored)
         swapped.reverse = self.table
         return swapped
@@ -61,12 +87,13 @@ class TableMap:
 class Torch(Engine):
     name = "torch"
 
-    def insert(self, coordinates: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    def insert(self, coordinates: Tensor, stride: Sizes) -> tuple[Tensor, Tensor]:
         return number_rows(pack(coordinates))
 
-    def downsample(self, coordinates: Tensor, stride: int, out_stride: int) -> Tensor:
+    def downsample(self, coordinates: Tensor, stride: Sizes, out_stride: Sizes) -> Tensor:
         cells = coordinates.clone()
-        cells[:, 1:] = coordinates[:, 1:].div(out_stride, rounding_mode="floor") * out_stride
+        steps = coordinates.new_tensor(out_stride)
+        cells[:, 1:] = coordinates[:, 1:].div(steps, rounding_mode="floor") * steps
         return cells[number_rows(pack(cells))[0]]
 
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> TableMap:
@@ -75,16 +102,20 @@ class Torch(Engine):
         taps = []
         for delta in deltas:
             wanted = pack(outputs) + delta
-            place = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-            taps.append(torch.where(keys[place] == wanted, rows[place], -1).to(torch.int32))
+            taps.append(find(keys, rows, wanted).to(torch.int32))
         table = torch.stack(taps)
-        return TableMap(table, len(inputs), geometry.mirrored)
+        return TableMap(table, len(inputs), geometry.mirrored and outputs is inputs)
 
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: TableMap) -> Tensor:
         out = features.new_zeros(kernel_map.table.shape[1], weight.shape[2])  # (N_out, D)
-        for tap, matrix in zip(kernel_map.table, weight, strict=True):
-            seen = torch.nonzero(tap >= 0).squeeze(1)  # no row twice, so sums run in tap order
-            out = out.index_add(0, seen, features[tap[seen]] @ matrix)
+        for (ins, outs), matrix in zip(kernel_map.pairs, weight, strict=True):
+            out = out.index_add(0, outs, features[ins] @ matrix)  # sums run in tap order
+        return out
+
+    def convolve_depthwise(self, features: Tensor, weight: Tensor, kernel_map: TableMap) -> Tensor:
+        out = features.new_zeros(kernel_map.table.shape[1], features.shape[1])
+        for (ins, outs), scale in zip(kernel_map.pairs, weight, strict=True):
+            out = out.index_add(0, outs, features[ins] * scale)
         return out
 
     def pool(self, features: Tensor, kernel_map: TableMap, reduce: Reduce) -> Tensor:
@@ -93,9 +124,8 @@ class Torch(Engine):
             return take_rows(features, largest(features.detach(), table))
         features = features.to(torch.promote_types(dtype, torch.float32))  # for the sum
         out = features.new_zeros(table.shape[1], features.shape[1])
-        for tap in table:
-            seen = torch.nonzero(tap >= 0).squeeze(1)
-            out = out.index_add(0, seen, features[tap[seen]])
+        for ins, outs in kernel_map.pairs:
+            out = out.index_add(0, outs, features[ins])
         if reduce == "average":
             out = out / (table >= 0).sum(0).clamp(min=1)[:, None]
         return out.to(dtype)
@@ -118,4 +148,6 @@ def largest(x: Tensor, table: Tensor) -> Tensor:
 
 def take_rows(x: Tensor, row: Tensor) -> Tensor:
     """``x[row[o, c], c]``, 0 where the row is -1: (N_in, C), (N_out, C) -> (N_out, C)."""
+    if len(x) == 0:
+        return x.sum() + x.new_zeros(row.shape)
     return torch.where(row >= 0, x.gather(0, row.clamp(min=0)), 0)

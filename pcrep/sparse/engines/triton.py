@@ -96,6 +96,11 @@ class Triton(Torch):
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _TritonMap:
         return _TritonMap(super().kernel_map(geometry, inputs, outputs))
 
+    def convolve_depthwise(
+        self, features: Tensor, weight: Tensor, kernel_map: _TritonMap
+    ) -> Tensor:
+        return super().convolve_depthwise(features, weight, kernel_map.tables)
+
     def pool(self, features: Tensor, kernel_map: _TritonMap, reduce) -> Tensor:
         return super().pool(features, kernel_map.tables, reduce)
 

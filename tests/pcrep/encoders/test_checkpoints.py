@@ -35,7 +35,8 @@ def test_hybrid_taps():
     published += [(-1, -1, 0), (-1, 1, 0), (1, -1, 0), (1, 1, 0)]
     hybrid = hybrid_offsets()
     assert hybrid[: len(published)] == published
-    ours = [tuple(o) for o in Geometry(3, 1, 1).offsets().tolist()]
+    ones = (1, 1, 1)
+    ours = [tuple(o) for o in Geometry((3, 3, 3), ones, ones, ones).offsets().tolist()]
     assert [hybrid[k] for k in _HYBRID] == ours
 
 
@@ -93,7 +94,7 @@ def test_spconv_layout_is_that_of_a_dense_convolution(size, axes):
     dense[b, :, i, j, k] = x.detach()
     weight = krsc.permute(0, 4, 1, 2, 3)
     expected = nn.functional.conv3d(dense, weight, stride=step, padding=1 if size == 3 else 0)
-    b, i, j, k = place(y.coordinates, step)
+    b, i, j, k = place(y.coordinates, step[0])
     close(y.features, expected[b, :, i, j, k], 1e-9)
 
 

@@ -7,23 +7,13 @@ from torch import nn
 from pcrep.encoders.unet import SparseUNet, UNetConfig, load_encoder, res16unet, save_encoder
 from pcrep.sparse import Conv, SparseTensor
 from tests.pcrep.clouds import close, cloud, features, rows
+from tests.pcrep.networks import engines
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 
 SMALL = UNetConfig(
     stem=8, encoder=(8, 16), decoder=(16, 8), encoder_blocks=(1, 2), decoder_blocks=(2, 1)
 )
-
-
-def engines():
-    try:
-        from pcrep.sparse.engines.minkowski import load
-
-        load()
-    except ValueError as error:
-        skip = pytest.mark.skip(reason=str(error))
-        return ["numba", pytest.param("minkowski", marks=skip)]
-    return ["numba", "minkowski"]
 
 
 def run(engine, seed=0):

@@ -68,7 +68,7 @@ POINTS = torch.rand(4, 3)
         (torch.tensor([[0, 0, 3e6]]), 0.05, None, "subtract an origin"),
         (POINTS, 1.0, torch.zeros(3, dtype=torch.int64), r"expected \(4,\) integers"),
         (POINTS, 1.0, torch.tensor([0, 1, 0, 1]), "falls from 1 to 0"),
-        (POINTS, 1.0, torch.tensor([0, 0, 2, 2]), "batch element 1 is empty"),
+        (POINTS, 1.0, torch.tensor([0, 0, 2, 1]), "falls from 2 to 1 at row 3"),
     ],
 )
 def test_bad_input(points, size, batch, said):

@@ -7,7 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from pcrep.sparse import Conv, ConvTranspose, Pool, SparseTensor, Unpool
 from pcrep.sparse.engines import Geometry, autograd
 from pcrep.sparse.engines.numba import Numba
-from pcrep.sparse.tensor import reduce_rows
+from pcrep.sparse.reduce import reduce_rows
 from tests.pcrep.clouds import close, cloud, features
 
 ENGINES = ["torch", "numba"]
@@ -53,9 +53,10 @@ def test_second_derivatives_of_rows_with_one_number(reduce):
 
 def test_the_weight_gradient_by_itself_by_finite_differences():
     coordinates, engine = cloud(4, points=12, batch=1, extent=2), Numba()
-    engine.insert(coordinates, 1)
-    cells = engine.downsample(coordinates, 1, 2)
-    kernel_map = engine.kernel_map(Geometry(3, 1, 2), coordinates, cells)
+    ones, twos = (1,) * 3, (2,) * 3
+    engine.insert(coordinates, ones)
+    cells = engine.downsample(coordinates, ones, twos)
+    kernel_map = engine.kernel_map(Geometry((3,) * 3, ones, twos, ones), coordinates, cells)
 
     def outer(x, g):
         return autograd._Outer.apply(x, g, kernel_map, engine)

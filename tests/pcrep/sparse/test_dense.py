@@ -27,8 +27,7 @@ def index(coordinates, stride=1):
 
 def kernel(conv):
     """(K, C, D), x fastest -> conv3d's (D, C, x, y, z)."""
-    k = conv.kernel_size
-    return conv.weight.view(k, k, k, *conv.weight.shape[1:]).permute(4, 3, 2, 1, 0)
+    return conv.weight.view(*conv.kernel_size[::-1], *conv.weight.shape[1:]).permute(4, 3, 2, 1, 0)
 
 
 @pytest.mark.parametrize("engine", ["torch", "numba"])

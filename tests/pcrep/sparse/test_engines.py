@@ -1,5 +1,7 @@
 """Every CPU engine against plain loops in float64, on clouds that vary."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,11 @@ from tests.pcrep.clouds import close, cloud, features
 ENGINES = ["torch", "numba"]
 
 
-def offsets(kernel: int):
+def offsets(kernel):
     """Taps x fastest; odd kernels around 0, even ones from 0."""
-    start = -(kernel // 2) if kernel % 2 else 0
-    axis = range(start, start + kernel)
-    return [np.array([x, y, z]) for z in axis for y in axis for x in axis]
+    starts = [-(size // 2) if size % 2 else 0 for size in kernel]
+    axes = [range(start, start + size) for start, size in zip(starts, kernel, strict=True)]
+    return [np.array(tap[::-1]) for tap in itertools.product(*axes[::-1])]
 
 
 def convolve(inputs, outputs, x, weight, kernel, step):
@@ -32,26 +34,35 @@ def convolve(inputs, outputs, x, weight, kernel, step):
     return out
 
 
-clouds = st.builds(
-    cloud,
-    seed=st.integers(0, 2**16),
-    points=st.integers(1, 60),
-    batch=st.just(1),
-    extent=st.sampled_from([1, 2, 4, 1000]),
-)
+@st.composite
+def cases(draw):
+    """A cloud of two to four axes, and kernel, stride and dilation along each."""
+    dimension = draw(st.sampled_from([2, 3, 3, 4]))
+    coordinates = cloud(
+        draw(st.integers(0, 2**16)),
+        points=draw(st.integers(1, 60)),
+        batch=1,
+        extent=draw(st.sampled_from([1, 2, 4, 1000])),
+        dimension=dimension,
+    )
+
+    def sizes(most):
+        size = st.integers(1, most)
+        return draw(st.one_of(size, st.tuples(*[size] * dimension)))
+
+    return coordinates, sizes(4 if dimension < 4 else 3), sizes(3), sizes(2)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=40, deadline=None)
 @given(
-    coordinates=clouds,
-    kernel=st.integers(1, 4),
-    stride=st.sampled_from([1, 2, 3]),
-    dilation=st.integers(1, 2),
+    case=cases(),
     channels=st.tuples(st.integers(1, 18), st.integers(1, 35)),
 )
-def test_conv(engine, coordinates, kernel, stride, dilation, channels):
-    conv = Conv(*channels, kernel, stride, dilation).double()
+def test_conv(engine, case, channels):
+    coordinates, kernel, stride, dilation = case
+    axes = coordinates.shape[1] - 1
+    conv = Conv(*channels, kernel, stride, dilation, dimension=axes).double()
     x = features(coordinates, channels[0])
     y = conv(SparseTensor(coordinates, x, engine=engine))
     expected = convolve(
@@ -59,13 +70,12 @@ def test_conv(engine, coordinates, kernel, stride, dilation, channels):
         y.coordinates,
         x.detach().numpy(),
         conv.weight.detach().numpy(),
-        kernel,
-        dilation,
+        conv.kernel_size,
+        conv.dilation,
     )
     assert np.allclose(y.features.detach().numpy(), expected, rtol=1e-9, atol=1e-12)
-    cells = np.unique(
-        coordinates.numpy() // [1, stride, stride, stride] * [1, *[stride] * 3], axis=0
-    )
+    steps = [1, *conv.stride]
+    cells = np.unique(coordinates.numpy() // steps * steps, axis=0)
     assert np.array_equal(np.unique(y.coordinates.numpy(), axis=0), cells)
 
 

@@ -7,11 +7,15 @@ from pcrep.sparse import (
     BatchNorm,
     Conv,
     ConvTranspose,
+    DepthwiseConv,
     Field,
     GlobalPool,
+    InstanceNorm,
     Pool,
     SparseTensor,
     Unpool,
+    interpolate,
+    prune,
 )
 from pcrep.sparse.engines.minkowski import load
 from tests.pcrep.clouds import by_voxel, close, cloud, features
@@ -59,15 +63,17 @@ def check(pair_of_modules, coordinates, channels, dtype, engine, stride=1):
     x = ME.SparseTensor(f_theirs, coordinates, tensor_stride=stride)
     y = theirs(x)
     z = ours(SparseTensor(coordinates, f_ours, stride, engine=engine))
-    assert z.stride == y.tensor_stride[0]
+    assert list(z.stride) == y.tensor_stride
     expected, found = by_voxel(y.C, y.F), by_voxel(z.coordinates, z.features)
-    assert torch.equal(expected[:, :4], found[:, :4])
-    close(found[:, 4:], expected[:, 4:], tolerance)
+    axes = coordinates.shape[1]
+    assert torch.equal(expected[:, :axes], found[:, :axes])
+    expected, found = expected[:, axes:], found[:, axes:]
+    close(found, expected, tolerance)
 
     generator = torch.Generator().manual_seed(1)
-    g = torch.randn(expected[:, 4:].shape, generator=generator, dtype=torch.float64).to(dtype)
-    (expected[:, 4:] * g).sum().backward()
-    (found[:, 4:] * g).sum().backward()
+    g = torch.randn(expected.shape, generator=generator, dtype=torch.float64).to(dtype)
+    (expected * g).sum().backward()
+    (found * g).sum().backward()
     close(f_ours.grad, f_theirs.grad, tolerance)
     for a, b in kernel_gradients(theirs, ours):
         close(b, a, tolerance)
@@ -233,4 +239,91 @@ def test_field(engine, reduce):
 def test_strided_coordinates_are_cells_of_existing_inputs():
     coordinates = torch.tensor([[0, -1, 0, 0], [0, -4, 0, 0], [0, 3, 0, 0]], dtype=torch.int32)
     x = SparseTensor(coordinates, torch.ones(3, 1), engine="numba")
-    assert x.maps.coordinates(x.maps.downsample(1, 2))[:, 1].tolist() == [-2, -4, 2]
+    assert Pool(2)(x).coordinates[:, 1].tolist() == [-2, -4, 2]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "dimension, kernel_size, stride, dilation",
+    [
+        (3, (1, 3, 5), 1, 1),
+        (3, (3, 1, 2), (2, 1, 2), 1),
+        (3, (2, 3, 3), (1, 2, 4), (1, 2, 1)),
+        (2, 3, 2, 1),
+        (2, (3, 5), 1, 2),
+        (4, 3, 1, 1),
+        (4, 2, 2, 1),
+        (4, (3, 3, 3, 1), (1, 1, 1, 2), 1),
+    ],
+)
+def test_conv_along_each_axis(engine, dimension, kernel_size, stride, dilation):
+    settings = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
+    lists = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
+    theirs = ME.MinkowskiConvolution(5, 7, dimension=dimension, **lists)
+    ours = Conv(5, 7, dimension=dimension, **settings)
+    with torch.no_grad():
+        ours.weight.copy_(theirs.kernel.view_as(ours.weight))
+    extent = 12 if dimension < 4 else 3
+    coordinates = cloud(31, dimension=dimension, extent=extent)
+    check((theirs, ours), coordinates, 5, torch.float64, engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kernel_size, stride", [(2, 2), (3, 2), (3, 1)])
+def test_generative_conv_transpose(engine, kernel_size, stride):
+    modules = conv(
+        ME.MinkowskiGenerativeConvolutionTranspose,
+        lambda *widths, **settings: ConvTranspose(*widths, generate=True, **settings),
+        5,
+        7,
+        kernel_size=kernel_size,
+        stride=stride,
+    )
+    check(modules, cloud(32, points=100, stride=2), 5, torch.float64, engine, 2)
+
+
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+@pytest.mark.parametrize("kernel_size, stride", [(3, 1), (2, 2)])
+def test_depthwise_conv(engine, kernel_size, stride):
+    theirs = ME.MinkowskiChannelwiseConvolution(
+        6, kernel_size=kernel_size, stride=stride, dimension=3
+    )
+    ours = DepthwiseConv(6, kernel_size, stride)
+    with torch.no_grad():
+        ours.weight.copy_(theirs.kernel.view_as(ours.weight))
+    check((theirs, ours), cloud(33), 6, torch.float64, engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_dilated_pool(engine):
+    theirs = ME.MinkowskiMaxPooling(kernel_size=3, stride=1, dilation=2, dimension=3)
+    check((theirs, Pool(3, 1, "max", dilation=2)), cloud(34), 6, torch.float64, engine)
+
+
+def test_instance_norm():
+    check((ME.MinkowskiInstanceNorm(6), InstanceNorm(6)), cloud(35), 6, torch.float32, "numba")
+
+
+def test_union_and_pruning():
+    a, b = cloud(36), cloud(37)
+    x = ME.SparseTensor(features(a, 3), a)
+    y = ME.SparseTensor(features(b, 3), b, coordinate_manager=x.coordinate_manager)
+    ours = SparseTensor(a, features(a, 3)), SparseTensor(b, features(b, 3))
+    expected, found = ME.MinkowskiUnion()(x, y), ours[0] + ours[1]
+    wanted, got = by_voxel(expected.C, expected.F), by_voxel(found.coordinates, found.features)
+    assert torch.equal(wanted, got)
+    kept = ME.MinkowskiPruning()(expected, expected.F[:, 0] > 0)
+    pruned = prune(found, found.features[:, 0] > 0)
+    assert torch.equal(by_voxel(kept.C, kept.F), by_voxel(pruned.coordinates, pruned.features))
+
+
+def test_interpolation_in_the_midst_of_voxels():
+    """Where all eight voxels are there, MinkowskiEngine's weights sum to one, as ours do."""
+    axis = torch.arange(-2, 3)
+    grid = torch.cartesian_prod(torch.zeros(1, dtype=torch.int64), axis, axis, axis).int()
+    generator = torch.Generator().manual_seed(0)
+    f, points = features(grid, 3), torch.rand(50, 4, generator=generator) * 3.9 - 2
+    points[:, 0] = 0
+    theirs = ME.MinkowskiInterpolation()(ME.SparseTensor(f, grid), points.double())
+    points[:, 1:] += 0.5  # its features are at the low corner
+    close(interpolate(SparseTensor(grid, f), points.double()), theirs, 1e-6)

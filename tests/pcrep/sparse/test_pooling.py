@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import avg_pool3d, max_pool3d
 
 from pcrep.sparse import GlobalPool, Pool, SparseTensor
-from pcrep.sparse.tensor import reduce_rows
+from pcrep.sparse.reduce import reduce_rows
 from tests.pcrep.clouds import close, cloud, features
 
 ENGINES = ["torch", "numba"]

@@ -60,6 +60,25 @@ def test_arithmetic():
     )
 
 
+@pytest.mark.parametrize("precisions", [(torch.float32, torch.bfloat16), (torch.float16,) * 2])
+def test_sums_across_clouds_promote_as_sums_on_one_do(precisions):
+    a, b = (
+        SparseTensor(c, features(c, 2, d))
+        for c, d in zip(map(cloud, (2, 3)), precisions, strict=True)
+    )
+    for x, y in ((a, b), (b, a)):
+        z = x + y
+        assert z.dtype == (x.features[:1] + y.features[:1]).dtype
+        parts = {tuple(row): 0.0 for row in z.coordinates.tolist()}
+        for part in (x, y):
+            for row, value in zip(
+                part.coordinates.tolist(), part.features[:, 0].tolist(), strict=True
+            ):
+                parts[tuple(row)] += value
+        expected = torch.tensor(list(parts.values()))
+        assert torch.allclose(z.features[:, 0].float(), expected, rtol=2e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("reduce", ["sum", "average", "max"])
 def test_global_pool(reduce):
     coordinates = cloud(1, batch=3)

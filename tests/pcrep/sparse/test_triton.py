@@ -72,9 +72,10 @@ def maps(kernel, stride, swap=False):
     """An engine on loops and the reference, each with its kernel map, and the input's rows."""
     coordinates = cloud(kernel)
     engine, reference = on_loops(), Torch()
-    outputs = coordinates if stride == 1 else reference.downsample(coordinates, 1, stride)
-    pairs = [(e, e.kernel_map(Geometry(kernel, 1, stride), coordinates, outputs))
-             for e in (engine, reference)]  # fmt: skip
+    ones, strides = (1,) * 3, (stride,) * 3
+    outputs = coordinates if stride == 1 else reference.downsample(coordinates, ones, strides)
+    geometry = Geometry((kernel,) * 3, ones, strides, ones)
+    pairs = [(e, e.kernel_map(geometry, coordinates, outputs)) for e in (engine, reference)]
     if swap:
         pairs = [(e, m.swapped()) for e, m in pairs]
     return pairs, outputs if swap else coordinates
@@ -201,14 +202,15 @@ for kernel in (gemm._gather_gemm_kernel, gemm._dweight_masked_kernel):
 gemm._multiprocessor_count = lambda device: 16
 
 coordinates, engine, reference = cloud(1, 40, 1, 3), Triton(), Torch()
-cells = reference.downsample(coordinates, 1, 2)
-for geometry in (Geometry(3, 1, 1), Geometry(2, 1, 2)):
-    outputs = coordinates if geometry.outputs == 1 else cells
+one, two = (1,) * 3, (2,) * 3
+cells = reference.downsample(coordinates, one, two)
+for geometry in (Geometry((3,) * 3, one, one, one), Geometry(two, one, two, one)):
+    outputs = coordinates if geometry.outputs == one else cells
     ours, theirs = (e.kernel_map(geometry, coordinates, outputs) for e in (engine, reference))
     for ours, theirs, rows in ((ours, theirs, coordinates),
                                (ours.swapped(), theirs.swapped(), outputs)):
         x = features(rows, 16, torch.float32)
-        weight = torch.randn(geometry.volume, 16, 32, requires_grad=True)
+        weight = torch.randn(len(geometry.offsets()), 16, 32, requires_grad=True)
         y = reference.convolve(x, weight, theirs)
         g = torch.randn(y.shape)
         y.backward(g)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tspcrep.common.cached import cached_backward
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
-from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig, _draw_steps, _pool, _segments
+from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig, _draw_steps, _segments
 from tsrep.contrast.view_network import expected_l0
 from tsrep.datasets.windows import WindowDataset, Windows
 from tsrep.encoders import Centred, DilatedConv, Encoder
@@ -190,7 +190,7 @@ def test_adversarial_augmentation_maximises_the_contrast():
     x = batch_of().values
     view, found = view_and_losses(method, "augmentation")
     with torch.no_grad():
-        tops = [method.head(_pool(method.encoder(t))) for t in (x, view.values)]
+        tops = [method.head(method.encoder(t).amax(1)) for t in (x, view.values)]
     assert found.keys() == {"loss"}
     assert found["loss"].item() == pytest.approx(-cosine_info_nce(*tops, 0.5), abs=1e-10)
 
@@ -461,9 +461,16 @@ def test_an_adversary_without_a_move_is_refused():
         AutoTCLConfig(augmentation="adversarial", factorise=False, transform=False)
 
 
-def test_pool_is_the_maximum_over_time():
-    z = np.random.default_rng(0).standard_normal((3, 7, 4))
-    np.testing.assert_array_equal(_pool(torch.from_numpy(z)).numpy(), z.max(1))
+def test_padding_does_not_enter_what_is_contrasted():
+    batch, method = batch_of(6, 24), method_of(noise=False, augmentation="none")
+    padded = batch.values.clone()
+    padded[:, 17:] = torch.nan
+    short = batch._replace(values=padded[:, :17])
+    for phase in ("encoder", "augmentation"):
+        found, expected = (
+            method.embed(b, phase)[:2] for b in (batch._replace(values=padded), short)
+        )
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 # --- chunks -------------------------------------------------------------------------------------

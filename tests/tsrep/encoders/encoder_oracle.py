@@ -33,13 +33,17 @@ def dilated_conv(encoder, x):
     missing = np.isnan(x).any(-1)
     y = np.nan_to_num(x) @ w["input.weight"].T + w["input.bias"]
     y[missing] = 0
+    inside = np.ones((len(x), 1))
+    if not encoder.causal:  # missing steps around a series stay 0 in every layer
+        known = np.flatnonzero(~missing) if not missing.all() else [0]
+        inside[: known[0]] = inside[known[-1] + 1 :] = 0
     for i in range(encoder.depth + 1):
         conv1, conv2 = (
             (w[f"blocks.{i}.{name}.weight"], w[f"blocks.{i}.{name}.bias"])
             for name in ("conv1", "conv2")
         )
-        inner = convolve(gelu(y), *conv1, 2**i, encoder.causal)
-        inner = convolve(gelu(inner), *conv2, 2**i, encoder.causal)
+        inner = convolve(gelu(y) * inside, *conv1, 2**i, encoder.causal)
+        inner = convolve(gelu(inner) * inside, *conv2, 2**i, encoder.causal)
         if f"blocks.{i}.skip.weight" in w:
             y = y @ w[f"blocks.{i}.skip.weight"][:, :, 0].T + w[f"blocks.{i}.skip.bias"]
         y = y + inner

@@ -18,10 +18,11 @@ ENCODERS = {
     "transformer, both sides": lambda c: Transformer(c, 8, 2, 2, causal=False),
     "transformer, patches": lambda c: Transformer(c, 8, 2, 2, patch=6, causal=False),
     "transformer, overlapping": lambda c: Transformer(c, 8, 2, 2, 6, 4, causal=False),
+    "centred dilated, both sides": lambda c: Centred(DilatedConv(c, 8, 4, 2, causal=False), 7),
     "centred transformer": lambda c: Centred(Transformer(c, 8, 2, 2), 7),
     "centred lstm": lambda c: Centred(LSTM(c, 8, 2), 7),
 }
-BOTH_SIDES = [n for n in ENCODERS if n.endswith(("both sides", "patches", "overlapping"))]
+BOTH_SIDES = [n for n in ENCODERS if not ENCODERS[n](1).causal]
 CAUSAL = [n for n in ENCODERS if n not in BOTH_SIDES]
 
 

@@ -99,10 +99,13 @@ def test_encode_and_its_channels_apart(name):
     found = encode(one, values, apart=True)
     np.testing.assert_allclose(found, torch.cat(by_channel, -1), atol=1e-6)
     pooled = encode(one, values, apart=True, pool=True)
-    for n, c in np.ndindex(2, 3):  # the maximum over the steps that are there
-        there = ~np.isnan(values[n, :, c])
-        expected = by_channel[c][n, there].amax(0)
-        np.testing.assert_allclose(pooled[n, c * one.dim : (c + 1) * one.dim], expected, atol=1e-6)
+    for n, c in np.ndindex(2, 3):
+        expected = one.summary(x[n : n + 1, :, c : c + 1])[0].detach()
+        if type(one).summary is Encoder.summary:  # the maximum over the steps that are there
+            largest = by_channel[c][n, ~np.isnan(values[n, :, c])].amax(0)
+            np.testing.assert_allclose(expected, largest, atol=1e-6)
+        width = len(expected)
+        np.testing.assert_allclose(pooled[n, c * width : (c + 1) * width], expected, atol=1e-6)
     with pytest.raises(UserError, match=r"found shape .*, the channels of the encoder"):
         encode(one, values)
 
@@ -133,6 +136,21 @@ def test_instances_do_not_meet_and_gradients_are_finite(name):
     together.square().sum().backward()
     assert all(p.grad.isfinite().all() for p in encoder.parameters())
     assert all(p.grad.any() for n, p in encoder.named_parameters() if n.endswith("weight"))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_series_in_a_batch_of_longer_ones_has_the_vectors_that_it_has_alone(name):
+    encoder = encoder_of(name)
+    lengths = (29, 1, 6, 7, 12, 18, 23, 24, 28)
+    batch = series(len(lengths), 29, 3, missing=0.1)
+    for row, length in enumerate(lengths):
+        batch[row, length:] = torch.nan
+        batch[row, [0, length - 1]] = 1.0  # where a series ends is seen in its values
+    steps, vectors = (encode(encoder, batch.numpy(), pool=pool) for pool in (False, True))
+    for row, length in enumerate(lengths):
+        alone = batch[row : row + 1, :length].numpy()
+        np.testing.assert_allclose(steps[row, :length], encode(encoder, alone)[0], atol=1e-6)
+        np.testing.assert_allclose(vectors[row], encode(encoder, alone, pool=True)[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", CAUSAL)

@@ -23,10 +23,21 @@ from sktime.transformations.boxcox import LogTransformer
 from sktime.transformations.impute import Imputer
 from sktime.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from tsrep.sktime import ContrastiveClassifier, ContrastiveForecaster, ContrastiveTransformer
+from tsrep.sklearn import ContrastiveEncoder
+from tsrep.sktime import (
+    ContrastiveClassifier,
+    ContrastiveForecaster,
+    ContrastiveRegressor,
+    ContrastiveTransformer,
+)
 from tsrep.sktime.rolling import plan
 
-ESTIMATORS = [ContrastiveTransformer, ContrastiveForecaster, ContrastiveClassifier]
+ESTIMATORS = [
+    ContrastiveTransformer,
+    ContrastiveForecaster,
+    ContrastiveClassifier,
+    ContrastiveRegressor,
+]
 TINY = {"dim": 4, "depth": 1, "max_steps": 2, "window": 16, "batch_size": 8}
 
 # What sktime itself says: it would like skpro for distributions, joins indices in a way that pandas
@@ -401,16 +412,31 @@ def test_vectors_in_a_classification_pipeline():
 
 def test_the_classifier_tells_slow_from_fast():
     x, y = unequal_panel(40)
-    model = ContrastiveClassifier(**TINY).fit(x[:24], y[:24])
+    model = ContrastiveClassifier(encoder=ContrastiveEncoder(**TINY)).fit(x[:24], y[:24])
     assert model.score(x[24:], y[24:]) > 0.9
     likeliest = model.classes_[model.predict_proba(x[24:]).argmax(1)]
     np.testing.assert_array_equal(likeliest, model.predict(x[24:]))
 
 
-@pytest.mark.parametrize("estimator", [ContrastiveTransformer, ContrastiveClassifier])
-def test_other_channels_than_fitted(estimator):
+def test_the_regressor_tells_slow_from_fast():
+    x, y = unequal_panel(40)
+    frequency = np.where(y == "slow", 0.3, 1.0)
+    model = ContrastiveRegressor(encoder=ContrastiveEncoder(**TINY)).fit(x[:24], frequency[:24])
+    assert model.score(x[24:], frequency[24:]) > 0.6
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ContrastiveTransformer(**TINY),
+        ContrastiveClassifier("random"),
+        ContrastiveRegressor("random"),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_other_channels_than_fitted(model):
     x, y = unequal_panel()
-    model = estimator(**TINY).fit(x, y)
-    ask = model.predict if estimator is ContrastiveClassifier else model.transform
+    model.fit(x, np.arange(len(x), dtype=float) if isinstance(model, ContrastiveRegressor) else y)
+    ask = model.transform if isinstance(model, ContrastiveTransformer) else model.predict
     with pytest.raises(ValueError, match="X has 1 channels"):
         ask([part[["a"]] for part in x])

@@ -12,7 +12,7 @@ model.fit(X, y)                          # X (N, T, C), NaN where missing
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training
@@ -23,6 +23,7 @@ from tsrep.encoders import Encoder
 from tsrep.encoders.config import build_backbone
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.level import centred, level_window
+from tsrep.features.ragged import check_channels, checked_panel
 
 
 class ContrastiveEncoder(TransformerMixin, BaseEstimator):
@@ -93,7 +94,7 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
         """Train the encoder on ``X (N, T, C)``; y is ignored."""
         check_choice("output", self.output, ("vector", "steps"))
         check_choice("channels", self.channels, ("independent", "joint"))
-        values = self._values(X)
+        values = checked_panel(X, self, least_steps=2)
         self.scaler_ = Scaler.fit(values, where="X", keep_constant=True)
         self.n_channels_ = values.shape[2]
         scaled = self.scaler_.transform(values)
@@ -121,33 +122,10 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
     def transform(self, X):
         """Vectors (N, D) of ``X (N, T, C)``, or (N, T, D) with ``output="steps"``; float32."""
         check_is_fitted(self)
-        values = self._values(X)
-        if values.shape[2] != self.n_channels_:
-            raise ValueError(
-                f"X has {values.shape[2]} channels, but {type(self).__name__} was fitted on "
-                f"{self.n_channels_}"
-            )
+        values = checked_panel(X, self, least_steps=2)
+        check_channels(values, self.n_channels_, self)
         scaled = self.scaler_.transform(values)
         return encode(self.encoder_, scaled, pool=self.output == "vector", apart=True)
-
-    def _values(self, X) -> np.ndarray:
-        """(N, T, C) float64."""
-        values = check_array(
-            X,
-            dtype=np.float64,
-            ensure_all_finite="allow-nan",
-            allow_nd=True,
-            estimator=self,
-            input_name="X",
-        )
-        if values.ndim == 2:
-            values = values[..., None]
-        if values.ndim != 3 or values.shape[1] < 2 or values.shape[2] < 1:
-            raise ValueError(
-                f"X has shape {np.shape(X)}, expected (N, T, C), or (N, T) for one channel, with "
-                "at least 2 steps; n_features=1 is one step"
-            )
-        return values
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

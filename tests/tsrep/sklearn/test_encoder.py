@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import load_encoder, save_encoder
-from tsrep.sklearn import ContrastiveEncoder, build_encoder
+from tsrep.sklearn.encoder import ContrastiveEncoder, build_encoder
 
 TINY = {"dim": 4, "depth": 1, "max_steps": 2, "window": 16, "batch_size": 8}
 LENGTHS = "series of another length may be transformed than were fitted"

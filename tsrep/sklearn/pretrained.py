@@ -1,0 +1,64 @@
+"""A scikit-learn transformer of series into the vectors of an encoder that is already trained."""
+
+from pathlib import Path
+
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from tsrep.datasets.series import Scaler
+from tsrep.encoders import Encoder
+from tsrep.encoders.encoding import encode
+from tsrep.encoders.files import load_encoder
+from tsrep.features.ragged import check_channels, checked_panel
+
+
+class PretrainedEncoder(TransformerMixin, BaseEstimator):
+    """Vectors of series from a frozen encoder: (N, T, C) -> (N, D).
+
+    Parameters
+    ----------
+    encoder : the name of weights in the package, a run folder or a file, for
+        :func:`tsrep.load_encoder`, or an encoder in memory. An encoder of one channel reads each
+        of K channels by itself, and their vectors stand side by side, K D numbers.
+
+    Attributes
+    ----------
+    encoder_ : the encoder.
+    scaler_ : mean and deviation of each channel in ``fit``; the encoder reads standardised series.
+    n_channels_ : channels seen in ``fit``.
+
+    ``fit`` sees no labels and trains nothing. X is (N, T, C), or (N, T) for series of one channel;
+    NaN where missing, and behind the end of shorter series. Raises ``ValueError`` for an infinite
+    value, no instance, a channel without a number, other channels than were fitted, and for an
+    unknown name.
+    """
+
+    def __init__(self, encoder="series-small"):
+        self.encoder = encoder
+
+    def fit(self, X, y=None):
+        """Load the encoder, measure the scale of each channel; y is ignored."""
+        values = checked_panel(X, self, least_steps=2)
+        self.encoder_ = opened(self.encoder)
+        self.scaler_ = Scaler.fit(values, where="X", keep_constant=True)
+        self.n_channels_ = values.shape[2]
+        return self
+
+    def transform(self, X):
+        """Vectors (N, D) of ``X (N, T, C)``, float32."""
+        check_is_fitted(self)
+        values = checked_panel(X, self, least_steps=2)
+        check_channels(values, self.n_channels_, self)
+        return encode(self.encoder_, self.scaler_.transform(values), pool=True, apart=True)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def opened(encoder: str | Path | Encoder) -> Encoder:
+    """The encoder itself, or the one that ``load_encoder`` finds."""
+    return encoder if isinstance(encoder, Encoder) else load_encoder(encoder)

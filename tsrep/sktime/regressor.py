@@ -1,0 +1,65 @@
+"""A sktime regressor: a ridge on vectors of an encoder and random convolutions."""
+
+from typing import ClassVar
+
+import numpy as np
+from sktime.regression.base import BaseRegressor
+
+from tsrep import sklearn
+from tsrep.sktime.panels import PANEL_MTYPES, stacked
+
+
+class ContrastiveRegressor(BaseRegressor):
+    """A number for each series, by a ridge on vectors of an encoder beside random convolutions.
+
+    Parameters
+    ----------
+    features, encoder, random_state : see :class:`tsrep.sklearn.ContrastiveRegressor`, which does
+        the work.
+
+    Attributes
+    ----------
+    model_ : the fitted :class:`tsrep.sklearn.ContrastiveRegressor`.
+
+    Instances may be of unequal length, values may be missing; any number of channels.
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_unit_test
+    >>> from tsrep.sktime import ContrastiveRegressor
+    >>> X, y = load_unit_test(split="train", return_X_y=True)
+    >>> ContrastiveRegressor(features="random").fit(X, y.astype(float)).predict(X).shape
+    (20,)
+    """
+
+    _tags: ClassVar = {
+        "authors": ["tspcrep"],
+        "maintainers": ["tspcrep"],
+        "X_inner_mtype": PANEL_MTYPES,
+        "y_inner_mtype": "numpy1D",
+        "capability:multivariate": True,
+        "capability:random_state": True,
+        "property:randomness": "derandomized",
+        "capability:missing_values": True,
+        "capability:unequal_length": True,
+    }
+
+    def __init__(self, features="both", encoder="series-small", random_state=0):
+        self.features = features
+        self.encoder = encoder
+        self.random_state = random_state
+        super().__init__()
+
+    def _fit(self, X, y):
+        model = sklearn.ContrastiveRegressor(**self.get_params(deep=False))
+        self.model_ = model.fit(stacked(X), y)
+        return self
+
+    def _predict(self, X) -> np.ndarray:
+        return self.model_.predict(stacked(X))
+
+    @classmethod
+    def get_test_params(cls, parameter_set="default"):
+        """Small and quick settings."""
+        tiny = sklearn.ContrastiveEncoder(dim=4, depth=1, window=8, max_steps=1, batch_size=4)
+        return [{"features": "random"}, {"features": "encoder", "encoder": tiny}]
