@@ -8,7 +8,7 @@ from torch import Tensor
 from pcrep.sparse.coordinates import check_batch_size, check_coordinates, show
 from pcrep.sparse.engines import EngineName, create
 from pcrep.sparse.kernel_map import Maps
-from pcrep.sparse.tensor import SparseTensor, check_finite, check_rows, merge
+from pcrep.sparse.tensor import SparseTensor, check_finite, check_rows, check_sparse, merge
 
 
 class Field:
@@ -24,6 +24,9 @@ class Field:
     """
 
     def __init__(self, coordinates: Tensor, features: Tensor):
+        if not isinstance(coordinates, Tensor):
+            found = type(coordinates).__name__
+            raise ValueError(f"coordinates are a {found}, expected a torch.Tensor")
         if not coordinates.is_floating_point():
             raise ValueError(
                 f"coordinates have dtype {coordinates.dtype}, expected floating point; integer "
@@ -59,6 +62,7 @@ class Field:
         ValueError
             The tensor does not derive from :meth:`sparse` of this field, or is coarser.
         """
+        check_sparse("slice", tensor)
         if self._maps is None or tensor.maps is not self._maps:
             raise ValueError("tensor does not descend from this field, expected one from .sparse()")
         if max(tensor.stride) > 1:

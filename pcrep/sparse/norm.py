@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
 from pcrep.sparse.reduce import reduce_rows
-from pcrep.sparse.tensor import SparseTensor
+from pcrep.sparse.tensor import SparseTensor, check_sparse
 from tspcrep.common import batch_norm
 
 
@@ -16,6 +17,7 @@ class BatchNorm(nn.Module):
         self.bn = batch_norm.BatchNorm(channels, eps, momentum)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
+        _check(self, x, self.bn.num_features)
         return x.map(self.bn)
 
 
@@ -33,6 +35,7 @@ class InstanceNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: SparseTensor) -> SparseTensor:
+        _check(self, x, len(self.weight))
         batch, count = x.batch, x.batch_size
 
         def mean(features: Tensor) -> Tensor:  # over the cloud of each voxel
@@ -52,4 +55,21 @@ class LayerNorm(nn.Module):
         self.ln = nn.LayerNorm(channels, eps)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        return x.map(self.ln)
+        _check(self, x, *self.ln.normalized_shape)
+
+        def normal(features: Tensor) -> Tensor:
+            wide = features.to(self.ln.weight.dtype)
+            # Scaled outside: layer_norm sums the gradients of its weights in the order of threads.
+            unit = layer_norm(wide, self.ln.normalized_shape, eps=self.ln.eps)
+            return (unit * self.ln.weight + self.ln.bias).to(features.dtype)
+
+        return x.map(normal)
+
+
+def _check(layer: nn.Module, x: SparseTensor, channels: int) -> None:
+    check_sparse(type(layer).__name__, x)
+    if x.features.shape[1] != channels:
+        raise ValueError(
+            f"{type(layer).__name__} expects {channels} channels, found {x.features.shape[1]} in "
+            f"{x}"
+        )

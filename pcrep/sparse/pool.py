@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from pcrep.sparse.engines.base import Reduce, Sizes
 from pcrep.sparse.reduce import reduce_rows
-from pcrep.sparse.tensor import SparseTensor
+from pcrep.sparse.tensor import SparseTensor, check_sparse
 from pcrep.sparse.window import Window
 
 
@@ -72,9 +72,8 @@ class GlobalPool(nn.Module):
         return f"reduce={self.reduce!r}"
 
     def forward(self, x: SparseTensor) -> Tensor:
-        rows = reduce_rows(x.features, x.batch, x.batch_size, self.reduce)
-        empty = torch.bincount(x.batch, minlength=x.batch_size) == 0
-        return rows.masked_fill(empty[:, None], 0)
+        check_sparse(type(self).__name__, x)
+        return reduce_rows(x.features, x.batch, x.batch_size, self.reduce)
 
 
 def _check_reduce(reduce: str) -> None:

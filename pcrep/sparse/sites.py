@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pcrep.sparse.engines.base import BATCHES, limit
-from pcrep.sparse.tensor import SparseTensor
+from pcrep.sparse.tensor import SparseTensor, check_sparse
 
 
 def prune(x: SparseTensor, keep: Tensor) -> SparseTensor:
@@ -18,6 +18,7 @@ def prune(x: SparseTensor, keep: Tensor) -> SparseTensor:
     ValueError
         ``keep`` is not a boolean (N,) on the device of the tensor.
     """
+    check_sparse("prune", x)
     if not isinstance(keep, Tensor) or keep.dtype != torch.bool or keep.shape != (len(x),):
         found = f"{tuple(keep.shape)} of {keep.dtype}" if isinstance(keep, Tensor) else repr(keep)
         raise ValueError(f"keep is {found}, expected booleans ({len(x)},), one for each voxel")
@@ -32,12 +33,13 @@ def broadcast(x: SparseTensor, values: Tensor) -> SparseTensor:
 
     Add, multiply or concatenate the result with ``x``. (``MinkowskiBroadcast``.)
     """
+    check_sparse("broadcast", x)
     if not isinstance(values, Tensor) or values.ndim != 2 or len(values) != x.batch_size:
         found = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
         raise ValueError(
             f"values are {found}, expected ({x.batch_size}, D), one row for each batch element"
         )
-    return x.map(lambda _: values[x.batch])
+    return x.map(lambda _: values.index_select(0, x.batch))
 
 
 def interpolate(x: SparseTensor, points: Tensor) -> Tensor:
@@ -56,6 +58,7 @@ def interpolate(x: SparseTensor, points: Tensor) -> Tensor:
     ValueError
         The points have another shape, dtype or device, or are not finite.
     """
+    check_sparse("interpolate", x)
     axes = x.maps.dimension
     if not isinstance(points, Tensor) or points.ndim != 2 or points.shape[1] != axes + 1:
         found = tuple(points.shape) if isinstance(points, Tensor) else repr(points)
@@ -74,6 +77,8 @@ def interpolate(x: SparseTensor, points: Tensor) -> Tensor:
     part = at - low
     total = x.features.new_zeros(len(points), x.features.shape[1])
     weights = x.features.new_zeros(len(points), 1)
+    if not len(x):
+        return total
     for corner in torch.cartesian_prod(*[torch.arange(2)] * axes).to(points):
         cells = torch.cat([batch, (low + corner) * stride], 1).to(torch.int32)
         rows = x.maps.rows(cells, x.stride)

@@ -174,6 +174,14 @@ class SparseTensor:
             other = other.features
         elif not isinstance(other, Tensor | int | float):
             return NotImplemented
+        shape = tuple(other.shape) if isinstance(other, Tensor) else ()
+        try:
+            torch.broadcast_shapes(self.features.shape, shape)
+        except RuntimeError as error:
+            raise ValueError(
+                f"numbers of shape {shape} do not fit {self}, expected one number, a row "
+                f"({self.features.shape[1]},), or {tuple(self.features.shape)}"
+            ) from error
         return self.map(lambda features: function(features, other))
 
     def box(self) -> tuple[Sizes, Sizes]:
@@ -240,6 +248,7 @@ class SparseTensor:
 
 def cat(*tensors: SparseTensor) -> SparseTensor:
     """Concatenate the channels of tensors on the same voxels."""
+    check_sparse("cat", *tensors)
     _check_same_voxels(*tensors)
     return tensors[0].map(lambda _: torch.cat([t.features for t in tensors], 1))
 
@@ -255,6 +264,7 @@ def union(*tensors: SparseTensor) -> SparseTensor:
     ValueError
         Strides, channels, devices, engines or batch sizes differ.
     """
+    check_sparse("union", *tensors)
     first, *others = tensors
     for other in others:
         check_compatible(first, other)
@@ -269,6 +279,15 @@ def union(*tensors: SparseTensor) -> SparseTensor:
         rows = maps.rows(tensor.coordinates, first.stride)
         total = total.index_add(0, rows, tensor.features.to(total.dtype))
     return SparseTensor.on(maps, first.stride, total)
+
+
+def check_sparse(whose: str, *tensors: SparseTensor) -> None:
+    """Raise a ValueError unless what was given is at least one SparseTensor, and nothing else."""
+    if not tensors:
+        raise ValueError(f"{whose} was given nothing, expected a SparseTensor")
+    for x in tensors:
+        if not isinstance(x, SparseTensor):
+            raise ValueError(f"{whose} was given a {type(x).__name__}, expected a SparseTensor")
 
 
 def check_rows(features: Tensor, coordinates: Tensor) -> None:

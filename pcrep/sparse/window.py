@@ -1,5 +1,6 @@
 """What all layers with a kernel share: taps, strides, and the voxels that the output lies on."""
 
+import math
 from typing import Any, Literal, NamedTuple
 
 from torch import nn
@@ -7,8 +8,9 @@ from torch import nn
 from pcrep.sparse.coordinates import show
 from pcrep.sparse.engines.base import BITS, Geometry, Sizes, per_axis
 from pcrep.sparse.kernel_map import Maps, check_alike
-from pcrep.sparse.tensor import SparseTensor
+from pcrep.sparse.tensor import SparseTensor, check_sparse
 
+_TAPS = 1 << 16
 Sites = Literal["cells", "reached"]
 
 
@@ -35,6 +37,11 @@ class Window(nn.Module):
             raise ValueError(f"dimension is {dimension!r}, expected 2, 3 or 4")
         self.dimension = dimension
         self.kernel_size = per_axis(kernel_size, dimension, "kernel_size")
+        if math.prod(self.kernel_size) > _TAPS:
+            raise ValueError(
+                f"kernel_size {show(self.kernel_size)} has {math.prod(self.kernel_size):,} taps, "
+                f"expected at most {_TAPS:,}"
+            )
         self.stride = per_axis(stride, dimension, "stride")
         self.dilation = per_axis(dilation, dimension, "dilation")
 
@@ -57,6 +64,7 @@ class Window(nn.Module):
         """From ``x`` to the voxels of a tensor stride ``self.stride`` times as large."""
         self._check_axes(x)
         coarse = tuple(a * b for a, b in zip(x.stride, self.stride, strict=True))
+        per_axis(coarse, self.dimension, "the tensor stride of the output")
         geometry = Geometry(self.kernel_size, x.stride, coarse, self.dilation, cell)
         if onto is None:
             x.maps.downsample(geometry, sites == "reached")
@@ -94,10 +102,7 @@ class Window(nn.Module):
         return Landing(maps, finer, maps.kernel_map(geometry, x.maps).swapped())
 
     def _check_axes(self, x: SparseTensor) -> None:
-        if not isinstance(x, SparseTensor):
-            raise ValueError(
-                f"{type(self).__name__} was given a {type(x).__name__}, expected a SparseTensor"
-            )
+        check_sparse(type(self).__name__, x)
         if x.maps.dimension != self.dimension:
             raise ValueError(
                 f"{type(self).__name__} has {self.dimension} axes and {x} has {x.maps.dimension}, "
@@ -105,7 +110,8 @@ class Window(nn.Module):
             )
 
     def _check_onto(self, x: SparseTensor, onto: SparseTensor, stride: Sizes) -> None:
-        if not isinstance(onto, SparseTensor) or onto.stride != stride:
+        check_sparse("onto=", onto)
+        if onto.stride != stride:
             raise ValueError(
                 f"{type(self).__name__} leads from {x} to tensor stride {show(stride)}, expected "
                 f"onto= to be a SparseTensor of that stride, found {onto}"

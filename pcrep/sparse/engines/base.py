@@ -28,7 +28,8 @@ def per_axis(value: int | Sizes, dimension: int, name: str = "value") -> Sizes:
     Raises
     ------
     ValueError
-        It has another length, or holds something other than integers of at least 1.
+        It has another length, or holds something other than integers from 1 to 2^26, which is as
+        far as coordinates reach.
     """
     sizes = (value,) * dimension if isinstance(value, int) else value
     if not isinstance(sizes, tuple | list) or len(sizes) != dimension:
@@ -37,6 +38,8 @@ def per_axis(value: int | Sizes, dimension: int, name: str = "value") -> Sizes:
         )
     if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
         raise ValueError(f"{name} is {value!r}, expected integers of at least 1")
+    if max(sizes) > 1 << 26:
+        raise ValueError(f"{name} is {value!r}, expected at most 2^26, as far as coordinates reach")
     return tuple(sizes)
 
 
