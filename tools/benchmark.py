@@ -38,6 +38,7 @@ class Config:
             "sparse",
             "points",
             "archive",
+            "mining",
             "all",
         ]
     ]
@@ -52,9 +53,10 @@ class Config:
     quick: bool = False
     """Of the archive suite: six small sets and one seed; nothing is written to results/."""
     archive: Path | None = None
-    """Of the archive suite: a folder of labelled sets, by default series/ucr in $TSPCREP_DATA."""
+    """Of the archive and mining suites: a folder of labelled sets, by default series/ucr in
+    $TSPCREP_DATA."""
     encoder: str = "series-small"
-    """Of the archive suite: the encoder to measure, by name, run folder or file."""
+    """Of the archive and mining suites: the encoder to measure, by name, run folder or file."""
 
 
 def main(config: Config) -> None:
@@ -68,6 +70,7 @@ def main(config: Config) -> None:
         "sparse": sparse,
         "points": points,
         "archive": archive,
+        "mining": mining,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -147,6 +150,13 @@ def archive(config: Config) -> None:
         show(rows)
     else:
         save("archive", rows, "scikit-learn", "sktime", "pycatch22")
+
+
+def mining(config: Config) -> None:
+    from suites import archive, mining
+
+    rows = mining.rows(archive.folder(config.archive), config.encoder, config.seeds)
+    save("mining", rows, "scikit-learn", "stumpy")
 
 
 def check_cases(config: Config, cases: Iterable[str]) -> None:

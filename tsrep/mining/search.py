@@ -139,7 +139,7 @@ def _graph(memory: np.ndarray):
         import hnswlib
     except ImportError:
         raise UserError(
-            "index 'hnsw' needs hnswlib, which is not installed: pip install hnswlib"
+            "index 'hnsw' needs hnswlib, which is not installed: pip install 'tspcrep[search]'"
         ) from None
     graph = hnswlib.Index("l2", memory.shape[1])
     graph.init_index(len(memory), ef_construction=200, M=16, random_seed=0)

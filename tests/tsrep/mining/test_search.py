@@ -88,7 +88,7 @@ def test_the_graph_finds_what_all_distances_find():
 
 def test_without_the_library_the_graph_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "hnswlib", None)
-    with pytest.raises(ValueError, match="pip install hnswlib"):
+    with pytest.raises(ValueError, match=r"pip install 'tspcrep\[search\]'"):
         SimilaritySearch(4, encoder=RawWindow(), index="hnsw").fit(np.arange(20.0))
 
 
