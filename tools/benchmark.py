@@ -184,7 +184,7 @@ def save(suite: str, rows, *packages: str) -> None:
 def show(rows) -> None:
     for row in rows:
         spread = f" +- {row.std:.3g}" if row.std is not None else ""
-        print(f"{row.case:<32}{row.system:<28}{row.metric:<16}{row.value:.4g}{spread} {row.unit}")
+        print(f"{row.case:<32}{row.system:<28}{row.metric:<32}{row.value:.4g}{spread} {row.unit}")
 
 
 if __name__ == "__main__":

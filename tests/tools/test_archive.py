@@ -50,9 +50,9 @@ def numbers(stdout):
     """``{(case, system, metric): value}`` of printed rows."""
     found = {}
     for line in stdout.splitlines():
-        case, system, metric = line[:32].strip(), line[32:60].strip(), line[60:76].strip()
+        case, system, metric = line[:32].strip(), line[32:60].strip(), line[60:92].strip()
         if metric:
-            found[case, system, metric] = float(line[76:].split()[0])
+            found[case, system, metric] = float(line[92:].split()[0])
     return found
 
 
@@ -90,6 +90,8 @@ def test_another_encoder_has_other_keys(archive, tmp_path, monkeypatch):
     keys = {}
     for encoder in ("encoder.safetensors", "other.safetensors"):
         for name, system in suite.systems(encoder).items():
+            if name == "catch22":  # not installed with the tests
+                continue
             keys.setdefault(name, set()).add(suite.key(name, system, encoder))
     assert {name for name, found in keys.items() if len(found) == 2} == {
         "fusion",

@@ -6,12 +6,12 @@ known kinds in clean series, and a published one. Controls: the encoder untraine
 themselves, random convolutions, and the matrix profile (stumpy) where it applies.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
-import torch
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from suites.mining_cases import Search, anomaly_cases, change_cases, motif_cases
@@ -21,13 +21,12 @@ from tqdm import tqdm
 from tsrep import load_encoder
 from tsrep.datasets.archive import archive_sets, load_set
 from tsrep.datasets.series import Panel
-from tsrep.encoders import Encoder
-from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import untrained
 from tsrep.evaluation.detection import change_point_f1, vus_pr
 from tsrep.features import RandomConvolutions
 from tsrep.features.ridge import BlockScale
 from tsrep.mining import AnomalyDetector, ChangePoints, SimilaritySearch
+from tsrep.sklearn import PretrainedEncoder
 
 SETS = (
     "BME",
@@ -46,37 +45,28 @@ SETS = (
 """Of the archive: sets of at most 600 series of equal length."""
 
 
-class Described(Encoder):
-    """Another description of a series, (B, T, 1) -> (B, D), in an encoder's place."""
+class Standardised(TransformerMixin, BaseEstimator):
+    """The values of each series of one channel, standardised as the matrix profile does it."""
 
-    def __init__(self, describe: Callable[[np.ndarray], np.ndarray]):
-        super().__init__()
-        self.in_channels, self.dim, self.causal = 1, 1, False
-        self.describe = describe
-        self.device = torch.nn.Parameter(torch.zeros(1))
+    def fit(self, X, y=None):
+        return self
 
-    def summary(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self.describe(x.numpy()).astype(np.float32))
+    def transform(self, X):
+        x = X[..., 0] - X[..., 0].mean(axis=1, keepdims=True)
+        return x / np.maximum(x.std(axis=1, keepdims=True), 1e-6)
 
 
-def standardised(x: np.ndarray) -> np.ndarray:
-    """Each series by itself, as the matrix profile does."""
-    x = x[..., 0] - x[..., 0].mean(axis=1, keepdims=True)
-    return x / np.maximum(x.std(axis=1, keepdims=True), 1e-6)
+Described = dict[str, TransformerMixin]
 
 
-def systems(encoder: str, seed: int) -> dict[str, Callable[[np.ndarray], Encoder]]:
-    """From series or windows (N, T, 1) without labels to what describes them."""
+def systems(encoder: str, seed: int) -> Described:
+    """Unfitted transformers from series or windows (N, T, 1) to what describes them."""
     trained = load_encoder(encoder)
-
-    def convolutions(x: np.ndarray) -> Encoder:
-        return Described(RandomConvolutions(1_000, random_state=seed).fit(x).transform)
-
     return {
-        "encoder": lambda x: trained,
-        "random_encoder": lambda x: untrained(trained, seed),
-        "random_convolutions": convolutions,
-        "raw": lambda x: Described(standardised),
+        "encoder": PretrainedEncoder(trained),
+        "random_encoder": PretrainedEncoder(untrained(trained, seed)),
+        "random_convolutions": RandomConvolutions(1_000, random_state=seed),
+        "raw": Standardised(),
     }
 
 
@@ -102,13 +92,13 @@ def rows(source: Path, encoder: str, seeds: tuple[int, ...]) -> Iterator[Row]:
 Found = Iterator[tuple[str, str, str, float]]
 
 
-def groups(panels: list[Panel], described: dict, seed: int) -> Found:
+def groups(panels: list[Panel], described: Described, seed: int) -> Found:
     """Clusters by k-means, and the nearest other series, of whole sets."""
     for panel in panels:
         x = np.concatenate([panel.train, panel.test])
         labels = np.concatenate([panel.train_labels, panel.test_labels])
-        for name, make in described.items():
-            vectors = encode(make(x), x, pool=True)
+        for name, encoder in described.items():
+            vectors = clone(encoder).fit(x).transform(x)
             z = BlockScale.fit([vectors])([vectors])
             clusters = KMeans(len(panel.classes), n_init=10, random_state=seed).fit_predict(z)
             yield "clusters", name, "adjusted Rand", adjusted_rand_score(labels, clusters)
@@ -118,12 +108,12 @@ def groups(panels: list[Panel], described: dict, seed: int) -> Found:
             yield "nearest series", name, "same class", float(same.mean())
 
 
-def motifs(panels: list[Panel], described: dict, seed: int) -> Found:
+def motifs(panels: list[Panel], described: Described, seed: int) -> Found:
     """Whether the best motif is the pair of series of one class that was hidden."""
     for series, window, true in motif_cases(panels, seed):
         finders: dict[str, Search] = {"matrix_profile": _stumpy_motif}
-        for name, make in described.items():
-            finders[name] = _finder(make)
+        for name, encoder in described.items():
+            finders[name] = _finder(encoder)
         for name, find in finders.items():
             pair = find(series, window)
             if pair is not None:
@@ -131,23 +121,21 @@ def motifs(panels: list[Panel], described: dict, seed: int) -> Found:
                 yield "motifs", name, "found", float(near)
 
 
-def changes(panels: list[Panel], described: dict, seed: int) -> Found:
+def changes(panels: list[Panel], described: Described, seed: int) -> Found:
     """F1 of cuts, their number known, within half a window."""
     for series, window, true in change_cases(panels, seed):
-        for name, make in described.items():
-            encoder = make(_windows(series, window))
+        for name, encoder in described.items():
             model = ChangePoints(window, encoder=encoder, changes=len(true))
             f1 = change_point_f1(model.predict(series).tolist(), true, window // 2)
             yield "change points", name, "F1", f1
 
 
-def anomalies(panels: list[Panel], described: dict, seed: int) -> Found:
+def anomalies(panels: list[Panel], described: Described, seed: int) -> Found:
     """VUS-PR with a window as the buffer, on series whose normal part was seen before."""
     for kind, normal, series, labels, window in anomaly_cases(seed):
         scores = {}
-        for name, make in described.items():
-            stride = max(1, window // 16)
-            model = AnomalyDetector(window, encoder=make(_windows(normal, window)), stride=stride)
+        for name, encoder in described.items():
+            model = AnomalyDetector(window, encoder=encoder)
             scores[name] = model.fit(normal).score(series)
         profile = _stumpy_scores(normal, series, window)
         if profile is not None:
@@ -162,15 +150,8 @@ def anomalies(panels: list[Panel], described: dict, seed: int) -> Found:
 TASKS = (groups, motifs, changes, anomalies)
 
 
-def _windows(series: np.ndarray, window: int) -> np.ndarray:
-    """(N, window, 1), to fit random convolutions on."""
-    view = np.lib.stride_tricks.sliding_window_view(series, window)
-    return np.array(view[:: max(1, window // 4)])[..., None]
-
-
-def _finder(make: Callable[[np.ndarray], Encoder]) -> Search:
+def _finder(encoder: TransformerMixin) -> Search:
     def find(series: np.ndarray, window: int) -> tuple[int, int]:
-        encoder = make(_windows(series, window))
         motif = SimilaritySearch(window, encoder=encoder).fit(series).motifs(1)[0]
         return motif.first[1], motif.second[1]
 

@@ -47,10 +47,12 @@ class LeaveOneOut:
 
 @dataclass(frozen=True, eq=False)
 class BlockScale:
-    """Standardises columns, and scales each block of features to the same share.
+    """Standardises columns, and scales each block of features to its share.
 
-    After it, rows have squared length 1 on average, and each block contributes as much, however
-    many columns it has.
+    After it, rows have squared length 1 on average. A block's share of it is proportional to the
+    square root of its columns: with equal columns, many random features would drown the few
+    components of an encoder's vector; with equal blocks, these would be over-rated. (Chosen by
+    cross-validation on train halves of the UCR sets, where a tenth was best.)
     """
 
     means: list[np.ndarray]
@@ -60,7 +62,11 @@ class BlockScale:
     def fit(cls, blocks: Sequence[np.ndarray]) -> "BlockScale":
         """Means and factors of ``blocks``, arrays (n, d_k); a constant column becomes 0."""
         means = [block.mean(axis=0, dtype=np.float64) for block in blocks]
-        return cls(means, [_factors(block, len(blocks)) for block in blocks])
+        varies = [_varies(block) for block in blocks]
+        roots = np.sqrt([columns.sum() for columns in varies])
+        shares = roots / max(roots.sum(), 1)
+        pairs = zip(blocks, varies, shares, strict=True)
+        return cls(means, [_factors(*pair) for pair in pairs])
 
     def __call__(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """The blocks side by side, (n, d) float64."""
@@ -68,11 +74,14 @@ class BlockScale:
         return np.concatenate([(x - mean) * factor for x, mean, factor in parts], axis=1)
 
 
-def _factors(block: np.ndarray, blocks: int) -> np.ndarray:
+def _varies(block: np.ndarray) -> np.ndarray:
+    """Which columns vary: not those that rounding alone makes vary."""
+    return block.std(axis=0) > 1e-6 * np.abs(block).max(axis=0, initial=0.0)
+
+
+def _factors(block: np.ndarray, varies: np.ndarray, share: float) -> np.ndarray:
+    size = np.sqrt(share / max(varies.sum(), 1))
     deviation = block.std(axis=0, dtype=np.float64)
-    # A column that rounding alone makes vary says nothing.
-    varies = deviation > 1e-6 * np.abs(block).max(axis=0, initial=0.0)
-    size = np.sqrt(1 / (blocks * max(varies.sum(), 1)))
     return np.divide(size, deviation, out=np.zeros_like(deviation), where=varies)
 
 

@@ -18,7 +18,7 @@ class AnomalyDetector:
     Parameters
     ----------
     window : length of a window in steps; about a period, where there is one.
-    encoder : a name, path or encoder, see :class:`tsrep.sklearn.PretrainedEncoder`.
+    encoder : a name, path or encoder, or a transformer of series that learns from the windows.
     stride : steps from one window to the next; a sixteenth of a window by default.
     neighbours : number of nearest windows.
     quantile : share of the steps that were fitted which :meth:`predict` would call normal.

@@ -15,7 +15,7 @@ class ChangePoints:
     Parameters
     ----------
     window : length of a window in steps; segments are at least as long.
-    encoder : a name, path or encoder, see :class:`tsrep.sklearn.PretrainedEncoder`.
+    encoder : a name, path or encoder, or a transformer of series that learns from the windows.
     stride : steps from one window to the next; a quarter of a window by default.
     changes : number of cuts; by default as many as each lower the sum by ``penalty``.
     penalty : what a cut must save, as a share of the sum without cuts.

@@ -35,7 +35,7 @@ class SimilaritySearch:
     Parameters
     ----------
     window : length of a window in steps.
-    encoder : a name, path or encoder, see :class:`tsrep.sklearn.PretrainedEncoder`.
+    encoder : a name, path or encoder, or a transformer of series that learns from the windows.
     stride : steps from one window to the next; a sixteenth of a window by default.
     index : "exact", by all distances; or "hnsw", a graph for millions of windows, by hnswlib
         (Malkov & Yashunin, TPAMI 2020), whose answers may miss a neighbour.

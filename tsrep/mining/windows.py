@@ -1,14 +1,11 @@
 """Windows of long series, and their vectors on a common scale."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from tspcrep.common.errors import UserError
-from tsrep.datasets.series import Scaler
-from tsrep.encoders import Encoder
-from tsrep.encoders.encoding import encode
-from tsrep.sklearn.pretrained import opened
+from tsrep.sklearn.pretrained import vectors_of
+
+_ROWS = 4096
 
 
 def checked_series(series, name: str = "series") -> np.ndarray:
@@ -33,7 +30,8 @@ def checked_series(series, name: str = "series") -> np.ndarray:
 def windows_of(series: np.ndarray, length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
     """First steps (W,) and windows (W, length, C) of ``series (T, C)``.
 
-    Every ``stride`` steps, and the last window of the series whatever the stride.
+    Every ``stride`` steps, and the last window of the series whatever the stride. Raises ValueError
+    for a series shorter than a window.
     """
     if len(series) < length:
         raise ValueError(
@@ -46,42 +44,39 @@ def windows_of(series: np.ndarray, length: int, stride: int) -> tuple[np.ndarray
     return starts, view[starts].transpose(0, 2, 1)
 
 
-@dataclass
 class WindowVectors:
-    """Vectors of windows from an encoder, each component in units of its deviation in ``fit``.
+    """Vectors of windows, each component in units of its deviation over the windows of ``fit``.
 
-    encoder: a name, path or encoder, see :class:`tsrep.sklearn.PretrainedEncoder`. length: of a
-    window, in steps. stride: steps from one window to the next; a sixteenth of a window by default.
+    encoder: what :func:`tsrep.sklearn.pretrained.vectors_of` takes; a transformer that learns does
+    so from windows. length: of a window, in steps. stride: steps from one window to the next; a
+    sixteenth of a window by default.
     """
 
-    encoder: str | Encoder
-    length: int
-    stride: int | None = None
-    scaler: Scaler = field(init=False)
-
-    def __post_init__(self):
-        if self.length < 2:
-            raise UserError(f"window: found {self.length}, expected at least 2 steps")
-        if self.stride is not None and self.stride < 1:
-            raise UserError(f"stride: found {self.stride}, expected at least 1 step")
-        self.stride = self.stride or max(1, self.length // 16)
-        self.network = opened(self.encoder)
+    def __init__(self, encoder, length: int, stride: int | None = None):
+        if length < 2:
+            raise UserError(f"window: found {length}, expected at least 2 steps")
+        if stride is not None and stride < 1:
+            raise UserError(f"stride: found {stride}, expected at least 1 step")
+        self.length, self.stride = length, stride or max(1, length // 16)
+        self.transformer = vectors_of(encoder)
 
     def fit(self, collection: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """First steps and vectors of the windows of each series, see :meth:`of`."""
+        """First steps and vectors of the windows of each series (T, C), see :meth:`of`."""
         channels = {series.shape[1] for series in collection}
         if len(channels) != 1:
             raise ValueError(f"series have {sorted(channels)} channels, expected the same number")
         self.channels = channels.pop()
-        self.scaler = Scaler.fit(np.concatenate(collection), where="series", keep_constant=True)
-        parts = [self._encoded(series) for series in collection]
-        vectors = np.concatenate([z for _, z in parts])
+        # Windows side by side hold all there is to learn.
+        parts = [windows_of(series, self.length, self.length)[1] for series in collection]
+        self.transformer.fit(np.concatenate(parts))
+        found = [self._encoded(series) for series in collection]
+        vectors = np.concatenate([z for _, z in found])
         deviation = vectors.std(axis=0)
         # What rounding alone makes vary is no distance.
         varies = deviation > 1e-5 * np.abs(vectors).max(axis=0)
         scale = np.sqrt(max(varies.sum(), 1)) * deviation
         self.factor = np.divide(1, scale, out=np.zeros_like(scale), where=varies)
-        return [(starts, z * self.factor) for starts, z in parts]
+        return [(starts, z * self.factor) for starts, z in found]
 
     def of(self, series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First steps (W,) and vectors (W, D) of the windows of ``series (T, C)``.
@@ -96,5 +91,7 @@ class WindowVectors:
         return starts, vectors * self.factor
 
     def _encoded(self, series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        starts, windows = windows_of(self.scaler.transform(series), self.length, self.stride)
-        return starts, encode(self.network, windows, pool=True, apart=True).astype(np.float64)
+        starts, windows = windows_of(series, self.length, self.stride)
+        parts = range(0, len(starts), _ROWS)
+        vectors = [self.transformer.transform(windows[at : at + _ROWS]) for at in parts]
+        return starts, np.concatenate(vectors).astype(np.float64)

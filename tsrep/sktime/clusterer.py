@@ -63,6 +63,14 @@ class ContrastiveClusterer(BaseClusterer):
     def _predict(self, X, y=None) -> np.ndarray:
         return self.model_.predict(stacked(X))
 
+    def _check_clusterer_input(self, X, enforce_min_instances=1):
+        # sktime's own check keeps the metadata of the X that it saw last, in ``predict`` too, where
+        # its tests allow no change of state.
+        kept = self._X_metadata if self.is_fitted else None
+        X = super()._check_clusterer_input(X, enforce_min_instances)
+        self._X_metadata = kept or self._X_metadata
+        return X
+
     @classmethod
     def get_test_params(cls, parameter_set="default"):
         """Small and quick settings."""

@@ -7,7 +7,7 @@ import pandas as pd
 from sktime.detection.base import BaseDetector
 
 from tsrep import mining
-from tsrep.sklearn.encoder import build_encoder
+from tsrep.sklearn import ContrastiveEncoder
 
 _COMMON = {
     "authors": ["tspcrep"],
@@ -35,6 +35,16 @@ class ContrastiveAnomalyDetector(BaseDetector):
 
     Values may be missing; any number of channels. For scores as samples arrive, see
     ``model_.stream()``.
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from tsrep.features import RandomConvolutions
+    >>> from tsrep.sktime import ContrastiveAnomalyDetector
+    >>> y = load_airline()
+    >>> detector = ContrastiveAnomalyDetector(window=12, encoder=RandomConvolutions(840))
+    >>> detector.fit(y).transform_scores(y).shape
+    (144, 1)
     """
 
     _tags: ClassVar = {**_COMMON, "task": "anomaly_detection", "fit_is_empty": False}
@@ -77,6 +87,16 @@ class ContrastiveChangePoints(BaseDetector):
         the work.
 
     Values may be missing; any number of channels.
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from tsrep.features import RandomConvolutions
+    >>> from tsrep.sktime import ContrastiveChangePoints
+    >>> y = load_airline()
+    >>> model = ContrastiveChangePoints(window=24, encoder=RandomConvolutions(840), changes=1)
+    >>> model.fit(y).predict(y).shape
+    (1, 1)
     """
 
     _tags: ClassVar = {**_COMMON, "task": "change_point_detection", "fit_is_empty": True}
@@ -100,4 +120,4 @@ class ContrastiveChangePoints(BaseDetector):
 
 
 def _tiny():
-    return build_encoder("dilated", 1, 4, 1, 8, causal=False, level_window=0, seed=0)
+    return ContrastiveEncoder(dim=4, depth=1, window=8, max_steps=1, batch_size=4)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tsrep.mining.raw_windows import RawWindow
+from tsrep.features import RandomConvolutions
 from tsrep.mining.windows import WindowVectors, windows_of
 
 
@@ -53,3 +54,15 @@ def test_a_constant_component_is_no_distance():
 def test_bad_input(length, stride, series, message):
     with pytest.raises(ValueError, match=message):
         WindowVectors(RawWindow(), length, stride).fit(series)
+
+
+def test_a_transformer_learns_from_the_windows():
+    series = np.sin(np.arange(100.0))[:, None]
+    convolutions = RandomConvolutions(84)
+    vectors = WindowVectors(convolutions, 20, 5)
+    ((starts, z),) = vectors.fit([series])
+    assert not hasattr(convolutions, "biases_")  # a clone was fitted
+    windows = np.stack([series[start : start + 20] for start in starts])
+    side_by_side = np.stack([series[start : start + 20] for start in range(0, 100, 20)])
+    expected = RandomConvolutions(84).fit(side_by_side).transform(windows)
+    np.testing.assert_allclose(z, expected * vectors.factor, atol=1e-6)
