@@ -31,6 +31,7 @@ class Config:
         Literal[
             "series",
             "classification",
+            "pretraining",
             "forecasting",
             "augmentations",
             "ridge",
@@ -63,6 +64,7 @@ def main(config: Config) -> None:
     suites: dict[str, Callable[[Config], None]] = {
         "series": series,
         "classification": classification,
+        "pretraining": pretraining,
         "forecasting": forecasting,
         "augmentations": augmentations,
         "ridge": ridge,
@@ -89,6 +91,12 @@ def classification(config: Config) -> None:
 
     save("classification", classification.classification_rows(config.seeds), "sktime")
     save("classification", forecasting_peers.minirocket_rows(config.seeds), "sktime")
+
+
+def pretraining(config: Config) -> None:
+    from suites import pretraining
+
+    save("pretraining", pretraining.rows(config.seeds))
 
 
 def forecasting(config: Config) -> None:
