@@ -31,6 +31,7 @@ class Config:
         Literal[
             "series",
             "classification",
+            "pretraining",
             "forecasting",
             "augmentations",
             "ridge",
@@ -38,6 +39,7 @@ class Config:
             "sparse",
             "points",
             "archive",
+            "mining",
             "all",
         ]
     ]
@@ -52,15 +54,17 @@ class Config:
     quick: bool = False
     """Of the archive suite: six small sets and one seed; nothing is written to results/."""
     archive: Path | None = None
-    """Of the archive suite: a folder of labelled sets, by default series/ucr in $TSPCREP_DATA."""
+    """Of the archive and mining suites: a folder of labelled sets, by default series/ucr in
+    $TSPCREP_DATA."""
     encoder: str = "series-small"
-    """Of the archive suite: the encoder to measure, by name, run folder or file."""
+    """Of the archive and mining suites: the encoder to measure, by name, run folder or file."""
 
 
 def main(config: Config) -> None:
     suites: dict[str, Callable[[Config], None]] = {
         "series": series,
         "classification": classification,
+        "pretraining": pretraining,
         "forecasting": forecasting,
         "augmentations": augmentations,
         "ridge": ridge,
@@ -68,6 +72,7 @@ def main(config: Config) -> None:
         "sparse": sparse,
         "points": points,
         "archive": archive,
+        "mining": mining,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -86,6 +91,12 @@ def classification(config: Config) -> None:
 
     save("classification", classification.classification_rows(config.seeds), "sktime")
     save("classification", forecasting_peers.minirocket_rows(config.seeds), "sktime")
+
+
+def pretraining(config: Config) -> None:
+    from suites import pretraining
+
+    save("pretraining", pretraining.rows(config.seeds))
 
 
 def forecasting(config: Config) -> None:
@@ -149,6 +160,13 @@ def archive(config: Config) -> None:
         save("archive", rows, "scikit-learn", "sktime", "pycatch22")
 
 
+def mining(config: Config) -> None:
+    from suites import archive, mining
+
+    rows = mining.rows(archive.folder(config.archive), config.encoder, config.seeds)
+    save("mining", rows, "scikit-learn", "stumpy")
+
+
 def check_cases(config: Config, cases: Iterable[str]) -> None:
     unknown = sorted(set(config.cases) - set(cases))
     if unknown:
@@ -174,7 +192,7 @@ def save(suite: str, rows, *packages: str) -> None:
 def show(rows) -> None:
     for row in rows:
         spread = f" +- {row.std:.3g}" if row.std is not None else ""
-        print(f"{row.case:<32}{row.system:<28}{row.metric:<16}{row.value:.4g}{spread} {row.unit}")
+        print(f"{row.case:<32}{row.system:<28}{row.metric:<32}{row.value:.4g}{spread} {row.unit}")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ class Config:
     mode: Readout | None = None
     """Readout to show; both by default."""
     window: int | None = None
-    """Steps of the window, ending at a step, that it is encoded from; the whole past by default."""
+    """Steps of the window, ending at a step, that it is encoded from; the whole past by default, or
+    201 steps for an encoder that looks ahead."""
     receptive_field: bool = False
     """Measure the empirical receptive field of a trained forecaster at the longest horizon."""
 

@@ -2,22 +2,26 @@
 
     from tsrep import encode, load, load_encoder
 
+    encoder = load_encoder("series-small")  # ships with the package; list_encoders() has the names
+    vectors = encode(encoder, x, pool=True, apart=True)  # x (N, T, C), one vector for each series
+
     series = load("my.csv")
     vectors = encode(load_encoder("runs/mine"), series.values)  # (N, T, D)
 
-``tools/pretrain_autotcl.py`` makes the encoder of a series; ``load_forecaster`` opens what
-``tools/train_forecaster.py`` fitted.
+``tools/pretrain_autotcl.py`` makes the encoder of a series, ``tools/pretrain_series.py`` that of a
+corpus; ``load_forecaster`` opens what ``tools/train_forecaster.py`` fitted.
 """
 
 from tsrep.datasets import load
 from tsrep.encoders.encoding import Stream, encode
-from tsrep.encoders.files import load_encoder
+from tsrep.encoders.files import list_encoders, load_encoder
 
 __all__ = [
     "AutoTCL",
     "AutoTCLConfig",
     "Stream",
     "encode",
+    "list_encoders",
     "load",
     "load_encoder",
     "load_forecaster",

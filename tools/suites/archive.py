@@ -144,7 +144,7 @@ def scores(
 ) -> Iterator[tuple[str, str, list[dict[str, float]]]]:
     """``(system, set, one result a seed)`` of all systems that can run here."""
     known = {name: system for name, system in systems(encoder).items() if _runs(system)}
-    keys = {name: _key(name, system, encoder) for name, system in known.items()}
+    keys = {name: key(name, system, encoder) for name, system in known.items()}
     bar = tqdm([(name, system) for name in names for system in known], desc="archive")
     panel: Panel | None = None
     made: dict[tuple, tuple[np.ndarray, np.ndarray, float]] = {}
@@ -264,7 +264,7 @@ def _installed(source: str) -> bool:
         return False
 
 
-def _key(name: str, system: System, encoder: str) -> str:
+def key(name: str, system: System, encoder: str) -> str:
     """A folder's name for this system that changes with its code, its packages and its encoder."""
     digest = hashlib.sha256()
     for source in system.sources:

@@ -40,7 +40,7 @@ def load_set(path: str | Path) -> Panel:
     if path.suffix != ".npz":
         return load_classification(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             parts = {name: file[name] for name in _ARRAYS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]

@@ -144,9 +144,11 @@ class PatchTransformer(Encoder):
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation over steps, (B, 1, C) each; 0 for deviations that rounding can make."""
-    mean = x.mean(1, keepdim=True)
-    deviation = (x - mean).square().mean(1, keepdim=True).clamp_min(1e-24).sqrt()
-    return mean, torch.where(deviation > 1e-6 * mean.abs() + 1e-11, deviation, 0.0)
+    wide = x.double()  # squares of large values leave single precision
+    mean = wide.mean(1, keepdim=True)
+    deviation = (wide - mean).square().mean(1, keepdim=True).clamp_min(1e-24).sqrt()
+    deviation = torch.where(deviation > 1e-6 * mean.abs() + 1e-11, deviation, 0.0)
+    return mean.to(x.dtype), deviation.to(x.dtype)
 
 
 def _standard(x: Tensor) -> Tensor:

@@ -25,9 +25,9 @@ def filled(x: Tensor, known: Tensor) -> Tensor:
     after = torch.where(known, steps, len(steps)).flip(1).cummin(1).values.flip(1)
     left = torch.where(before < 0, after, before).clamp_max(len(steps) - 1)  # (B, T)
     right = torch.where(after == len(steps), before, after).clamp_min(0)
-    weight = (steps - left) / (right - left).clamp_min(1)
+    weight = (steps - left).to(x.dtype) / (right - left).clamp_min(1)
     clean = torch.where(known[..., None], x, 0.0)
-    return _between(clean, left, right, weight.to(x.dtype))
+    return _between(clean, left, right, weight)
 
 
 def resized(x: Tensor, first: Tensor, last: Tensor, length: int) -> Tensor:

@@ -27,6 +27,9 @@ from tsrep.forecasting.ridge import OFF, linear_look_back, product
 Scores = dict[str, Any]
 """``{"horizons": {"24": {"mse": .., "mae": ..}}, "average": {"mse": .., "mae": ..}}``"""
 
+LOOKING_AHEAD = 201
+"""Steps of the window of an encoder that is not causal (TS2Vec, CoST, AutoTCL)."""
+
 HISTORY = DROP + min(LOOK_BACKS)
 """Number of train rows that the readouts need, besides the horizon."""
 
@@ -37,8 +40,11 @@ def readout_inputs(
     """Encode every step of a series: inputs of the readouts, and the seconds that it took.
 
     An encoder of one channel reads each channel by itself; vectors of an encoder of C channels are
-    shared by all channels. ``window``: see :func:`tsrep.encoders.encoding.encode`.
+    shared by all channels. ``window``: see :func:`tsrep.encoders.encoding.encode`; an encoder that
+    looks ahead always has one, by default the papers' 201 steps, or it would see what is forecast.
     """
+    if window is None and not encoder.causal:
+        window = LOOKING_AHEAD
     values = series.values[0, : series.split.test.stop]  # (T, C)
     started = time.perf_counter()
     rows = np.concatenate(encoder.apart(values[None]))  # (C, T, 1), or (1, T, C)

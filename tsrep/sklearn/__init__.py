@@ -8,12 +8,14 @@ Everything here is a plain scikit-learn estimator, for pipelines and grid search
 """
 
 from tsrep.sklearn.classifier import ContrastiveClassifier
+from tsrep.sklearn.clusterer import ContrastiveClusterer
 from tsrep.sklearn.encoder import ContrastiveEncoder
 from tsrep.sklearn.pretrained import PretrainedEncoder
 from tsrep.sklearn.regressor import ContrastiveRegressor
 
 __all__ = [
     "ContrastiveClassifier",
+    "ContrastiveClusterer",
     "ContrastiveEncoder",
     "ContrastiveRegressor",
     "PretrainedEncoder",

@@ -19,7 +19,7 @@ class ContrastiveClassifier(ClassifierMixin, BaseEstimator):
     """Classes of series by a ridge on vectors of an encoder beside random convolutions.
 
     Each class is a target of +1 and -1, as in ROCKET (Dempster et al., DMKD 2020, Section 3.3);
-    standardised columns, each block of features with the same share, the penalty chosen by
+    standardised columns, blocks of features scaled to their shares, the penalty chosen by
     leave-one-out errors (:class:`tsrep.features.ridge_classifier.RidgeClassifier`).
 
     Parameters

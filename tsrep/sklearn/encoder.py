@@ -34,8 +34,10 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
     output : "vector", one vector per instance, the maximum over its steps, from an encoder that is
         not causal; or "steps", one vector per step, from a causal encoder, so that the vector of a
         step depends on no later step. A TCN or an LSTM is always causal.
-    backbone : "dilated" (TS2Vec's dilated convolutions), "transformer", "tcn" or "lstm".
-    dim : channels of the encoder. A Transformer has as many heads, up to 4, as fit.
+    backbone : "dilated" (TS2Vec's dilated convolutions), "transformer", "tcn" or "lstm"; with
+        ``output="vector"`` also "patch_transformer".
+    dim : channels of the encoder; a vector of an instance has as many numbers, or 2 dim + 3 with
+        "patch_transformer". A Transformer has as many heads, up to 4, as fit.
     depth : its layers; by default 2 (Transformer, LSTM), or as many convolutions as look back
         ``window`` steps.
     channels : "independent", one encoder reads each channel by itself and the vectors are
@@ -157,6 +159,11 @@ def build_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_backbone(backbone, in_channels, dim, depth, **options)
+    if causal and not network.causal:
+        raise UserError(
+            f"backbone: {backbone!r} looks ahead, expected one that looks back only for a vector "
+            "of each step: dilated, transformer, tcn or lstm"
+        )
     return centred(network, level_window).eval()
 
 

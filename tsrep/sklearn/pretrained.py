@@ -1,8 +1,6 @@
 """A scikit-learn transformer of series into the vectors of an encoder that is already trained."""
 
-from pathlib import Path
-
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrep.datasets.series import Scaler
@@ -39,7 +37,8 @@ class PretrainedEncoder(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None):
         """Load the encoder, measure the scale of each channel; y is ignored."""
         values = checked_panel(X, self, least_steps=2)
-        self.encoder_ = opened(self.encoder)
+        named = not isinstance(self.encoder, Encoder)
+        self.encoder_ = load_encoder(self.encoder) if named else self.encoder
         self.scaler_ = Scaler.fit(values, where="X", keep_constant=True)
         self.n_channels_ = values.shape[2]
         return self
@@ -59,6 +58,10 @@ class PretrainedEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
-def opened(encoder: str | Path | Encoder) -> Encoder:
-    """The encoder itself, or the one that ``load_encoder`` finds."""
-    return encoder if isinstance(encoder, Encoder) else load_encoder(encoder)
+def vectors_of(encoder) -> TransformerMixin:
+    """An unfitted transformer of series for ``encoder``, as estimators take it.
+
+    A name, path or encoder for :class:`PretrainedEncoder`; or a transformer that learns in ``fit``,
+    such as ``ContrastiveEncoder``, which is cloned.
+    """
+    return clone(encoder) if hasattr(encoder, "fit_transform") else PretrainedEncoder(encoder)

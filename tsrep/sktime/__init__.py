@@ -1,4 +1,5 @@
-"""The encoders as sktime estimators: vectors, forecasts, classes, numbers.
+"""The encoders as sktime estimators: vectors, forecasts, classes, numbers, clusters,
+anomalies, change points.
 
     from sktime.datasets import load_airline
 
@@ -18,12 +19,17 @@ except ImportError as error:
     ) from error
 
 from tsrep.sktime.classifier import ContrastiveClassifier
+from tsrep.sktime.clusterer import ContrastiveClusterer
+from tsrep.sktime.detectors import ContrastiveAnomalyDetector, ContrastiveChangePoints
 from tsrep.sktime.forecaster import ContrastiveForecaster
 from tsrep.sktime.regressor import ContrastiveRegressor
 from tsrep.sktime.transformer import ContrastiveTransformer
 
 __all__ = [
+    "ContrastiveAnomalyDetector",
+    "ContrastiveChangePoints",
     "ContrastiveClassifier",
+    "ContrastiveClusterer",
     "ContrastiveForecaster",
     "ContrastiveRegressor",
     "ContrastiveTransformer",

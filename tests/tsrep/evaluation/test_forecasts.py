@@ -6,7 +6,7 @@ import torch
 
 from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.errors import UserError
-from tsrep.encoders import DilatedConv
+from tsrep.encoders import DilatedConv, PatchTransformer
 from tsrep.evaluation import forecasts
 from tsrep.evaluation.classification import CLASSIFICATION
 from tsrep.evaluation.forecasts import FORECASTING
@@ -118,3 +118,19 @@ def test_the_least_series_that_is_admitted_is_evaluated():
     forecasts.control_scores(series, (4,))
     with pytest.raises(UserError):
         forecasts.check_horizons(made_series(rows=rows - 2), (4,))
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [DilatedConv(1, 4, 4, 1, causal=False), PatchTransformer(1, 4, 1, 1, 4, 4, 2)],
+    ids=lambda e: type(e).__name__,
+)
+def test_an_encoder_that_looks_ahead_does_not_see_what_is_forecast(encoder):
+    series = made_series(rows=120)
+    other = with_other_test_rows(series)
+    first, second = (
+        forecasts.readout_inputs(encoder.eval(), s)[0].vectors for s in (series, other)
+    )
+    seen = series.split.test.start
+    np.testing.assert_allclose(first[:, :seen], second[:, :seen], atol=1e-6)
+    assert np.abs(first[:, seen:] - second[:, seen:]).max() > 0.01

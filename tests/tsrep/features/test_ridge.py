@@ -49,12 +49,18 @@ def blocks_of(n=40, seed=0):
     return [rng.normal(3, 5, (n, 4)), 1e-4 * rng.normal(size=(n, 60))]
 
 
-def test_it_is_a_ridge_on_standardised_columns_of_equal_blocks():
+def test_it_is_a_ridge_on_standardised_columns_and_scaled_blocks():
     blocks = blocks_of()
     y = np.random.default_rng(1).normal(size=(40, 3))
     model = BlockRidge.fit(blocks, y)
-    scaled = [(x - x.mean(0)) / x.std(0) / np.sqrt(2 * x.shape[1]) for x in blocks]
-    x = np.hstack(scaled)
+    roots = [2, np.sqrt(60)]  # of 4 and of 60 columns
+    shares = [root / sum(roots) for root in roots]
+    x = np.hstack(
+        [
+            (x - x.mean(0)) / x.std(0) * np.sqrt(share / x.shape[1])
+            for x, share in zip(blocks, shares, strict=True)
+        ]
+    )
     assert np.mean(np.sum(x**2, axis=1)) == pytest.approx(1)
     expected = Ridge(40 * model.alpha).fit(x, y).predict(x)
     np.testing.assert_allclose(model.predict(blocks), expected, atol=1e-6)

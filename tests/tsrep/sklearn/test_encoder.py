@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
+from tsrep.encoders.config import BACKBONES
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import load_encoder, save_encoder
 from tsrep.sklearn.encoder import ContrastiveEncoder, build_encoder
@@ -54,7 +55,7 @@ def test_scikit_learns_checks():
     assert sum(r["status"] == "passed" for r in found) > 30
 
 
-@pytest.mark.parametrize("backbone", ["dilated", "transformer", "tcn", "lstm"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("channels", ["independent", "joint"])
 def test_vectors_are_those_of_the_encoder(backbone, channels):
     x, _ = panel()
@@ -63,7 +64,9 @@ def test_vectors_are_those_of_the_encoder(backbone, channels):
     scaled = (x - np.nanmean(x, axis=(0, 1))) / np.nanstd(x, axis=(0, 1))
     parts = [scaled] if channels == "joint" else [scaled[..., :1], scaled[..., 1:]]
     expected = np.concatenate([encode(model.encoder_, p, pool=True) for p in parts], axis=1)
-    assert vectors.shape == (12, TINY["dim"] * len(parts))
+    patches = backbone == "patch_transformer"  # mean and maximum, and three numbers a channel
+    width = TINY["dim"] * (1 + patches) * len(parts) + 3 * patches * x.shape[2]
+    assert vectors.shape == (12, width)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
@@ -146,9 +149,14 @@ def test_other_lengths_are_transformed():
         ({}, lambda x: np.full_like(x, np.nan), "channel 0 of X has no number"),
         ({"output": "rows"}, lambda x: x, "output: found 'rows', expected one of vector, steps"),
         ({"backbone": "rnn"}, lambda x: x, "backbone: found 'rnn', expected one of dilated"),
+        (
+            {"backbone": "patch_transformer", "output": "steps"},
+            lambda x: x,
+            "'patch_transformer' looks ahead, expected one that looks back only",
+        ),
         ({"channels": "all"}, lambda x: x, "channels: found 'all'"),
     ],
-    ids=["infinite", "one-step", "4D", "empty", "output", "backbone", "channels"],
+    ids=["infinite", "one-step", "4D", "empty", "output", "backbone", "ahead", "channels"],
 )
 def test_bad_input(options, change, message):
     with pytest.raises(ValueError, match=message):

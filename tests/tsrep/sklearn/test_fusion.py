@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.exceptions import SkipTestWarning
-from sklearn.metrics import log_loss
+from sklearn.metrics import adjusted_rand_score, log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -19,6 +20,7 @@ from tsrep.features import RandomConvolutions
 from tsrep.features.ridge import BlockRidge
 from tsrep.sklearn import (
     ContrastiveClassifier,
+    ContrastiveClusterer,
     ContrastiveEncoder,
     ContrastiveRegressor,
     PretrainedEncoder,
@@ -186,3 +188,34 @@ def test_other_channels_than_fitted(model):
     ask = fitted.transform if model is PretrainedEncoder else fitted.predict
     with pytest.raises(ValueError, match=f"X has 1 channels, but {model.__name__} was fitted on 2"):
         ask(x[..., :1])
+
+
+def test_clusters_by_hand():
+    x, y = panel()
+    encoder = encoder_of()
+    model = ContrastiveClusterer(2, encoder=encoder, random_state=1).fit(x)
+    vectors = PretrainedEncoder(encoder).fit(x).transform(x).astype(np.float64)
+    scaled = (vectors - vectors.mean(0)) / vectors.std(0)
+    expected = KMeans(2, n_init=10, random_state=1).fit_predict(scaled)
+    assert adjusted_rand_score(model.labels_, expected) == 1
+    assert adjusted_rand_score(model.labels_, y > 0.5) > 0.5
+    np.testing.assert_array_equal(model.predict(x), model.labels_)
+    with pytest.raises(ValueError, match="n_samples=24 should be >= n_clusters=30"):
+        ContrastiveClusterer(30, encoder=encoder).fit(x)
+
+
+def test_scikit_learns_checks_of_the_clusterer():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # array API without its switch, and more clusters than rows
+        found = check_estimator(
+            ContrastiveClusterer(2, features="random"),
+            expected_failed_checks={
+                "check_n_features_in": LENGTHS,
+                "check_n_features_in_after_fitting": LENGTHS,
+            },
+            on_skip=None,
+            on_fail=None,
+        )
+    failed = {r["check_name"]: r["exception"] for r in found if r["status"] == "failed"}
+    assert not failed
+    assert sum(r["status"] == "passed" for r in found) > 30

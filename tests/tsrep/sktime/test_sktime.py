@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("sktime")
 
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import StandardScaler
 from sktime.datasets import load_airline
 from sktime.exceptions import NotFittedError
@@ -24,8 +25,12 @@ from sktime.transformations.impute import Imputer
 from sktime.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from tsrep.sklearn import ContrastiveEncoder
+from tsrep.sklearn.encoder import build_encoder
 from tsrep.sktime import (
+    ContrastiveAnomalyDetector,
+    ContrastiveChangePoints,
     ContrastiveClassifier,
+    ContrastiveClusterer,
     ContrastiveForecaster,
     ContrastiveRegressor,
     ContrastiveTransformer,
@@ -37,6 +42,9 @@ ESTIMATORS = [
     ContrastiveForecaster,
     ContrastiveClassifier,
     ContrastiveRegressor,
+    ContrastiveClusterer,
+    ContrastiveAnomalyDetector,
+    ContrastiveChangePoints,
 ]
 TINY = {"dim": 4, "depth": 1, "max_steps": 2, "window": 16, "batch_size": 8}
 
@@ -440,3 +448,38 @@ def test_other_channels_than_fitted(model):
     ask = model.transform if isinstance(model, ContrastiveTransformer) else model.predict
     with pytest.raises(ValueError, match="X has 1 channels"):
         ask([part[["a"]] for part in x])
+
+
+def test_the_clusterer_tells_slow_from_fast():
+    x, y = unequal_panel(24)
+    found = ContrastiveClusterer(2, features="random").fit(x)
+    assert adjusted_rand_score(y, found.labels_) > 0.9
+    np.testing.assert_array_equal(found.predict(x), found.labels_)
+
+
+def hourly(rows=300, seed=0):
+    """A daily wave with noise."""
+    index = pd.date_range("2024-01-01", periods=rows, freq="h")
+    noise = 0.1 * np.random.default_rng(seed).normal(size=rows)
+    return pd.Series(np.sin(2 * np.pi * np.arange(rows) / 24) + noise, index=index)
+
+
+def test_the_detector_marks_the_odd_hours():
+    encoder = build_encoder("dilated", 1, 8, 2, 16, causal=False, level_window=0, seed=0)
+    series = hourly(seed=1)
+    series.iloc[150:156] = 3.0
+    model = ContrastiveAnomalyDetector(24, encoder).fit(hourly())
+    scores = model.transform_scores(series)["scores"]
+    assert scores.index.equals(series.index)
+    assert 130 < scores.to_numpy().argmax() < 176
+    places = model.predict(series)["ilocs"].to_numpy()
+    assert {150, 155} <= set(places) and np.mean((places > 126) & (places < 180)) > 0.9
+    assert len(model.predict_scores(series)) == len(places)
+
+
+def test_change_points_of_two_regimes():
+    encoder = build_encoder("dilated", 1, 8, 2, 16, causal=False, level_window=0, seed=0)
+    series = hourly()
+    series.iloc[150:] = series.iloc[150:] + 3
+    found = ContrastiveChangePoints(24, encoder, changes=1).fit(series).predict(series)
+    assert found["ilocs"].tolist() == pytest.approx([150], abs=12)

@@ -1,0 +1,137 @@
+"""Anomalies: windows whose vectors are far from those of all normal windows."""
+
+import numpy as np
+
+from tspcrep.common.errors import UserError
+from tsrep.mining.neighbours import mean_nearest
+from tsrep.mining.windows import WindowVectors, checked_series
+
+
+class AnomalyDetector:
+    """Scores of the steps of a series by the distance of its windows to normal ones.
+
+    The score of a window is the mean distance of its vector to those of the nearest ``neighbours``
+    windows that were fitted (Ramaswamy, Rastogi & Shim, SIGMOD 2000, on an encoder's vectors); the
+    score of a step is the mean over the windows that hold it. About 1 is as far as windows that
+    have nothing in common.
+
+    Parameters
+    ----------
+    window : length of a window in steps; about a period, where there is one.
+    encoder : a name, path or encoder, or a transformer of series that learns from the windows.
+    stride : steps from one window to the next; a sixteenth of a window by default.
+    neighbours : number of nearest windows.
+    quantile : share of the steps that were fitted which :meth:`predict` would call normal.
+
+    Attributes
+    ----------
+    threshold_ : the ``quantile`` of the scores of the steps that were fitted, each window compared
+        with those that do not overlap it.
+    """
+
+    def __init__(
+        self, window: int, *, encoder="series-small", stride=None, neighbours=1, quantile=0.99
+    ):
+        self.window = window
+        self.encoder = encoder
+        self.stride = stride
+        self.neighbours = neighbours
+        self.quantile = quantile
+
+    def fit(self, series) -> "AnomalyDetector":
+        """Keep the windows of ``series (T, C)``, or (T,), which should be normal for the most part.
+
+        Raises ValueError for a series that is shorter than two windows.
+        """
+        if self.neighbours < 1 or not 0 < self.quantile <= 1:
+            raise UserError(
+                f"neighbours {self.neighbours}, quantile {self.quantile}: expected at least 1, and "
+                "a share above 0 and up to 1"
+            )
+        values = checked_series(series)
+        if len(values) < 2 * self.window:
+            raise ValueError(
+                f"the series has {len(values)} steps, expected at least two windows of "
+                f"{self.window}: give a shorter window or a longer series"
+            )
+        self.vectors_ = WindowVectors(self.encoder, self.window, self.stride)
+        ((self.starts_, self.normal_),) = self.vectors_.fit([values])
+        self.fitted_ = values
+        self.threshold_ = float(np.quantile(self.score(values), self.quantile))
+        return self
+
+    def score(self, series) -> np.ndarray:
+        """Scores (T,) of the steps of ``series``, the larger the more unusual.
+
+        For the very series that was fitted, windows that overlap are not compared.
+        """
+        values = checked_series(series)
+        starts, vectors = self.vectors_.of(values)
+        same = np.array_equal(values, self.fitted_, equal_nan=True)
+        return spread_over_steps(self.window_scores(starts, vectors, same), starts, self.window)
+
+    def predict(self, series) -> np.ndarray:
+        """Whether each step's score is above ``threshold_``, (T,) bool."""
+        return self.score(series) > self.threshold_
+
+    def stream(self) -> "AnomalyStream":
+        """Scores as samples arrive."""
+        return AnomalyStream(self)
+
+    def window_scores(self, starts, vectors, same: bool = False) -> np.ndarray:
+        """Scores (W,) of windows by their vectors; ``same``: of the series that was fitted."""
+        places = (starts, self.starts_) if same else None
+        return mean_nearest(vectors, self.normal_, self.neighbours, places, self.window)
+
+
+class AnomalyStream:
+    """Scores of windows as samples arrive, those of :meth:`AnomalyDetector.score` before steps.
+
+        stream = detector.stream()
+        for sample in source:              # (1, C)
+            for start, score in stream.push(sample):
+                ...                        # the window from step ``start`` is complete
+
+    Only a window of samples is kept, so memory and the cost of a sample are constant.
+    """
+
+    def __init__(self, detector: AnomalyDetector):
+        self.detector = detector
+        self.kept = np.empty((0, detector.vectors_.channels))
+        self.first = 0  # step of the series that ``kept`` begins with
+        self.next = 0  # step that the next window begins with
+
+    def push(self, samples) -> list[tuple[int, float]]:
+        """First steps and scores of the windows that ``samples (T, C)`` complete."""
+        values = checked_series(samples, "samples")
+        if values.shape[1] != self.kept.shape[1]:
+            raise ValueError(
+                f"samples have {values.shape[1]} channels, but {self.kept.shape[1]} were fitted"
+            )
+        self.kept = np.concatenate([self.kept, values])
+        window, stride = self.detector.window, self.detector.vectors_.stride
+        found: list[tuple[int, float]] = []
+        complete = range(self.next, self.first + len(self.kept) - window + 1, stride)
+        if len(complete):
+            stop = complete[-1] + window - self.first
+            starts, vectors = self.detector.vectors_.of(self.kept[self.next - self.first : stop])
+            scores = self.detector.window_scores(starts, vectors)
+            found = list(zip(complete, scores.tolist(), strict=True))
+            self.next = complete[-1] + stride
+        done = min(self.next - self.first, len(self.kept))
+        self.kept, self.first = self.kept[done:].copy(), self.first + done
+        return found
+
+
+def spread_over_steps(scores: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """The mean score (T,) over the windows that hold each step; between windows, of the last one
+    before.
+    """
+    steps = int(starts[-1]) + length
+    total, count = np.zeros(steps + 1), np.zeros(steps + 1)
+    for into, values in ((total, scores), (count, np.ones(len(scores)))):
+        np.add.at(into, starts, values)
+        np.subtract.at(into, starts + length, values)
+    total, count = total.cumsum()[:-1], count.cumsum()[:-1]
+    rows = np.maximum.accumulate(np.where(count > 0.5, np.arange(steps), 0))
+    return (total / np.maximum(count, 1))[rows]
