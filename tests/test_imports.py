@@ -33,7 +33,7 @@ WRAPPED_IN = {
     "sktime": "tsrep/datasets/loading.py",
     "MinkowskiEngine": "pcrep/sparse/engines/minkowski.py",
     "spconv_triton": "pcrep/sparse/engines/triton.py",
-    "hnswlib": "tsrep/mining/search.py",
+    "usearch": "tsrep/mining/search.py",
 }
 
 # Folders whose classes inherit from a heavy library's, which no function can put off. Nothing else

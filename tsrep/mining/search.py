@@ -37,7 +37,7 @@ class SimilaritySearch:
     window : length of a window in steps.
     encoder : a name, path or encoder, or a transformer of series that learns from the windows.
     stride : steps from one window to the next; a sixteenth of a window by default.
-    index : "exact", by all distances; or "hnsw", a graph for millions of windows, by hnswlib
+    index : "exact", by all distances; or "hnsw", a graph for millions of windows, by usearch
         (Malkov & Yashunin, TPAMI 2020), whose answers may miss a neighbour.
     """
 
@@ -100,9 +100,10 @@ class SimilaritySearch:
             # Each answer may hide the windows that overlap it on both sides.
             many = (k + 1) * (2 * (self.window // (2 * self.vectors_.stride)) + 1)
             many = min(many, len(self.memory_))
-            self.graph_.set_ef(max(200, 2 * many))
-            rows, squares = self.graph_.knn_query(queries, many)
-            yield from zip(rows.astype(np.int64), np.sqrt(np.maximum(squares, 0)), strict=True)
+            self.graph_.expansion_search = max(200, 2 * many)
+            for query in queries.astype(np.float32):
+                found = self.graph_.search(query, many)
+                yield found.keys.astype(np.int64), np.sqrt(np.maximum(found.distances, 0))
             return
         for _, part in distances(queries, self.memory_):
             order = np.argsort(part, axis=1, kind="stable")
@@ -134,14 +135,14 @@ class SimilaritySearch:
 
 
 def _graph(memory: np.ndarray):
-    """hnswlib's index of the rows of ``memory``."""
+    """usearch's index of the rows of ``memory``."""
     try:
-        import hnswlib
+        from usearch.index import Index
     except ImportError:
         raise UserError(
-            "index 'hnsw' needs hnswlib, which is not installed: pip install 'tspcrep[search]'"
+            "index 'hnsw' needs usearch, which is not installed: pip install 'tspcrep[search]'"
         ) from None
-    graph = hnswlib.Index("l2", memory.shape[1])
-    graph.init_index(len(memory), ef_construction=200, M=16, random_seed=0)
-    graph.add_items(memory.astype(np.float32), num_threads=1)  # several threads are not repeatable
+    graph = Index(ndim=memory.shape[1], metric="l2sq", dtype="f32", expansion_add=200)
+    rows = np.arange(len(memory))
+    graph.add(rows, memory.astype(np.float32), threads=1)  # several threads are not repeatable
     return graph

@@ -76,7 +76,6 @@ def test_a_series_finds_itself():
 
 
 def test_the_graph_finds_what_all_distances_find():
-    pytest.importorskip("hnswlib")
     series, wave, _ = collection()
     exact, graph = (
         SimilaritySearch(16, encoder=RawWindow(), stride=1, index=index).fit(series)
@@ -87,7 +86,7 @@ def test_the_graph_finds_what_all_distances_find():
 
 
 def test_without_the_library_the_graph_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "hnswlib", None)
+    monkeypatch.setitem(__import__("sys").modules, "usearch.index", None)
     with pytest.raises(ValueError, match=r"pip install 'tspcrep\[search\]'"):
         SimilaritySearch(4, encoder=RawWindow(), index="hnsw").fit(np.arange(20.0))
 
