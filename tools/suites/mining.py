@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
+from sklearn.pipeline import FeatureUnion
 from suites.mining_cases import Search, anomaly_cases, change_cases, motif_cases
 from suites.table import Row
 from tqdm import tqdm
@@ -56,16 +57,22 @@ class Standardised(TransformerMixin, BaseEstimator):
         return x / np.maximum(x.std(axis=1, keepdims=True), 1e-6)
 
 
+def convolutions(seed: int) -> RandomConvolutions:
+    return RandomConvolutions(1_000, random_state=seed)
+
+
 Described = dict[str, TransformerMixin]
 
 
 def systems(encoder: str, seed: int) -> Described:
     """Unfitted transformers from series or windows (N, T, 1) to what describes them."""
     trained = load_encoder(encoder)
+    both = [("encoder", PretrainedEncoder(trained)), ("random", convolutions(seed))]
     return {
+        "fusion": FeatureUnion(both),
         "encoder": PretrainedEncoder(trained),
         "random_encoder": PretrainedEncoder(untrained(trained, seed)),
-        "random_convolutions": RandomConvolutions(1_000, random_state=seed),
+        "random_convolutions": convolutions(seed),
         "raw": Standardised(),
     }
 
