@@ -2,6 +2,8 @@
 
     python tools/embed.py --encoder runs/etth1 --data ETTh1 --output vectors.parquet
     python tools/embed.py --encoder runs/load --data new.csv --output one.parquet --pool
+    python tools/embed.py --encoder series-small --data new.csv --output one.parquet --pool \\
+        --own-scale
     python tools/embed.py --encoder runs/fac --data scan.ply --output vectors.npz
     python tools/embed.py --encoder runs/fac --data scan.ply --output picture.ply
     python tools/embed.py --encoder runs/fac --data mosd --output vectors/
@@ -21,6 +23,7 @@ import tsrep.embedding
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.weights import read_encoder
+from tsrep.encoders.files import encoder_path
 
 SERIES_ALONE = ("columns", "own_scale", "time_column", "pool", "window")
 POINTS_ALONE = ("voxel",)
@@ -29,7 +32,7 @@ POINTS_ALONE = ("voxel",)
 @dataclass(frozen=True)
 class Config:
     encoder: Path
-    """Run folder, or a file encoder.safetensors."""
+    """Run folder, a file encoder.safetensors, or the name of a shipped encoder, series-small."""
     data: str
     """Name of a set, or a path: a table, a point cloud or a folder of them."""
     output: Path
@@ -43,7 +46,8 @@ class Config:
     time_column: str | None = None
     """Series: column with the timestamps; detected by default."""
     pool: bool = False
-    """Series: write one vector, the maximum over time, with the last timestamp."""
+    """Series: write one vector, with the last timestamp: the maximum over time, or the summary of
+    an encoder that has its own."""
     window: int | None = None
     """Series: encode each step through a window of this many steps; default: the whole past."""
     voxel: float | None = None
@@ -51,7 +55,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    kind = read_encoder(config.encoder)[0]
+    kind = read_encoder(encoder_path(config.encoder))[0]
     if kind == "SparseUNet":
         refuse(config, SERIES_ALONE, "series, and this encoder reads points")
         encoder, data = config.encoder, config.data

@@ -17,7 +17,7 @@ from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.series import Scaler
 from tsrep.datasets.tables import read_table
 from tsrep.encoders import Encoder
-from tsrep.encoders.encoding import encode_in_chunks
+from tsrep.encoders.encoding import encode, encode_in_chunks
 from tsrep.encoders.files import load_encoder
 
 
@@ -28,7 +28,7 @@ class Request:
     encoder : a run folder or an encoder file. data : name of a set, or a CSV or Parquet file.
     columns : columns to encode; None for those that the encoder was trained on. own_scale :
     standardise by mean and deviation of these data, not of the training data. time_column : None to
-    find it. data_root : folder of the named sets. pool : write one vector, the maximum over time,
+    find it. data_root : folder of the named sets. pool : write one vector, ``encoder.summary``,
     with the last timestamp. window : length in steps of the window through which each step is seen;
     None for the whole past.
     """
@@ -69,12 +69,16 @@ def embed(request: Request, output: Path) -> None:
     values = standardised(frame, fitted, path)[0]
     parts = _rows(encoder, values, request.window)
     if request.pool:
-        pooled = np.maximum.reduce([_known_maximum(z, values[r]) for r, z in parts])
+        pooled = _pooled(encoder, values, request.window)
         parts = iter([(slice(len(times) - 1, len(times)), pooled[None])])
     first = next(parts)  # what is amiss with an option shows before a file is opened
     parts = itertools.chain([first], parts)
+    width = first[1].shape[1]
+    numbers = [f"v{i}" for i in range(width)]
+    if encoder.in_channels == 1 and len(names) > 1:
+        numbers = [f"{name}_v{i}" for name in names for i in range(width // len(names))]
     try:
-        write_atomically(output, lambda file: _write_parquet(file, times, parts, encoder, names))
+        write_atomically(output, lambda file: _write_parquet(file, times, parts, numbers))
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror or error}") from None
 
@@ -115,16 +119,21 @@ def _rows(
             yield part, np.concatenate([vectors for _, vectors in found], axis=1)
 
 
+def _pooled(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
+    """One vector of ``values (T, C)``, without those of all steps in memory where they stream."""
+    if window is None and not encoder.causal:
+        return encode(encoder, values[None], pool=True, apart=True)[0]
+    parts = _rows(encoder, values, window)
+    return np.maximum.reduce([_known_maximum(z, values[rows]) for rows, z in parts])
+
+
 def _known_maximum(vectors: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The maximum (D,) over the steps with a value; -inf where there is none."""
     known = vectors[~np.isnan(values).all(axis=1)]
     return known.max(axis=0, initial=-np.inf)
 
 
-def _write_parquet(file, times, parts, encoder: Encoder, names: tuple[str, ...]) -> None:
-    numbers = [f"v{i}" for i in range(encoder.dim)]
-    if encoder.in_channels == 1 and len(names) > 1:
-        numbers = [f"{name}_{v}" for name in names for v in numbers]
+def _write_parquet(file, times, parts, numbers: list[str]) -> None:
     stamps = times.to_series().reset_index(drop=True)
     schema = pa.schema(
         [("time", pa.Array.from_pandas(stamps[:1]).type), *((n, pa.float32()) for n in numbers)]

@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from tests.tools.running import contents, frame, is_one_line
 from tspcrep.common.weights import FILE, read_encoder
 from tsrep import encode, load_encoder
+from tsrep.encoders import PatchTransformer, save_encoder
 
 TINY = ("--size", "40", "--steps", "32", "--dim", "8", "--depth", "1", "--heads", "2")
 TINY += ("--batch-size", "8", "--max-steps", "2", "--device", "cpu")
@@ -28,7 +30,7 @@ def test_every_method_ends_with_an_encoder(method, tmp_path, tool):
     assert kind == "tsrep.PatchTransformer"
     assert all(t.dtype == torch.float16 for t in tensors.values())
     x = np.random.default_rng(0).standard_normal((3, 50, 1))
-    assert encode(load_encoder(output), x, pool=True).shape == (3, 2 * 8 + 3)
+    assert encode(load_encoder(output), x, pool=True).shape == (3, 4 * 8 + 3)
 
 
 def test_a_folder_beside_made_series(tmp_path, tool):
@@ -52,3 +54,21 @@ def test_masked_patches_of_convolutions_are_one_line(tmp_path, tool):
     status, _, stderr = tool("pretrain_series", *options)
     is_one_line(status, stderr, "found a DilatedConv", "patch_transformer")
     assert not contents(tmp_path)
+
+
+def test_embed_writes_the_summary_of_such_an_encoder(tmp_path, tool):
+    encoder = PatchTransformer(1, 8, 1, 2)
+    save_encoder(tmp_path / "e.safetensors", encoder)
+    table = frame(60)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    options = ("--encoder", tmp_path / "e.safetensors", "--data", tmp_path / "t.csv")
+    options += ("--output", tmp_path / "v.parquet", "--pool", "--own-scale")
+    status, _, stderr = tool("embed", *options)
+    assert status == 0, stderr
+    found = pd.read_parquet(tmp_path / "v.parquet")
+    names = [f"{column}_v{i}" for column in ("load", "wind") for i in range(35)]
+    assert list(found.columns) == ["time", *names] and len(found) == 1
+    values = table[["load", "wind"]].to_numpy()
+    scaled = (values - values.mean(0)) / values.std(0)
+    expected = encode(encoder, scaled[None], pool=True, apart=True)
+    np.testing.assert_allclose(found[names].to_numpy(), expected, atol=1e-5)

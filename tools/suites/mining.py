@@ -6,7 +6,9 @@ known kinds in clean series, and a published one. Controls: the encoder untraine
 themselves, random convolutions, and the matrix profile (stumpy) where it applies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean, pstdev
 
@@ -14,6 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
+from sklearn.pipeline import FeatureUnion
 from suites.mining_cases import Search, anomaly_cases, change_cases, motif_cases
 from suites.table import Row
 from tqdm import tqdm
@@ -23,9 +26,11 @@ from tsrep.datasets.archive import archive_sets, load_set
 from tsrep.datasets.series import Panel
 from tsrep.encoders.files import untrained
 from tsrep.evaluation.detection import change_point_f1, vus_pr
+from tsrep.evaluation.injection import KINDS
 from tsrep.features import RandomConvolutions
 from tsrep.features.ridge import BlockScale
 from tsrep.mining import AnomalyDetector, ChangePoints, SimilaritySearch
+from tsrep.mining.anomalies import spread_over_steps
 from tsrep.sklearn import PretrainedEncoder
 
 SETS = (
@@ -56,16 +61,22 @@ class Standardised(TransformerMixin, BaseEstimator):
         return x / np.maximum(x.std(axis=1, keepdims=True), 1e-6)
 
 
+def convolutions(seed: int) -> RandomConvolutions:
+    return RandomConvolutions(1_000, random_state=seed)
+
+
 Described = dict[str, TransformerMixin]
 
 
 def systems(encoder: str, seed: int) -> Described:
     """Unfitted transformers from series or windows (N, T, 1) to what describes them."""
     trained = load_encoder(encoder)
+    both = [("encoder", PretrainedEncoder(trained)), ("random", convolutions(seed))]
     return {
+        "fusion": FeatureUnion(both),
         "encoder": PretrainedEncoder(trained),
         "random_encoder": PretrainedEncoder(untrained(trained, seed)),
-        "random_convolutions": RandomConvolutions(1_000, random_state=seed),
+        "random_convolutions": convolutions(seed),
         "raw": Standardised(),
     }
 
@@ -111,14 +122,15 @@ def groups(panels: list[Panel], described: Described, seed: int) -> Found:
 def motifs(panels: list[Panel], described: Described, seed: int) -> Found:
     """Whether the best motif is the pair of series of one class that was hidden."""
     for series, window, true in motif_cases(panels, seed):
-        finders: dict[str, Search] = {"matrix_profile": _stumpy_motif}
+        finders: dict[str, Search] = {}
+        if find_spec("stumpy"):
+            finders["matrix_profile"] = _profile_motif
         for name, encoder in described.items():
             finders[name] = _finder(encoder)
         for name, find in finders.items():
-            pair = find(series, window)
-            if pair is not None:
-                near = all(abs(a - b) <= window // 2 for a, b in zip(pair, true, strict=True))
-                yield "motifs", name, "found", float(near)
+            pairs = zip(find(series, window), true, strict=True)
+            near = all(abs(place - start) <= window // 2 for place, start in pairs)
+            yield "motifs", name, "found", float(near)
 
 
 def changes(panels: list[Panel], described: Described, seed: int) -> Found:
@@ -132,19 +144,19 @@ def changes(panels: list[Panel], described: Described, seed: int) -> Found:
 
 def anomalies(panels: list[Panel], described: Described, seed: int) -> Found:
     """VUS-PR with a window as the buffer, on series whose normal part was seen before."""
-    for kind, normal, series, labels, window in anomaly_cases(seed):
-        scores = {}
-        for name, encoder in described.items():
-            model = AnomalyDetector(window, encoder=encoder)
-            scores[name] = model.fit(normal).score(series)
-        profile = _stumpy_scores(normal, series, window)
-        if profile is not None:
-            scores["matrix_profile"] = profile
-        for name, values in scores.items():
-            score = vus_pr(values, labels, window)
-            yield f"anomalies/{kind}", name, "VUS-PR", score
-            if kind != "KDD-TSAD_135":
-                yield "anomalies/all kinds", name, "VUS-PR", score
+    for normal, window, cases in anomaly_cases(seed):
+        scorers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            name: AnomalyDetector(window, encoder=encoder).fit(normal).score
+            for name, encoder in described.items()
+        }
+        if find_spec("stumpy"):
+            scorers["matrix_profile"] = partial(_profile, normal, window)
+        for kind, series, labels in cases:
+            for name, score in scorers.items():
+                found = vus_pr(score(series), labels, window)
+                yield f"anomalies/{kind}", name, "VUS-PR", found
+                if kind in KINDS:
+                    yield "anomalies/all kinds", name, "VUS-PR", found
 
 
 TASKS = (groups, motifs, changes, anomalies)
@@ -158,23 +170,18 @@ def _finder(encoder: TransformerMixin) -> Search:
     return find
 
 
-def _stumpy_motif(series: np.ndarray, window: int) -> tuple[int, int] | None:
-    try:
-        import stumpy
-    except ImportError:
-        return None
+def _profile_motif(series: np.ndarray, window: int) -> tuple[int, int]:
+    import stumpy
+
     profile = stumpy.stump(series, window)
     first = int(np.argmin(profile[:, 0]))
-    return tuple(sorted((first, int(profile[first, 1]))))
+    low, high = sorted((first, int(profile[first, 1])))
+    return low, high
 
 
-def _stumpy_scores(normal: np.ndarray, series: np.ndarray, window: int) -> np.ndarray | None:
+def _profile(normal: np.ndarray, window: int, series: np.ndarray) -> np.ndarray:
     """The distance of windows to their nearest normal one, averaged over those of each step."""
-    try:
-        import stumpy
-    except ImportError:
-        return None
-    from tsrep.mining.anomalies import spread_over_steps
+    import stumpy
 
     profile = stumpy.stump(series, window, normal, ignore_trivial=False)[:, 0].astype(float)
     return spread_over_steps(profile, np.arange(len(profile)), window)

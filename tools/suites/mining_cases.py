@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from tsrep.datasets import load
 from tsrep.datasets.series import Panel
 from tsrep.evaluation.injection import KINDS, inject
 
-Search = Callable[[np.ndarray, int], tuple[int, int] | None]
+Search = Callable[[np.ndarray, int], tuple[int, int]]
 PERIOD = 24
 """Of the clean series, which are hourly."""
 
@@ -60,34 +61,42 @@ def change_cases(panels: list[Panel], seed: int) -> Iterator[tuple[np.ndarray, i
         yield np.concatenate(parts), length, cuts[1:]
 
 
-def anomaly_cases(
-    seed: int,
-) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray, int]]:
-    """``(kind, normal part, series, labels, window)``: hourly series with each kind of anomaly, and
-    the labelled series of aeon's wheel where ``$AEON_DATA`` names its folder.
+class Anomalies(NamedTuple):
+    """cases: ``(kind, series, labels)``, each beside the same normal part."""
+
+    normal: np.ndarray
+    window: int
+    cases: list[tuple[str, np.ndarray, np.ndarray]]
+
+
+def anomaly_cases(seed: int) -> Iterator[Anomalies]:
+    """Hourly series with one anomaly of each kind, and the labelled series of aeon's wheel where
+    ``$AEON_DATA`` names its folder.
     """
     rng = np.random.default_rng([seed, 3])
     for clean in clean_series():
         normal, rest = clean[:700], clean[700:1400]
+        cases = []
         for kind in KINDS:
             start = int(rng.integers(100, 500))
             length = int(rng.integers(PERIOD, 3 * PERIOD))
-            yield (kind, normal, *inject(rest, kind, start, length, rng), 2 * PERIOD)
+            cases.append((kind, *inject(rest, kind, start, length, rng)))
+        yield Anomalies(normal, 2 * PERIOD, cases)
     folder = os.environ.get("AEON_DATA")
     if folder:
         yield published_anomaly(Path(folder))
 
 
 def clean_series() -> list[np.ndarray]:
-    """1,400 hours of three columns of ETTh1 and of three of WTH, standardised."""
+    """1,400 hours of two columns of ETTh1 and of two of WTH, standardised."""
     found = []
-    for name, columns in (("ETTh1", (1, 3, 6)), ("WTH", (1, 4, 11))):
+    for name, columns in (("ETTh1", (1, 6)), ("WTH", (1, 11))):
         values = load(name).values[0]
         found += [_standard(values[:1400, column].astype(np.float64)) for column in columns]
     return found
 
 
-def published_anomaly(folder: Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray, int]:
+def published_anomaly(folder: Path) -> Anomalies:
     """KDD-TSAD 135: arterial pressure with one odd beat; a beat takes 183 steps."""
     stem = folder / "KDD-TSAD_135" / "135_UCR_Anomaly_InternalBleeding16_"
     normal, test = (
@@ -96,7 +105,7 @@ def published_anomaly(folder: Path) -> tuple[str, np.ndarray, np.ndarray, np.nda
     )
     seen = len(normal)  # the test file begins with the train file
     labels = test[seen:, 2].astype(bool)
-    return "KDD-TSAD_135", normal[:, 1], test[seen:, 1], labels, 183
+    return Anomalies(normal[:, 1], 183, [("KDD-TSAD_135", test[seen:, 1], labels)])
 
 
 def _standard(x: np.ndarray) -> np.ndarray:

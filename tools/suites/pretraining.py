@@ -1,4 +1,4 @@
-"""Which objective pays on a synthetic corpus: equal steps, scored on train halves of UCR sets.
+"""Which objective pays on a synthetic corpus, and what the shipped encoder reached and costs.
 
 Each objective trains the same encoder on the same corpus. Its frozen vectors are scored by the
 leave-one-out accuracy of a ridge on the train half of each set; no test half is read, so recipes
@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean, median, pstdev
 
 import numpy as np
 import pretrain_series
@@ -20,6 +20,7 @@ from tspcrep.common.training import Training, fit
 from tsrep.contrast.corpus import CorpusConfig
 from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode
+from tsrep.encoders.files import list_encoders, load_encoder, untrained
 
 STEPS, BATCH = 60, 64
 SYSTEMS = ("untrained", "crops", "crops-unmasked", "autotcl", "distillation", "masked")
@@ -30,11 +31,32 @@ _PENALTIES = np.logspace(-1, 5, 13)
 def rows(seeds: tuple[int, ...]) -> Iterator[Row]:
     """Mean accuracy over the sets and seconds of training, for each objective."""
     sets, case = train_halves(), f"ucr-train-halves/{STEPS}x{BATCH}"
+    yield from shipped_rows(sets)
     for system in SYSTEMS:
         runs = [measure(system, seed, sets) for seed in seeds]
         for name, unit in (("accuracy", ""), ("seconds", "s")):
             found = [run[name] for run in runs]
             yield Row(case, system, name, fmean(found), unit, pstdev(found), len(seeds))
+
+
+def shipped_rows(sets: dict[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[Row]:
+    """Accuracy of the shipped encoders beside the same untrained, and milliseconds a series."""
+    for name in list_encoders():
+        encoder = load_encoder(name)
+        yield Row("ucr-train-halves/shipped", name, "accuracy", accuracy(encoder, sets))
+        found = [accuracy(untrained(encoder, seed), sets) for seed in range(3)]
+        system = f"{name}-untrained"
+        yield Row(
+            "ucr-train-halves/shipped", system, "accuracy", fmean(found), "", pstdev(found), 3
+        )
+        for count in (1, 64):
+            values = np.random.default_rng(0).standard_normal((count, 512, 1))
+            times = []
+            for _ in range(10):
+                started = time.process_time()
+                encode(encoder, values, pool=True)
+                times.append(1000 * (time.process_time() - started) / count)
+            yield Row(f"encode/512-steps/batch-{count}", name, "processor", median(times), "ms")
 
 
 def measure(system: str, seed: int, sets: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:

@@ -64,7 +64,7 @@ def load_encoder(path: str | Path) -> Encoder:
     UserError
         No such name or file, a truncated file, or the weights of another model.
     """
-    path = _shipped(path)
+    path = encoder_path(path)
     kind, config, tensors = weights.read_encoder(path)
     if kind not in _KINDS:
         raise UserError(f"{path}: holds a {kind!r}, expected one of {list(_KINDS)}")
@@ -81,8 +81,11 @@ def load_encoder(path: str | Path) -> Encoder:
     return encoder.eval()
 
 
-def _shipped(path: str | Path) -> Path:
-    """The file of a shipped encoder if ``path`` is its name, else ``path``; a path goes first."""
+def encoder_path(path: str | Path) -> Path:
+    """The file of a shipped encoder if ``path`` is its name, else ``path``; what exists goes first.
+
+    Raises UserError, with the list of names, for a single word that is neither.
+    """
     name, path = str(path), Path(path)
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path

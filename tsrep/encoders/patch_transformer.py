@@ -93,13 +93,18 @@ class PatchTransformer(Encoder):
         return spread(self.attend(self.tokenise(grid)), first, last, seen.shape[1])
 
     def summary(self, x: Tensor) -> Tensor:
-        """:meth:`pooled` and the scale: (B, T, C) -> (B, 2 D + 3 C).
+        """:meth:`pooled`, the same of the middle layer, and the scale: (B, T, C) -> (B, 4 D + 3 C).
 
-        The scale is, for each channel, the logarithms of the deviation and of that of the
-        differences, and the mean in units of the deviation, squashed.
+        The last layers serve the contrast; with the middle one, normalised, a ridge on frozen
+        vectors was a point better on the train halves of 40 sets. The scale is, for each channel,
+        the logarithms of the deviation and of that of the differences, and the mean in units of
+        the deviation, squashed.
         """
         grid = self.grid(x)
-        return torch.cat([self._pooled(grid), _scale(grid)], -1)
+        middle = self._through(self.tokenise(grid), self.layers[: self.depth // 2])
+        z = self.norm(self._through(middle, self.layers[self.depth // 2 :]))
+        middle = F.layer_norm(middle, (self.dim,))
+        return torch.cat([_pool(z), _pool(middle), _scale(grid)], -1)
 
     def pooled(self, x: Tensor, shown: Tensor | None = None) -> Tensor:
         """Mean and maximum over tokens, (B, T, C) -> (B, 2 D).
@@ -107,7 +112,10 @@ class PatchTransformer(Encoder):
         Free of the scale, by which crops of a series would be found without a look at its shape.
         shown: the only tokens that are read, indices (B, n).
         """
-        return self._pooled(self.grid(x), shown)
+        tokens = self.tokenise(self.grid(x))
+        if shown is not None:
+            tokens = tokens.gather(1, shown[..., None].expand(-1, -1, self.dim))
+        return _pool(self.attend(tokens))
 
     def grid(self, x: Tensor) -> Tensor:
         """The series without padding on the grid, (B, T, C) -> (B, N P, C)."""
@@ -124,22 +132,24 @@ class PatchTransformer(Encoder):
 
     def attend(self, tokens: Tensor) -> Tensor:
         """The layers, (B, n, D) -> (B, n, D), for any of the tokens."""
-        for layer in self.layers:
-            tokens = layer(tokens)
-        return self.norm(tokens)
+        return self.norm(self._through(tokens, self.layers))
 
-    def _pooled(self, grid: Tensor, shown: Tensor | None = None) -> Tensor:
-        tokens = self.tokenise(grid)
-        if shown is not None:
-            tokens = tokens.gather(1, shown[..., None].expand(-1, -1, self.dim))
-        z = self.attend(tokens)
-        return torch.cat([z.mean(1), z.amax(1)], -1)
+    @staticmethod
+    def _through(tokens: Tensor, layers: nn.ModuleList) -> Tensor:
+        for layer in layers:
+            tokens = layer(tokens)
+        return tokens
 
     def _grid(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, known = seen[..., :-1], seen[..., -1] > 0
         first, last = known_span(known)
         grid = resized(filled(x, known), first, last, self.tokens * self.patch_steps)
         return grid, first, last
+
+
+def _pool(z: Tensor) -> Tensor:
+    """Mean and maximum over tokens, (B, N, D) -> (B, 2 D)."""
+    return torch.cat([z.mean(1), z.amax(1)], -1)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:

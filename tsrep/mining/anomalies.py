@@ -57,7 +57,9 @@ class AnomalyDetector:
         self.vectors_ = WindowVectors(self.encoder, self.window, self.stride)
         ((self.starts_, self.normal_),) = self.vectors_.fit([values])
         self.fitted_ = values
-        self.threshold_ = float(np.quantile(self.score(values), self.quantile))
+        scores = self.window_scores(self.starts_, self.normal_, same=True)
+        scores = spread_over_steps(scores, self.starts_, self.window)
+        self.threshold_ = float(np.quantile(scores, self.quantile))
         return self
 
     def score(self, series) -> np.ndarray:

@@ -36,7 +36,7 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
         step depends on no later step. A TCN or an LSTM is always causal.
     backbone : "dilated" (TS2Vec's dilated convolutions), "transformer", "tcn" or "lstm"; with
         ``output="vector"`` also "patch_transformer".
-    dim : channels of the encoder; a vector of an instance has as many numbers, or 2 dim + 3 with
+    dim : channels of the encoder; a vector of an instance has as many numbers, or 4 dim + 3 with
         "patch_transformer". A Transformer has as many heads, up to 4, as fit.
     depth : its layers; by default 2 (Transformer, LSTM), or as many convolutions as look back
         ``window`` steps.

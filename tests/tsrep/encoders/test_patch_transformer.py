@@ -27,12 +27,12 @@ def layer_norm(x, w, name):
 
 
 def vectors(encoder, grid):
-    """Vectors (N, D) of the patches of one series (N P, C), by loops."""
+    """Vectors of the patches of one series (N P, C) and of the middle layer, (N, D), by loops."""
     w, patch = weights(encoder), encoder.patch_steps
     change = np.vstack([np.zeros((1, grid.shape[1])), np.diff(grid, axis=0)])
     both = np.hstack([standard(grid), standard(change)])  # (N P, 2 C)
     taps = w["convolution.weight"]  # (F, 2 C, 17)
-    y = np.zeros((encoder.tokens, encoder.dim))
+    y, states = np.zeros((encoder.tokens, encoder.dim)), []
     for n in range(encoder.tokens):
         seen = []
         for t in range(n * patch, (n + 1) * patch):
@@ -46,6 +46,7 @@ def vectors(encoder, grid):
         y[n] += w["values.weight"] @ both[n * patch : (n + 1) * patch].ravel()
     width = encoder.dim // encoder.heads
     for i in range(encoder.depth):
+        states.append(y)
         p = {k.removeprefix(f"layers.{i}."): v for k, v in w.items() if f"layers.{i}." in k}
         h = layer_norm(y, p, "norm1")
         q, k, v = np.split(h @ p["self_attn.in_proj_weight"].T + p["self_attn.in_proj_bias"], 3, 1)
@@ -57,7 +58,9 @@ def vectors(encoder, grid):
         y = y + np.hstack(heads) @ p["self_attn.out_proj.weight"].T + p["self_attn.out_proj.bias"]
         inner = gelu(layer_norm(y, p, "norm2") @ p["linear1.weight"].T + p["linear1.bias"])
         y = y + inner @ p["linear2.weight"].T + p["linear2.bias"]
-    return layer_norm(y, w, "norm")
+    middle = [*states, y][encoder.depth // 2]
+    plain = {"plain.weight": 1.0, "plain.bias": 0.0}
+    return layer_norm(y, w, "norm"), layer_norm(middle, plain, "plain")
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -65,23 +68,23 @@ def test_it_equals_loops(channels):
     encoder = small(channels)
     x = series(3, 20, channels, dtype=torch.float64)  # as long as the grid: resized to itself
     for one in x:
-        z = vectors(encoder, one.numpy())
+        z, middle = vectors(encoder, one.numpy())
         with torch.no_grad():
             pooled, summary = encoder.pooled(one[None])[0], encoder.summary(one[None])[0]
         np.testing.assert_allclose(pooled, [*z.mean(0), *z.max(0)], atol=1e-10)
         grid = one.numpy()
         scale = [np.log(grid.std(0)), np.log(np.diff(grid, axis=0).std(0))]
         scale.append(np.arcsinh(grid.mean(0) / grid.std(0)))
-        np.testing.assert_allclose(summary[len(pooled) :], np.concatenate(scale), atol=1e-10)
-        assert torch.equal(summary[: len(pooled)], pooled)
+        expected = [z.mean(0), z.max(0), middle.mean(0), middle.max(0), *scale]
+        np.testing.assert_allclose(summary, np.concatenate(expected), atol=1e-10)
 
 
 def test_only_the_scale_sees_level_and_scale():
     encoder, x = small(), series(2, 57, 1, dtype=torch.float64)
     with torch.no_grad():
         a, b = encoder.summary(x), encoder.summary(1000 * x - 7)
-    np.testing.assert_allclose(b[:, :16], a[:, :16], atol=1e-9)
-    np.testing.assert_allclose(b[:, 16:18] - a[:, 16:18], np.log(1000), atol=1e-9)
+    np.testing.assert_allclose(b[:, :32], a[:, :32], atol=1e-9)
+    np.testing.assert_allclose(b[:, 32:34] - a[:, 32:34], np.log(1000), atol=1e-9)
 
 
 def test_shown_patches_alone_are_read():
@@ -137,14 +140,14 @@ def test_constant_series_of_any_level_differ_in_nothing_but_the_level():
 def test_a_million_steps_and_three_hundred_channels():
     encoder = PatchTransformer(1, 16, 1).eval()
     long = np.sin(np.arange(1_000_000) / 5000)[None, :, None]
-    assert encode(encoder, long, pool=True).shape == (1, 35)
+    assert encode(encoder, long, pool=True).shape == (1, 67)
     thinned = encode(encoder, long[:, 49::100], pool=True)
-    np.testing.assert_allclose(encode(encoder, long, pool=True)[:, :32], thinned[:, :32], atol=2e-2)
+    np.testing.assert_allclose(encode(encoder, long, pool=True)[:, :64], thinned[:, :64], atol=2e-2)
     wide = np.random.default_rng(0).standard_normal((2, 40, 300))
     found = encode(encoder, wide, pool=True, apart=True)
-    assert found.shape == (2, 300 * 35)
+    assert found.shape == (2, 300 * 67)
     one = encode(encoder, wide[..., 123:124], pool=True)
-    np.testing.assert_allclose(found[:, 123 * 35 : 124 * 35], one, atol=1e-6)
+    np.testing.assert_allclose(found[:, 123 * 67 : 124 * 67], one, atol=1e-6)
     with pytest.raises(UserError, match="apart=True reads each channel by itself"):
         encode(encoder, wide)
 

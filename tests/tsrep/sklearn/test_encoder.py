@@ -64,8 +64,8 @@ def test_vectors_are_those_of_the_encoder(backbone, channels):
     scaled = (x - np.nanmean(x, axis=(0, 1))) / np.nanstd(x, axis=(0, 1))
     parts = [scaled] if channels == "joint" else [scaled[..., :1], scaled[..., 1:]]
     expected = np.concatenate([encode(model.encoder_, p, pool=True) for p in parts], axis=1)
-    patches = backbone == "patch_transformer"  # mean and maximum, and three numbers a channel
-    width = TINY["dim"] * (1 + patches) * len(parts) + 3 * patches * x.shape[2]
+    patches = backbone == "patch_transformer"  # of two layers mean and maximum, and the scale
+    width = TINY["dim"] * (1 + 3 * patches) * len(parts) + 3 * patches * x.shape[2]
     assert vectors.shape == (12, width)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
