@@ -156,20 +156,25 @@ def own_neighbours(slots, keys, deltas, tile):
 
 
 @parallel
-def sorted_pairs(table, count, tile):
-    """The pairs (input, output) of a table, sorted by (tile of outputs, tap).
+def sorted_pairs(table, order, tile):
+    """The pairs (input, output) of a table, sorted by (tile of outputs, tap, place in the order).
 
-    table : (K, count or more), of which the first ``count`` columns matter. Returns ins, outs (P,)
-    int32 and start (tiles, K + 1) int64, the bounds of each tap's pairs.
+    table : (K, N_out or more). order : (N_out,) int32, outputs as they are visited; a tile is the
+    next ``tile`` of them. Returns ins, outs (P,) int32 and start (tiles, K + 1) int64, the bounds
+    of each tap's pairs.
     """
-    taps = len(table)
+    taps, count = len(table), len(order)
     tiles = (count + tile - 1) // tile
+    visited = np.empty((taps, count), np.int32)  # the table in this order
     start = np.zeros((tiles, taps + 1), np.int64)
     for t in prange(tiles):
+        first, last = t * tile, min((t + 1) * tile, count)
         for k in range(taps):
+            for at in range(first, last):
+                visited[k, at] = table[k, np.uint64(order[at])]
             n = 0
-            for o in range(t * tile, min((t + 1) * tile, count)):
-                n += table[k, o] >= 0
+            for at in range(first, last):
+                n += visited[k, at] >= 0
             start[t, k + 1] = n
     total = 0
     for t in range(tiles):
@@ -181,10 +186,10 @@ def sorted_pairs(table, count, tile):
     for t in prange(tiles):
         for k in range(taps):
             p, end = start[t, k], start[t, taps]
-            for o in range(t * tile, min((t + 1) * tile, count)):
-                i = table[k, o]
+            for at in range(t * tile, min((t + 1) * tile, count)):
+                i = visited[k, at]
                 if p < end:  # write always, advance if valid: the branch i >= 0 is unpredictable
-                    ins[p], outs[p] = i, o
+                    ins[p], outs[p] = i, order[at]
                 p += i >= 0
     return ins, outs, start
 

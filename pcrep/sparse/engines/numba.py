@@ -10,7 +10,9 @@ from torch.nn.functional import pad
 
 from pcrep.sparse.engines import autograd, depthwise, gemm, hashing
 from pcrep.sparse.engines.base import Engine, Geometry, Reduce, Sizes
+from pcrep.sparse.engines.order import morton_order
 from pcrep.sparse.engines.torch import key_differences, take_rows
+from pcrep.sparse.engines.vectors import lanes
 from tspcrep.common.jit import parallel
 
 
@@ -18,20 +20,24 @@ from tspcrep.common.jit import parallel
 class _RowPairs:
     """Pairs of rows (input, output) that a product runs over, by tile of outputs and tap.
 
-    ins, outs : (P,) int32. start : (tiles, K + 1) int64 bounds. outputs : N_out.
-    flipped : tap k here is tap K - 1 - k of the kernel.
+    ins, outs : (P,) int32. start : (tiles, K + 1) int64 bounds. order : (N_out,) int32, the outputs
+    tile by tile. flipped : tap k here is tap K - 1 - k of the kernel.
     """
 
     ins: np.ndarray
     outs: np.ndarray
     start: np.ndarray
-    outputs: int
+    order: np.ndarray
     flipped: bool = False
 
     @classmethod
-    def of(cls, table: np.ndarray, outputs: int) -> "_RowPairs":
-        """The pairs of a neighbour table (K, N_out or more)."""
-        return cls(*hashing.sorted_pairs(table, outputs, gemm.TILE), outputs)
+    def of(cls, table: np.ndarray, order: np.ndarray) -> "_RowPairs":
+        """The pairs of a neighbour table (K, N_out or more), outputs visited in this order."""
+        return cls(*hashing.sorted_pairs(table, order, gemm.TILE), order)
+
+    @property
+    def outputs(self) -> int:
+        return len(self.order)
 
     def weight(self, weight: Tensor) -> Tensor:
         """Weights (K, C, D) in the tap order of these pairs."""
@@ -54,6 +60,7 @@ class Numba(Engine):
 
     def __init__(self) -> None:
         self._tables: dict[Sizes, hashing.Table] = {}  # by tensor stride
+        self._orders: dict[Sizes, tuple[Tensor, np.ndarray]] = {}
 
     def insert(self, coordinates: Tensor, stride: Sizes) -> tuple[Tensor, Tensor]:
         keys = hashing.pack_rows(coordinates.numpy())
@@ -68,14 +75,23 @@ class Numba(Engine):
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _PairMap:
         deltas = key_differences(geometry.offsets()).numpy()
         known = self._tables[geometry.inputs]
+        order = self._order(geometry.inputs, inputs)
         if geometry.mirrored and outputs is inputs:
             table = hashing.own_neighbours(*known, deltas, gemm.TILE)
-            pairs = _RowPairs.of(table, len(outputs))
+            pairs = _RowPairs.of(table, order)
             return _PairMap(pairs, replace(pairs, flipped=True))
         out_keys = hashing.pack_rows(outputs.numpy())
         table = hashing.neighbours(*known, out_keys, deltas, gemm.TILE)
         reverse = hashing.reversed_table(table, len(inputs))
-        return _PairMap(_RowPairs.of(table, len(outputs)), _RowPairs.of(reverse, len(inputs)))
+        out_order = self._order(geometry.outputs, outputs)
+        return _PairMap(_RowPairs.of(table, out_order), _RowPairs.of(reverse, order))
+
+    def _order(self, stride: Sizes, coordinates: Tensor) -> np.ndarray:
+        """The order in which the voxels of a stride are visited, computed once."""
+        kept = self._orders.get(stride)
+        if kept is None or kept[0] is not coordinates:  # or voxels of another cloud
+            kept = self._orders[stride] = coordinates, morton_order(coordinates.numpy())
+        return kept[1]
 
     @torch.compiler.disable
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
@@ -116,12 +132,12 @@ class Numba(Engine):
 def _product(x: Tensor, weight: Tensor, pairs: _RowPairs) -> Tensor:
     """``out[o] = sum_k x[i_k(o)] @ weight[k]``, (N_in, C), (K, C, D) -> (N_out, D)."""
     weight = pairs.weight(weight)
-    width, vector = weight.shape[2], gemm.lanes(x.numpy().dtype)
+    width, vector = weight.shape[2], lanes(x.numpy().dtype)
     weight = _fill_vectors(weight, vector)
     packed = gemm.pack(weight.numpy())
     out = x.new_empty(pairs.outputs, weight.shape[2])
     gemm.gather_product(
-        x.contiguous().numpy(), packed, pairs.ins, pairs.outs, pairs.start, vector, out.numpy()
+        x.contiguous().numpy(), packed, *_walk(pairs), pairs.order, vector, out.numpy()
     )
     return out[:, :width].contiguous()
 
@@ -134,14 +150,19 @@ def _fill_vectors(x: Tensor, vector: int) -> Tensor:
 
 def _outer(x: Tensor, g: Tensor, pairs: _RowPairs) -> Tensor:
     """``sum x[i]^T g[o]`` over the pairs of each tap, (N_in, C), (N_out, D) -> (K, C, D)."""
-    width, vector = g.shape[1], gemm.lanes(g.numpy().dtype)
+    width, vector = g.shape[1], lanes(g.numpy().dtype)
     g = _fill_vectors(g, vector).contiguous()
     taps = pairs.start.shape[1] - 1
     size = taps * x.shape[1] * g.shape[1]
     runs = gemm.runs_of_tiles(len(pairs.start), size, g.element_size())
     sums = x.new_zeros(runs, taps, x.shape[1], g.shape[1])
     gemm.gather_outer(
-        x.contiguous().numpy(), g.numpy(), pairs.ins, pairs.outs, pairs.start, vector, sums.numpy()
+        x.contiguous().numpy(),
+        g.numpy(),
+        *_walk(pairs),
+        gemm.channels_per_task(x.shape[1], runs),
+        vector,
+        sums.numpy(),
     )
     return pairs.weight(sums[0, :, :, :width]).clone(memory_format=torch.contiguous_format)
 

@@ -189,3 +189,37 @@ def test_auto_chooses_by_device():
 def test_engines_that_cannot_be_had(name, said):
     with pytest.raises(ValueError, match=said):
         create(name)
+
+
+@pytest.mark.parametrize("channels", [(3, 8), (8, 40), (150, 24)])
+def test_many_pairs_and_channels(channels):
+    """Blocks of every size: tiles of outputs, copied rows, channels, and what each leaves over."""
+    coordinates = cloud(seed=0, points=4000, batch=2, extent=9)
+    numbers = {}
+    for engine in ENGINES:
+        torch.manual_seed(0)
+        conv = Conv(*channels).double()
+        x = features(coordinates, channels[0])
+        y = conv(SparseTensor(coordinates, x, engine=engine)).features
+        y.sin().sum().backward()
+        numbers[engine] = y, x.grad, conv.weight.grad
+    for found, expected in zip(numbers["numba"], numbers["torch"], strict=True):
+        close(found, expected, 1e-12)
+
+
+def test_equal_bits_for_any_threads():
+    """In float32, where another order of sums would show."""
+    coordinates, before = cloud(seed=0, points=4000, batch=2, extent=9), torch.get_num_threads()
+    numbers = []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            conv, x = Conv(96, 40), torch.randn(len(coordinates), 96, requires_grad=True)
+            y = conv(SparseTensor(coordinates, x, engine="numba")).features
+            y.sin().sum().backward()
+            numbers.append([y, x.grad, conv.weight.grad])
+    finally:
+        torch.set_num_threads(before)
+    for found in numbers[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found, numbers[0], strict=True))
