@@ -5,22 +5,19 @@ best run counts. Times are wall time and processor time of the calling thread, s
 the machine inflates wall time, the more so with more threads.
 """
 
-import ctypes
-import gc
-import multiprocessing
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from suites.table import RESULTS, Row
+from suites.timing import Cost, Time, best, peak, race, ratios
 from torch import Tensor
 
+from pcrep.datasets import load_points
+from pcrep.encoders.encoding import encode, new_encoder
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.encoders.voxelize import voxelize
 from pcrep.sparse import Conv, SparseTensor
@@ -28,27 +25,14 @@ from tspcrep.common.errors import UserError
 
 ME = "minkowskiengine-0.5.4"
 ROOM = "points/s3dis_room/s3dis_room.npz"
-NETWORKS = {"small": UNetConfig(), "14A": res16unet("14A")}
+LAS = "points/aerial/autzen_trim.las"
+SCANS = {
+    "s3dis-2cm": (ROOM, 0.02),
+    "mosd-5mm": ("points/mosd/learn0.pcd", 0.005),
+    "ign-50cm": ("points/ign_lidar/tile_77050_627755.laz", 0.5),
+}
+NETWORKS = {"small": UNetConfig(), "14A": res16unet("14A"), "34C": res16unet("34C")}
 SHEETS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
-
-
-class Time(NamedTuple):
-    """Milliseconds of the fastest run.
-
-    wall : elapsed time. busy : processor time of the calling thread, an estimate of wall time on an
-    idle machine, since the thread takes part in all parallel work and does not spin.
-    """
-
-    wall: float
-    busy: float
-
-
-class _Cost(NamedTuple):
-    """A :class:`Time`, and peak memory in MB."""
-
-    wall: float
-    busy: float
-    peak: float
 
 
 def rows(threads: tuple[int, ...] = (1, 2), rounds: int = 2) -> list[Row]:
@@ -62,17 +46,25 @@ def rows(threads: tuple[int, ...] = (1, 2), rounds: int = 2) -> list[Row]:
         found += [*convolution(count, rounds), *_voxelisation(count, rounds)]
         for network in NETWORKS:
             found += training(network, count, rounds)
+        for scan in SCANS:
+            for channels in (32, 96):
+                found += on_scan(scan, channels, count, rounds)
+    found += las_to_features(rounds)
     found += scaling(max(threads))
     return found + (on_gpu() if torch.cuda.is_available() else [])
 
 
 def room() -> Tensor:
     """Points (321015, 3) of the S3DIS room, metres."""
+    return torch.from_numpy(np.load(_data(ROOM))["xyz"])
+
+
+def _data(name: str) -> Path:
     root = os.environ.get("TSPCREP_DATA")
-    path = Path(root or ".") / ROOM
+    path = Path(root or ".") / name
     if not path.is_file():
-        raise UserError(f"{path}: no such file; set TSPCREP_DATA to the folder that holds {ROOM}")
-    return torch.from_numpy(np.load(path)["xyz"])
+        raise UserError(f"{path}: no such file; set TSPCREP_DATA to the folder that holds {name}")
+    return path
 
 
 def _parity() -> list[Row]:
@@ -109,16 +101,32 @@ def _worst(pairs: list[tuple[Tensor, Tensor]]) -> float:
 def convolution(threads: int, rounds: int) -> list[Row]:
     """Map, forward and backward of one 3 x 3 x 3 convolution, 32 -> 32, on 67,709 voxels."""
     systems = {"sparse-numba": ("numba",), ME: ("modules",)}
-    times = _race(_convolve, systems, threads, rounds)
-    return _ratios(f"subm3/67k/32x32/{threads}-threads", times, "sparse-numba")
+    times = race(_convolve, systems, threads, rounds)
+    return ratios(f"subm3/67k/32x32/{threads}-threads", times, "sparse-numba")
+
+
+def on_scan(scan: str, channels: int, threads: int, rounds: int) -> list[Row]:
+    """The 3 x 3 x 3 convolution on a scan, and its weight gradient beside a dense product."""
+    systems = {"sparse-numba": ("numba", scan, channels), ME: ("modules", scan, channels)}
+    case = f"subm3/{scan}/{channels}x{channels}/{threads}-threads"
+    found = ratios(case, race(_convolve_scan, systems, threads, rounds), "sparse-numba")
+    speeds = race(_weight_gradient, {"sparse-numba": (scan, channels)}, threads, rounds)
+    share = speeds["sparse-numba"]
+    return [*found, Row(case, "sparse-numba", "weight_gradient_of_gemm", share.wall, "fraction")]
+
+
+def las_to_features(rounds: int) -> list[Row]:
+    """110,000 points of an aerial scan, from the file to features of the small U-Net, one core."""
+    times = race(_las_to_features, {"sparse-numba": ()}, 1, rounds)
+    return ratios("las-to-features/110000-points/2m/1-threads", times, "sparse-numba")
 
 
 def training(network: str, threads: int, rounds: int) -> list[Row]:
     """A training step of a SparseUNet on the S3DIS room at 5 cm: time and memory."""
     systems = {"sparse-numba": ("numba", network), ME: ("minkowski", network)}
-    times = _race(_train, systems, threads, rounds)
+    times = race(_train, systems, threads, rounds)
     case = f"unet-{network}/s3dis-5cm/{threads}-threads"
-    found = _ratios(case, times, "sparse-numba")
+    found = ratios(case, times, "sparse-numba")
     return found + [Row(case, name, "memory", t.peak, "MB") for name, t in times.items()]
 
 
@@ -131,9 +139,9 @@ def _voxelisation(threads: int, rounds: int) -> list[Row]:
             ME: ("minkowski", size),
             "open3d": ("open3d", size),
         }
-        times = _race(_voxelise, systems, threads, rounds)
+        times = race(_voxelise, systems, threads, rounds)
         case = f"voxelise/321015-points/{round(size * 100)}cm/{threads}-threads"
-        found += _ratios(case, times, "sparse-numba")
+        found += ratios(case, times, "sparse-numba")
     return found
 
 
@@ -141,9 +149,9 @@ def scaling(threads: int) -> list[Row]:
     """Scaling with voxels: map, forward and backward on sheets of 10^4 to 10^6, with a plot."""
     found = []
     for count in SHEETS:
-        times = _race(_sheet, {"sparse-numba": (count,)}, threads, 1)
+        times = race(_sheet, {"sparse-numba": (count,)}, threads, 1)
         t, case = times["sparse-numba"], f"scaling/{count}/32x32/{threads}-threads"
-        found += _ratios(case, times, "sparse-numba")
+        found += ratios(case, times, "sparse-numba")
         found.append(Row(case, "sparse-numba", "busy_per_voxel", 1e6 * t.busy / count, "ns"))
     _plot(SHEETS, [row.value for row in found if row.metric == "busy"])
     return found
@@ -165,13 +173,13 @@ def on_gpu(voxels: int = 200_000) -> list[Row]:
             y.float().square().mean().backward()
             torch.cuda.synchronize()
 
-        found.append(_best(step, 10))
+        found.append(best(step, 10))
         numbers.append([p.grad.clone() for p in net.parameters()])
     equal = all(torch.equal(a, b) for a, b in zip(numbers[0], numbers[1], strict=True))
     case = f"unet-14A/{voxels}-voxels/fp16"
     times = {"sparse-triton": Time(*map(min, *found[:2])), "sparse-torch": found[2]}
     return [
-        *_ratios(case, times, "sparse-triton"),
+        *ratios(case, times, "sparse-triton"),
         Row(case, "sparse-triton", "bit_equal", float(equal)),
     ]
 
@@ -185,16 +193,61 @@ def _sheet(count: int) -> Tensor:
 
 
 def _convolve(system: str) -> Time:
+    return _pass(system, voxelize(room(), 0.043).coordinates, 32, 12)
+
+
+def _convolve_scan(system: str, scan: str, channels: int) -> Time:
+    return _pass(system, _scan(scan), channels, 8)
+
+
+def _scan(name: str) -> Tensor:
+    """Voxels (N, 4) of a real scan, in the order of its points."""
+    file, size = SCANS[name]
+    points = room().numpy() if file == ROOM else load_points(_data(file)).coords
+    return voxelize(torch.from_numpy((points - points.min(0)).astype(np.float32)), size).coordinates
+
+
+def _pass(system: str, coordinates: Tensor, channels: int, repeats: int) -> Time:
     torch.manual_seed(0)
-    coordinates = voxelize(room(), 0.043).coordinates
-    if system == "modules":
-        return _best(_their_convolution(coordinates), 12)
-    return _best(_our_convolution(coordinates), 12)
+    make = _their_convolution if system == "modules" else _our_convolution
+    return best(make(coordinates, channels), repeats)
 
 
-def _our_convolution(coordinates: Tensor) -> Callable[[], None]:
-    conv, g = Conv(32, 32), torch.randn(len(coordinates), 32)
-    x = torch.randn(len(coordinates), 32, requires_grad=True)
+def _weight_gradient(scan: str, channels: int) -> Time:
+    """Time of a dense product of as many multiplications over that of ours, of wall and of busy.
+
+    Both take turns, so that other load on the machine hits both; the worst round counts.
+    """
+    coordinates = _scan(scan)
+    conv, one = Conv(channels, channels), Conv(1, 1)
+    torch.nn.init.ones_(one.weight)
+    ones = SparseTensor(coordinates, torch.ones(len(coordinates), 1), engine="numba")
+    with torch.no_grad():
+        pairs = int(one(ones).features.double().sum())
+    x = ones.map(lambda f: torch.randn(len(f), channels))
+    y = conv(x).features
+    g, dense = torch.randn_like(y), torch.rand(2048, 2048)
+    ours, theirs = [], []
+
+    def least(times: list[Time]) -> Time:
+        return Time(*map(min, *times))
+
+    for _ in range(5):
+        ours.append(best(lambda: torch.autograd.grad(y, conv.weight, g, retain_graph=True), 2))
+        theirs.append(best(lambda: torch.mm(dense, dense), 2))
+    work = pairs * channels**2 / 2048**3
+    return Time(*(work * a / b for a, b in zip(least(theirs), least(ours), strict=True)))
+
+
+def _las_to_features() -> Time:
+    torch.manual_seed(0)
+    encoder = new_encoder("small").eval()
+    return best(lambda: encode(encoder, load_points(_data(LAS)), 2.0), 5)
+
+
+def _our_convolution(coordinates: Tensor, channels: int = 32) -> Callable[[], None]:
+    conv, g = Conv(channels, channels), torch.randn(len(coordinates), channels)
+    x = torch.randn(len(coordinates), channels, requires_grad=True)
 
     def step() -> None:
         x.grad = conv.weight.grad = None
@@ -203,16 +256,16 @@ def _our_convolution(coordinates: Tensor) -> Callable[[], None]:
     return step
 
 
-def _their_convolution(coordinates: Tensor) -> Callable[[], None]:
+def _their_convolution(coordinates: Tensor, channels: int) -> Callable[[], None]:
     """A convolution with MinkowskiEngine's own tensor and module."""
     from pcrep.sparse.engines.minkowski import load
 
     me = load()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        conv = me.MinkowskiConvolution(32, 32, kernel_size=3, dimension=3)
-    g = torch.randn(len(coordinates), 32)
-    x = torch.randn(len(coordinates), 32, requires_grad=True)
+        conv = me.MinkowskiConvolution(channels, channels, kernel_size=3, dimension=3)
+    g = torch.randn(len(coordinates), channels)
+    x = torch.randn(len(coordinates), channels, requires_grad=True)
 
     def step() -> None:
         x.grad = conv.kernel.grad = None
@@ -221,7 +274,7 @@ def _their_convolution(coordinates: Tensor) -> Callable[[], None]:
     return step
 
 
-def _train(engine: str, network: str) -> _Cost:
+def _train(engine: str, network: str) -> Cost:
     torch.manual_seed(0)
     coordinates = voxelize(room(), 0.05).coordinates
     features = torch.rand(len(coordinates), 3)
@@ -232,18 +285,18 @@ def _train(engine: str, network: str) -> _Cost:
             p.grad = None
         net(SparseTensor(coordinates, features, engine=engine)).features.square().mean().backward()
 
-    return _Cost(*_best(step, 6 if network == "small" else 3), _peak(step))
+    return Cost(*best(step, 6 if network == "small" else 3), peak(step))
 
 
 def _voxelise(system: str, size: float) -> Time:
     points = room()
     if system == "ours":
-        return _best(lambda: voxelize(points, size), 20)
+        return best(lambda: voxelize(points, size), 20)
     if system == "minkowski":
         from pcrep.sparse.engines.minkowski import load
 
         quantize = load().utils.sparse_quantize
-        return _best(
+        return best(
             lambda: quantize(
                 points, return_index=True, return_inverse=True, quantization_size=size
             ),
@@ -252,86 +305,11 @@ def _voxelise(system: str, size: float) -> Time:
     import open3d
 
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points.numpy()))
-    return _best(lambda: cloud.voxel_down_sample(size), 20)
+    return best(lambda: cloud.voxel_down_sample(size), 20)
 
 
 def _sheet(count: int) -> Time:
-    return _best(_our_convolution(_sheet(count)), 5)
-
-
-def _best(job: Callable[[], object], repeats: int) -> Time:
-    """The fastest of ``repeats`` runs, after a warm-up run that compiles."""
-    job()
-    walls, busy = [], []
-    for _ in range(repeats):
-        start = time.perf_counter(), time.thread_time()
-        job()
-        walls.append(time.perf_counter() - start[0])
-        busy.append(time.thread_time() - start[1])
-    return Time(1e3 * min(walls), 1e3 * min(busy))
-
-
-def _peak(job: Callable[[], object]) -> float:
-    """Peak resident memory of a run above that of the process before it, MB."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # what was freed before may not hide what is taken now
-    Path("/proc/self/clear_refs").write_text("5")  # start the high-water mark anew
-    before = _status("VmRSS")
-    job()
-    return _status("VmHWM") - before
-
-
-def _status(field: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise KeyError(field)
-
-
-def _race(job: Callable, systems: dict[str, tuple], threads: int, rounds: int) -> dict:
-    """The best of ``rounds`` turns of each system, each in a fresh process."""
-    best: dict = {}
-    # Threads that wait leave the core to others: on a shared machine nothing else can be measured.
-    variables = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
-    with _environment(**variables):
-        for _ in range(rounds):
-            for name, arguments in systems.items():
-                with multiprocessing.get_context("spawn").Pool(1, _settle, (threads,)) as pool:
-                    found = pool.apply(job, arguments)
-                best[name] = type(found)(*map(min, best.get(name, found), found))
-    return best
-
-
-def _settle(threads: int) -> None:
-    torch.set_num_threads(threads)
-    warnings.simplefilter("ignore")
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _ratios(case: str, times: dict[str, Time], ours: str) -> list[Row]:
-    """Rows of the times, and of the speed-up of ours over each other system."""
-    found = []
-    for name, t in times.items():
-        found += [Row(case, name, "wall", t.wall, "ms"), Row(case, name, "busy", t.busy, "ms")]
-        if name != ours:
-            found += [
-                Row(case, ours, f"wall_times_faster_than_{name}", t.wall / times[ours].wall, "x"),
-                Row(case, ours, f"busy_times_faster_than_{name}", t.busy / times[ours].busy, "x"),
-            ]
-    return found
+    return best(_our_convolution(_sheet(count)), 5)
 
 
 def _plot(voxels: tuple[int, ...], milliseconds: list[float]) -> None:
