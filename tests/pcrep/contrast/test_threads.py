@@ -22,7 +22,7 @@ from tspcrep.common.training import Training, fit
 
 threads, kind = int(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(threads)
-scenes = Scenes("made", ("a", "b", "c", "d"), lambda i: segmented(i, points=3000), ("f", "b", "s"))
+scenes = Scenes("made", ("a", "b", "c", "d"), lambda i: segmented(i, points=1500), ("f", "b", "s"))
 torch.manual_seed(0)
 small = UNetConfig(4, 16, 3, (16, 32), (32, 16), (1, 1), (1, 1))
 encoder, training = SparseUNet(small), Training(epochs=100, max_steps=50, batch_size=4)
