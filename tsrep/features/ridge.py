@@ -62,11 +62,11 @@ class BlockScale:
     def fit(cls, blocks: Sequence[np.ndarray]) -> "BlockScale":
         """Means and factors of ``blocks``, arrays (n, d_k); a constant column becomes 0."""
         means = [block.mean(axis=0, dtype=np.float64) for block in blocks]
-        varies = [_varies(block) for block in blocks]
-        roots = np.sqrt([columns.sum() for columns in varies])
+        deviations = [_deviations(block) for block in blocks]
+        roots = np.sqrt([np.isfinite(d).sum() for d in deviations])
         shares = roots / max(roots.sum(), 1)
-        pairs = zip(blocks, varies, shares, strict=True)
-        return cls(means, [_factors(*pair) for pair in pairs])
+        sizes = np.sqrt(shares) / np.maximum(roots, 1)  # of one column
+        return cls(means, [size / d for size, d in zip(sizes, deviations, strict=True)])
 
     def __call__(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """The blocks side by side, (n, d) float64."""
@@ -74,15 +74,10 @@ class BlockScale:
         return np.concatenate([(x - mean) * factor for x, mean, factor in parts], axis=1)
 
 
-def _varies(block: np.ndarray) -> np.ndarray:
-    """Which columns vary: not those that rounding alone makes vary."""
-    return block.std(axis=0) > 1e-6 * np.abs(block).max(axis=0, initial=0.0)
-
-
-def _factors(block: np.ndarray, varies: np.ndarray, share: float) -> np.ndarray:
-    size = np.sqrt(share / max(varies.sum(), 1))
-    deviation = block.std(axis=0, dtype=np.float64)
-    return np.divide(size, deviation, out=np.zeros_like(deviation), where=varies)
+def _deviations(block: np.ndarray) -> np.ndarray:
+    """Of each column, in float64; infinite where rounding alone makes it vary."""
+    found = block.std(axis=0, dtype=np.float64)
+    return np.where(found > 1e-6 * np.abs(block).max(axis=0, initial=0.0), found, np.inf)
 
 
 @dataclass(frozen=True, eq=False)

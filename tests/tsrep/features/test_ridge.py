@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from tsrep.features.ridge import PENALTIES, BlockRidge, LeaveOneOut
+from tsrep.features.ridge import PENALTIES, BlockRidge, BlockScale, LeaveOneOut
 
 
 def problem(n, d, seed, targets=2):
@@ -82,6 +82,16 @@ def test_constant_columns_and_a_constant_block():
     assert np.isfinite(with_constant.predict([*blocks, np.full((40, 2), 9.0)])).all()
     alone = BlockRidge.fit([np.zeros((40, 2))], y)
     np.testing.assert_allclose(alone.predict([np.zeros((1, 2))]), [y.mean(0)])
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6])
+def test_a_constant_of_single_precision_does_not_vary(value):
+    """Its deviation is not 0 in either precision."""
+    block = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    block[:, 1] = value
+    z = BlockScale.fit([block])([block])
+    np.testing.assert_allclose(z[:, 1], 0, atol=1e-12)
+    np.testing.assert_allclose(z.std(0)[[0, 2]], np.sqrt(1 / 2))
 
 
 def test_left_out_predictions_of_noise_are_no_better_than_the_mean():
