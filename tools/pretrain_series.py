@@ -65,7 +65,7 @@ class Config:
     learning: CorpusConfig = CorpusConfig()
     training: Training = field(
         default_factory=lambda: Training(
-            epochs=1_000, max_steps=2_000, batch_size=128, warmup=30, drop_last=True
+            epochs=1_000, max_steps=1_000, batch_size=128, warmup=30, drop_last=True
         )
     )
 

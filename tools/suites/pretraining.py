@@ -35,8 +35,11 @@ def rows(seeds: tuple[int, ...]) -> Iterator[Row]:
     for system in SYSTEMS:
         runs = [measure(system, seed, sets) for seed in seeds]
         for name, unit in (("accuracy", ""), ("seconds", "s")):
+            if (system, name) == ("untrained", "seconds"):
+                continue
             found = [run[name] for run in runs]
-            yield Row(case, system, name, fmean(found), unit, pstdev(found), len(seeds))
+            spread = pstdev(found) if len(found) > 1 else None
+            yield Row(case, system, name, fmean(found), unit, spread, len(seeds))
 
 
 def shipped_rows(sets: dict[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[Row]:

@@ -45,9 +45,10 @@ def encode(
     """
     values = np.require(values, np.float32, "W")  # torch warns of arrays that it could not write
     if apart and values.ndim == 3:
+        parts = encoder.apart(values)
         options = {"window": window, "pool": pool, "batch_size": batch_size}
-        found = [encode(encoder, part, **options) for part in encoder.apart(values)]
-        return np.concatenate(found, axis=-1)
+        found = encode(encoder, np.concatenate(parts), **options)  # all channels in one batch
+        return np.concatenate(np.split(found, len(parts)), axis=-1)
     if values.ndim != 3 or values.shape[2] != encoder.in_channels:
         raise UserError(
             f"values: found shape {values.shape}, expected (instances, steps, "
