@@ -7,7 +7,10 @@ import numpy as np
 
 from tspcrep.common.checkpoints import fingerprint
 
-_PER_POINT = ("coords", "colour", "intensity", "normal", "label", "instance", "segment")
+_PER_POINT = (
+    *("coords", "colour", "intensity", "normal", "height"),
+    *("label", "instance", "segment"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +21,7 @@ class Cloud:
     colour : (N, 3) float32 in 0 .. 1.
     intensity : (N,) float32 of the LiDAR return.
     normal : (N, 3) float32, unit length, of either sign.
+    height : (N,) float32, metres over the ground.
     label : (N,) int64 class, -1 for unlabelled points.
     instance : (N,) int64 object, -1 for points of no object.
     segment : (N,) int64 in 0 .. S - 1 from an over-segmentation, -1 for none.
@@ -29,6 +33,7 @@ class Cloud:
     colour: np.ndarray | None = None
     intensity: np.ndarray | None = None
     normal: np.ndarray | None = None
+    height: np.ndarray | None = None
     label: np.ndarray | None = None
     instance: np.ndarray | None = None
     segment: np.ndarray | None = None
@@ -52,17 +57,6 @@ class Cloud:
         """The points at ``rows`` (indices or a mask) with all their attributes."""
         known = {name: getattr(self, name) for name in _PER_POINT}
         return replace(self, **{n: v[rows] for n, v in known.items() if v is not None})
-
-    def inputs(self) -> np.ndarray:
-        """Input features of the network, (N, 4) float32: colour minus 0.5 and a constant 1.
-
-        Without colour the first three are 0 (grey), as in a view whose colour was dropped.
-        """
-        inputs = np.zeros((len(self), 4), np.float32)
-        inputs[:, 3] = 1
-        if self.colour is not None:
-            inputs[:, :3] = self.colour - 0.5
-        return inputs
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are known, by name."""

@@ -112,7 +112,7 @@ class Objective(nn.Module, ABC):
 
     Parameters
     ----------
-    encoder : a SparseUNet with 4 input channels: colour and a constant 1.
+    encoder : a SparseUNet whose channels are those of its ``inputs``.
     config : projection head, optimiser, views.
 
     Attributes
@@ -140,8 +140,8 @@ class Objective(nn.Module, ABC):
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         seed = int(torch.randint(1 << 31, ()))
-        device = next(self.query.parameters()).device
-        return self.contrast(draw_views(batch.clouds, self.config.views, seed, device))
+        device, views = next(self.query.parameters()).device, self.config.views
+        return self.contrast(draw_views(batch.clouds, views, seed, device, self.encoder.inputs))
 
     @abstractmethod
     def contrast(self, views: Views) -> dict[str, Tensor]:

@@ -77,7 +77,7 @@ class Segmenter(nn.Module):
 
     Parameters
     ----------
-    encoder : a SparseUNet with 4 input channels: colour and a constant 1.
+    encoder : a SparseUNet whose channels are those of its ``inputs``.
     classes : number of classes C.
     head : weight (C, dim) and bias (C,) of a linear probe, given for a pretrained encoder. Training
         then starts from the probe, at ``tuning_lr`` and with frozen batch statistics: the first
@@ -119,7 +119,7 @@ class Segmenter(nn.Module):
         seed = int(torch.randint(1 << 31, ()))  # fit sets torch's state by (seed, step) alone
         clouds = [self._view(cloud, (seed, i)) for i, cloud in enumerate(batch.clouds)]
         device = self.head.weight.device
-        x, point_to_voxel = network_input(clouds, self.voxel, device)
+        x, point_to_voxel = network_input(clouds, self.voxel, device, self.encoder.inputs)
         label = torch.from_numpy(np.concatenate([c.label for c in clouds])).to(device)
         known = label >= 0
         scores = self.head(self.encoder(x).features)[point_to_voxel[known]]
@@ -237,10 +237,11 @@ def with_few_labels(scenes: Scenes, fraction: float, seed: int) -> Scenes:
 
 
 def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str]) -> None:
-    """Save weights of encoder and head, voxel size and class names to a safetensors file."""
+    """Save weights of encoder and head, voxel size, inputs and classes to a safetensors file."""
     config = {
         "network": asdict(segmenter.encoder.config),
         "voxel": segmenter.voxel,
+        "inputs": segmenter.encoder.inputs,
         "classes": list(classes),
     }
     weights.save_encoder(path, segmenter, Segmenter.__name__, config)
@@ -258,8 +259,10 @@ def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
     if kind != Segmenter.__name__:
         raise UserError(f"{path}: holds a {kind}, expected a {Segmenter.__name__}")
     network = {n: tuple(v) if isinstance(v, list) else v for n, v in config["network"].items()}
+    encoder = SparseUNet(UNetConfig(**network))
+    encoder.inputs = tuple(config.get("inputs", SparseUNet.inputs))  # version 0.1 reads colour
     segmenter = Segmenter(
-        SparseUNet(UNetConfig(**network)),
+        encoder,
         len(config["classes"]),
         SegmentationConfig(voxel=config["voxel"]),
     )
