@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -103,12 +104,23 @@ class Scenes:
         return replace(
             self,
             names=tuple(self.names[i] for i in chosen),
-            read=lambda index: self.read(chosen[index]),
+            read=partial(_read_chosen, self.read, chosen),
         )
 
     def map(self, change: Callable[[Cloud], Cloud]) -> "Scenes":
         """The same scenes, with ``change`` applied to each as it is read."""
-        return replace(self, read=lambda index: change(self.read(index)))
+        return replace(self, read=partial(_read_changed, self.read, change))
+
+
+# Functions of the module, so that scenes can be sent to the processes that load batches.
+def _read_chosen(read: Callable[[int], Cloud], chosen: tuple[int, ...], index: int) -> Cloud:
+    return read(chosen[index])
+
+
+def _read_changed(
+    read: Callable[[int], Cloud], change: Callable[[Cloud], Cloud], index: int
+) -> Cloud:
+    return change(read(index))
 
 
 _KEPT = 20_000_000  # points that stay in memory, about 1 GB
@@ -122,15 +134,25 @@ class Batch:
 
 
 def keep(scenes: Scenes, most: int = _KEPT) -> Scenes:
-    """The same scenes, of which the first read are cached in memory, up to ``most`` points."""
-    kept: dict[int, Cloud] = {}
+    """The same scenes, of which the first read are cached in memory, up to ``most`` points.
 
-    def read(index: int) -> Cloud:
-        if index in kept:
-            return kept[index]
-        cloud = scenes[index]
-        if sum(map(len, kept.values())) + len(cloud) <= most:
-            kept[index] = cloud
+    Sent to another process, they are read again there.
+    """
+    return replace(scenes, read=_Kept(scenes, most))
+
+
+class _Kept:
+    def __init__(self, scenes: Scenes, most: int):
+        self.scenes, self.most = scenes, most
+        self.kept: dict[int, Cloud] = {}
+
+    def __call__(self, index: int) -> Cloud:
+        if index in self.kept:
+            return self.kept[index]
+        cloud = self.scenes[index]
+        if sum(map(len, self.kept.values())) + len(cloud) <= self.most:
+            self.kept[index] = cloud
         return cloud
 
-    return replace(scenes, read=read)
+    def __getstate__(self) -> dict:
+        return {**vars(self), "kept": {}}

@@ -4,6 +4,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -65,7 +66,7 @@ class SceneBatches:
     """
 
     def __init__(self, scenes: Scenes, voxel: float):
-        thinned = keep(scenes.map(lambda cloud: thin(cloud, voxel)))
+        thinned = keep(scenes.map(partial(thin, voxel=voxel)))
         bar = tqdm(thinned, desc="read scenes", unit="scene", delay=2, leave=False)
         shows = [bool(foreground(cloud).any()) for cloud in bar]
         if not any(shows):
