@@ -81,6 +81,7 @@ def main(config: Config) -> None:
     run = Run("pretrain_points", config)
     new_encoder(config.network, config.inputs)  # raises for bad options before anything is written
     real = own_scenes(config)
+    batches(config, real, 0)
     for seed in run.start():
         data, folder = batches(config, real, seed), run.seed_folder(seed)
         objective = build_objective(config, seed)
@@ -142,7 +143,7 @@ def build_objective(config: Config, seed: int) -> Objective:
 
 
 def gallery(config: Config, real: dict[str, Corpus]) -> bytes:
-    """A page with two scenes of each source; classes have no names in common, so of one kind."""
+    """A page with two scenes of each source, with classes where all are made of one kind."""
     clouds: list[Cloud] = []
     for name in config.data:
         source = Endless(name, 2, config.seeds[0]) if name in KINDS else real[name]

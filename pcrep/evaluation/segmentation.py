@@ -8,6 +8,7 @@ for each seed, see :func:`choose_scenes`.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -162,24 +163,27 @@ def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
         A scene has no labels or one outside the classes.
     """
 
-    def check(cloud: Cloud) -> Cloud:
-        if cloud.label is None:
-            raise UserError(
-                f"{cloud.name}: has no labels, expected a class for each point to learn or to "
-                "score with; see pcrep.datasets.load_points for how a format keeps them"
-            )
-        if names and cloud.label.max() >= len(names):
-            raise UserError(
-                f"{cloud.name}: found label {cloud.label.max()}, expected 0 .. {len(names) - 1}, "
-                "the classes of the scenes to learn from, or -1 for none"
-            )
-        return cloud
-
     names = tuple(classes) or scenes.classes
     if not names:
-        bar = tqdm(scenes.map(check), desc="read labels", unit="scene", delay=2, leave=False)
+        checked = scenes.map(partial(_check_labels, names=()))
+        bar = tqdm(checked, desc="read labels", unit="scene", delay=2, leave=False)
         names = tuple(map(str, range(max(int(cloud.label.max()) for cloud in bar) + 1)))
-    return replace(scenes.map(check), classes=names)
+    return replace(scenes.map(partial(_check_labels, names=names)), classes=names)
+
+
+def _check_labels(cloud: Cloud, names: tuple[str, ...]) -> Cloud:
+    """The cloud, if it has labels, and within ``names`` if there are any."""
+    if cloud.label is None:
+        raise UserError(
+            f"{cloud.name}: has no labels, expected a class for each point to learn or to "
+            "score with; see pcrep.datasets.load_points for how a format keeps them"
+        )
+    if names and cloud.label.max() >= len(names):
+        raise UserError(
+            f"{cloud.name}: found label {cloud.label.max()}, expected 0 .. {len(names) - 1}, "
+            "the classes of the scenes to learn from, or -1 for none"
+        )
+    return cloud
 
 
 def choose_scenes(scenes: Scenes, count: int, seed: int) -> list[int]:
@@ -223,17 +227,19 @@ def with_few_labels(scenes: Scenes, fraction: float, seed: int) -> Scenes:
     """
     if not 0 < fraction <= 1:
         raise UserError(f"labelled fraction: found {fraction}, expected more than 0, at most 1")
+    if fraction == 1:
+        return scenes
+    return replace(scenes, read=partial(_few_labels, scenes, fraction, seed))
 
-    def read(index: int) -> Cloud:
-        cloud = scenes[index]
-        random, label = np.random.default_rng((seed, index)), np.full(len(cloud), -1)
-        for c in np.unique(cloud.label[cloud.label >= 0]):
-            rows = np.flatnonzero(cloud.label == c)
-            count = max(round(fraction * len(rows)), 1)
-            label[random.choice(rows, count, replace=False)] = c
-        return replace(cloud, label=label)
 
-    return scenes if fraction == 1 else replace(scenes, read=read)
+def _few_labels(scenes: Scenes, fraction: float, seed: int, index: int) -> Cloud:
+    cloud = scenes[index]
+    random, label = np.random.default_rng((seed, index)), np.full(len(cloud), -1)
+    for c in np.unique(cloud.label[cloud.label >= 0]):
+        rows = np.flatnonzero(cloud.label == c)
+        count = max(round(fraction * len(rows)), 1)
+        label[random.choice(rows, count, replace=False)] = c
+    return replace(cloud, label=label)
 
 
 def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str]) -> None:

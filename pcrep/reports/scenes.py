@@ -10,14 +10,15 @@ from pcrep.reports.render import choose_viewpoint
 
 
 def page(clouds: Sequence[Cloud], classes: Sequence[str] = ()) -> bytes:
-    """A PNG with two panels for each cloud: colour or intensity or height, and its classes.
+    """A PNG with two panels for each cloud: colour, intensity or height, and classes or height.
 
-    classes : names of the labels. A cloud without labels shows its height on the right.
+    classes : names of the labels; without any, or without labels, the height is on the right.
     """
     colours = class_colours(len(classes)) if classes else np.zeros((0, 3))
     panels = [one for cloud in clouds for one in _pair(cloud, colours)]
-    shown = np.unique(np.concatenate([c.label for c in clouds if c.label is not None] or [[]]))
-    legend = {classes[int(k)]: colours[int(k)] for k in shown if k >= 0}
+    numbers = [np.unique(c.label) for c in clouds if classes and c.label is not None]
+    shown = np.unique(np.concatenate([np.empty(0, np.int64), *numbers]))
+    legend = {classes[k]: colours[k] for k in shown if k >= 0}
     return still(panels, legend or None)[0]
 
 
