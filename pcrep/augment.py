@@ -137,8 +137,8 @@ def augment(
     coords : (N, 3) float32, metres, N > 0. colour : (N, 3) float32 in 0 .. 1, or None.
     seed : non-negative integers such as (seed, step, view); the same seed gives the same view.
 
-    Dropped colour is grey (0.5), which :meth:`pcrep.cloud.Cloud.inputs` maps to 0, like missing
-    colour.
+    Dropped colour is grey (0.5), which :func:`pcrep.encoders.inputs.inputs_of` maps to 0, like
+    missing colour.
     """
     random = np.random.default_rng(seed)
     rows = _kept(coords, config, random)
@@ -284,5 +284,20 @@ def _change(
 
 def augmented(cloud: Cloud, config: AugmentConfig, seed: int | Sequence[int]) -> Cloud:
     """One random view of a cloud with all attributes of its points; see :func:`augment`."""
-    made = augment(cloud.coords, cloud.colour, config, seed)
-    return replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)
+    return changed(cloud, augment(cloud.coords, cloud.colour, config, seed))
+
+
+def changed(cloud: Cloud, made: Augmented) -> Cloud:
+    """The cloud in a view that :func:`augment` made of it.
+
+    Normals turn, and heights over ground scale, with the matrix of the view.
+    """
+    view = replace(cloud.take(made.rows), coords=made.coords, colour=made.colour)
+    matrix = made.parameters.matrix
+    scale = np.cbrt(abs(np.linalg.det(matrix)))
+    if view.normal is not None:
+        turned = np.einsum("ni,ji->nj", view.normal, matrix / scale)
+        view = replace(view, normal=turned.astype(np.float32))
+    if view.height is not None:
+        view = replace(view, height=view.height * np.float32(scale))
+    return view

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 
 from tspcrep.common.checkpoints import fingerprint
 
-_PER_POINT = ("coords", "colour", "intensity", "normal", "label", "instance", "segment")
+_PER_POINT = (
+    *("coords", "colour", "intensity", "normal", "height"),
+    *("label", "instance", "segment"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +22,7 @@ class Cloud:
     colour : (N, 3) float32 in 0 .. 1.
     intensity : (N,) float32 of the LiDAR return.
     normal : (N, 3) float32, unit length, of either sign.
+    height : (N,) float32, metres over the ground.
     label : (N,) int64 class, -1 for unlabelled points.
     instance : (N,) int64 object, -1 for points of no object.
     segment : (N,) int64 in 0 .. S - 1 from an over-segmentation, -1 for none.
@@ -29,6 +34,7 @@ class Cloud:
     colour: np.ndarray | None = None
     intensity: np.ndarray | None = None
     normal: np.ndarray | None = None
+    height: np.ndarray | None = None
     label: np.ndarray | None = None
     instance: np.ndarray | None = None
     segment: np.ndarray | None = None
@@ -52,17 +58,6 @@ class Cloud:
         """The points at ``rows`` (indices or a mask) with all their attributes."""
         known = {name: getattr(self, name) for name in _PER_POINT}
         return replace(self, **{n: v[rows] for n, v in known.items() if v is not None})
-
-    def inputs(self) -> np.ndarray:
-        """Input features of the network, (N, 4) float32: colour minus 0.5 and a constant 1.
-
-        Without colour the first three are 0 (grey), as in a view whose colour was dropped.
-        """
-        inputs = np.zeros((len(self), 4), np.float32)
-        inputs[:, 3] = 1
-        if self.colour is not None:
-            inputs[:, :3] = self.colour - 0.5
-        return inputs
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are known, by name."""
@@ -109,12 +104,23 @@ class Scenes:
         return replace(
             self,
             names=tuple(self.names[i] for i in chosen),
-            read=lambda index: self.read(chosen[index]),
+            read=partial(_read_chosen, self.read, chosen),
         )
 
     def map(self, change: Callable[[Cloud], Cloud]) -> "Scenes":
         """The same scenes, with ``change`` applied to each as it is read."""
-        return replace(self, read=lambda index: change(self.read(index)))
+        return replace(self, read=partial(_read_changed, self.read, change))
+
+
+# Functions of the module, so that scenes can be sent to the processes that load batches.
+def _read_chosen(read: Callable[[int], Cloud], chosen: tuple[int, ...], index: int) -> Cloud:
+    return read(chosen[index])
+
+
+def _read_changed(
+    read: Callable[[int], Cloud], change: Callable[[Cloud], Cloud], index: int
+) -> Cloud:
+    return change(read(index))
 
 
 _KEPT = 20_000_000  # points that stay in memory, about 1 GB
@@ -128,15 +134,25 @@ class Batch:
 
 
 def keep(scenes: Scenes, most: int = _KEPT) -> Scenes:
-    """The same scenes, of which the first read are cached in memory, up to ``most`` points."""
-    kept: dict[int, Cloud] = {}
+    """The same scenes, of which the first read are cached in memory, up to ``most`` points.
 
-    def read(index: int) -> Cloud:
-        if index in kept:
-            return kept[index]
-        cloud = scenes[index]
-        if sum(map(len, kept.values())) + len(cloud) <= most:
-            kept[index] = cloud
+    Sent to another process, they are read again there.
+    """
+    return replace(scenes, read=_Kept(scenes, most))
+
+
+class _Kept:
+    def __init__(self, scenes: Scenes, most: int):
+        self.scenes, self.most = scenes, most
+        self.kept: dict[int, Cloud] = {}
+
+    def __call__(self, index: int) -> Cloud:
+        if index in self.kept:
+            return self.kept[index]
+        cloud = self.scenes[index]
+        if sum(map(len, self.kept.values())) + len(cloud) <= self.most:
+            self.kept[index] = cloud
         return cloud
 
-    return replace(scenes, read=read)
+    def __getstate__(self) -> dict:
+        return {**vars(self), "kept": {}}

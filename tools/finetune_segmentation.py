@@ -13,6 +13,7 @@ encoder.safetensors and segmenter.safetensors of the first seed.
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ import pcrep.reports.segmentation
 from pcrep.cloud import Scenes, keep
 from pcrep.datasets import labelled_split
 from pcrep.encoders.encoding import check_encoder, new_encoder, untrained, voxel_size
+from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.encoders.voxelize import check_extent
 from pcrep.evaluation import scores
@@ -107,9 +109,11 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
     """
     if config.mode != "finetune" and config.encoder is None:
         raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
-    voxel = voxel_size(build(config), config.segmentation.voxel)
+    encoder = build(config)
+    voxel = voxel_size(encoder, config.segmentation.voxel)
     split = labelled_split(config.data, config.data_root)
-    learn, test = (keep(scenes.map(upright)) for scenes in (split.learn, split.test))
+    complete = partial(completed, names=encoder.inputs)
+    learn, test = (keep(s.map(upright).map(complete)) for s in (split.learn, split.test))
     learn = with_labels(learn)
     check_extent(labelled(config, learn, config.seeds[0])[0], voxel)
     return learn, with_labels(test, learn.classes)

@@ -4,6 +4,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -65,7 +66,7 @@ class SceneBatches:
     """
 
     def __init__(self, scenes: Scenes, voxel: float):
-        thinned = keep(scenes.map(lambda cloud: thin(cloud, voxel)))
+        thinned = keep(scenes.map(partial(thin, voxel=voxel)))
         bar = tqdm(thinned, desc="read scenes", unit="scene", delay=2, leave=False)
         shows = [bool(foreground(cloud).any()) for cloud in bar]
         if not any(shows):
@@ -112,7 +113,7 @@ class Objective(nn.Module, ABC):
 
     Parameters
     ----------
-    encoder : a SparseUNet with 4 input channels: colour and a constant 1.
+    encoder : a SparseUNet whose channels are those of its ``inputs``.
     config : projection head, optimiser, views.
 
     Attributes
@@ -140,8 +141,8 @@ class Objective(nn.Module, ABC):
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         seed = int(torch.randint(1 << 31, ()))
-        device = next(self.query.parameters()).device
-        return self.contrast(draw_views(batch.clouds, self.config.views, seed, device))
+        device, views = next(self.query.parameters()).device, self.config.views
+        return self.contrast(draw_views(batch.clouds, views, seed, device, self.encoder.inputs))
 
     @abstractmethod
     def contrast(self, views: Views) -> dict[str, Tensor]:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcrep.augment import AugmentConfig, augment
+from pcrep.augment import AugmentConfig, augment, changed
 from pcrep.cloud import Cloud
+from pcrep.encoders.inputs import inputs_of
 from pcrep.encoders.voxelize import voxelize
 from pcrep.preparation.foreground import foreground
 from pcrep.sparse import SparseTensor
@@ -25,15 +26,26 @@ class ViewConfig:
     voxel: float = 0.015
     """Voxel size, metres."""
     points: int = 8_000
-    """Largest number of points per scene and step: those nearest to a random foreground point,
+    """Largest number of points per part of a scene: those nearest to a random foreground point,
     which is drawn anew each step."""
+    smallest: float = 1.0
+    """Smallest share of these points in a part; the share is drawn anew for each."""
+    parts: int = 1
+    """Parts drawn from each scene in a step; several share the cost of making a scene."""
+    input_drop: float = 0.2
+    """Probability that a view lacks an input other than colour, drawn for each of them."""
     augment: AugmentConfig = AugmentConfig()
 
     def __post_init__(self) -> None:
-        if not 0 < self.voxel < float("inf") or self.points < 1:
+        if not 0 < self.voxel < float("inf") or self.points < 1 or self.parts < 1:
             raise UserError(
-                f"voxel {self.voxel}, points {self.points}: expected metres above 0 and at least "
-                "1 point"
+                f"voxel {self.voxel}, points {self.points}, parts {self.parts}: expected metres "
+                "above 0, at least 1 point and at least 1 part"
+            )
+        if not 0 < self.smallest <= 1 or not 0 <= self.input_drop <= 1:
+            raise UserError(
+                f"smallest {self.smallest}, input_drop {self.input_drop}: expected a share above "
+                "0 and at most 1, and a probability"
             )
 
 
@@ -41,7 +53,7 @@ class ViewConfig:
 class View:
     """One view of all scenes of a batch: M voxels that hold P of the N points of the batch.
 
-    input : SparseTensor (M, 4), the mean of :meth:`pcrep.cloud.Cloud.inputs` per voxel.
+    input : SparseTensor (M, C), the mean of :func:`pcrep.encoders.inputs.inputs_of` per voxel.
     first : (M,) int64, the first point of each voxel.
     points : (P,) int64, the points in the view.
     voxel : (P,) int64, the voxel of each of them.
@@ -57,11 +69,11 @@ class View:
 class Views:
     """Two views of a batch, and the attributes of its N points that do not depend on the view.
 
-    clouds : the B scenes, whose points follow each other.
+    clouds : the B parts of scenes, whose points follow each other.
     coords : (N, 3) metres relative to one point of the scene, before augmentation.
-    scene : (N,) int64, the scene in the batch.
+    scene : (N,) int64, the part in the batch.
     segment : (N,) int64, numbered across the batch; -1 for none.
-    offsets : (B + 1,); segments of scene b are offsets[b] .. offsets[b + 1] - 1.
+    offsets : (B + 1,); segments of part b are offsets[b] .. offsets[b + 1] - 1.
     a, b : the views of the query and of the key.
     """
 
@@ -75,9 +87,13 @@ class Views:
 
 
 def draw_views(
-    clouds: Sequence[Cloud], config: ViewConfig, seed: int, device: torch.device | str = "cpu"
+    clouds: Sequence[Cloud],
+    config: ViewConfig,
+    seed: int,
+    device: torch.device | str = "cpu",
+    inputs: Sequence[str] = ("colour",),
 ) -> Views:
-    """Draw a part of each scene, augment it twice and voxelise, all from ``seed``.
+    """Draw parts of each scene, augment them twice and voxelise, all from ``seed``.
 
     This runs on the host; the result is on ``device``.
 
@@ -85,16 +101,17 @@ def draw_views(
     ----------
     clouds : with ``segment`` and ``objectness``, of an extent that
         :func:`pcrep.encoders.voxelize.check_extent` allows.
+    inputs : names of what the network reads, see :mod:`pcrep.encoders.inputs`.
     """
+    each = [cloud for cloud in clouds for _ in range(config.parts)]
     drawn = tuple(
-        _draw(cloud, config.points, np.random.default_rng((seed, i)))
-        for i, cloud in enumerate(clouds)
+        _draw(cloud, config, np.random.default_rng((seed, i))) for i, cloud in enumerate(each)
     )
     lengths = [len(cloud) for cloud in drawn]
     starts = np.cumsum([0, *lengths])
     segment, offsets = _through_the_batch(drawn)
     a, b = (
-        _view(drawn, starts, config, [(seed, i, which) for i in range(len(drawn))])
+        make_view(drawn, starts, config, [(seed, i, which) for i in range(len(drawn))], inputs)
         for which in (1, 2)
     )
     return Views(
@@ -103,8 +120,8 @@ def draw_views(
         torch.arange(len(drawn)).repeat_interleave(torch.tensor(lengths)).to(device),
         torch.from_numpy(segment).to(device),
         offsets,
-        _moved(a, device),
-        _moved(b, device),
+        moved(a, device),
+        moved(b, device),
     )
 
 
@@ -118,8 +135,8 @@ def correspond(a: View, b: View, points: int) -> Tensor:
     return place[a.first]
 
 
-def _draw(cloud: Cloud, most: int, generator: np.random.Generator) -> Cloud:
-    """The ``most`` points nearest to a random foreground point, which becomes the origin.
+def _draw(cloud: Cloud, config: ViewConfig, generator: np.random.Generator) -> Cloud:
+    """The points nearest to a random foreground point, which becomes the origin.
 
     So the density stays that of the scene. Points keep their order; segments are renumbered
     without gaps.
@@ -130,20 +147,33 @@ def _draw(cloud: Cloud, most: int, generator: np.random.Generator) -> Cloud:
         )
     shown = np.flatnonzero(foreground(cloud))
     centre = generator.choice(shown) if len(shown) else generator.integers(len(cloud))
-    # Voxels are numbered from the origin: a centre there keeps their numbers small.
-    coords = cloud.coords - cloud.coords[centre]
-    if len(cloud) > most:
-        rows = np.sort(np.argpartition(np.square(coords).sum(1), most - 1)[:most])
-        cloud, coords = cloud.take(rows), coords[rows]
+    cloud = nearest_part(cloud, centre, config, generator)
     present, number = np.unique(cloud.segment, return_inverse=True)
     outside = int((present < 0).sum())  # the id of points without segment, if there are any
     scores = cloud.objectness
     return replace(
         cloud,
-        coords=coords,
         segment=np.maximum(number - outside, -1),
         objectness=None if scores is None else scores[present[outside:]],
     )
+
+
+def nearest_part(
+    cloud: Cloud, centre: int, config: ViewConfig, generator: np.random.Generator
+) -> Cloud:
+    """The points nearest to the point ``centre``, which becomes the origin, in their order.
+
+    They are ``config.points``, or a random share of that, or all there are.
+    """
+    most = config.points
+    if config.smallest < 1:
+        most = max(1, round(most * generator.uniform(config.smallest, 1)))
+    # Voxels are numbered from the origin: a centre there keeps their numbers small.
+    coords = cloud.coords - cloud.coords[centre]
+    if len(cloud) > most:
+        rows = np.sort(np.argpartition(np.square(coords).sum(1), most - 1)[:most])
+        cloud, coords = cloud.take(rows), coords[rows]
+    return replace(cloud, coords=coords)
 
 
 def _through_the_batch(clouds: Sequence[Cloud]) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -157,39 +187,51 @@ def _through_the_batch(clouds: Sequence[Cloud]) -> tuple[np.ndarray, tuple[int, 
     return np.concatenate(segments), tuple(offsets.tolist())
 
 
-def _view(
+def make_view(
     clouds: Sequence[Cloud],
     starts: np.ndarray,
     config: ViewConfig,
-    seeds: Sequence[tuple[int, int, int]],
+    seeds: Sequence[tuple[int, ...]],
+    inputs: Sequence[str],
 ) -> View:
-    coords, inputs, points, batch = [], [], [], []
+    """One view of all clouds, on the host.
+
+    starts : index in the batch of the first point of each cloud. seeds : one for each cloud.
+    """
+    coords, features, points, batch = [], [], [], []
     for i, cloud in enumerate(clouds):
         made = augment(cloud.coords, cloud.colour, config.augment, seeds[i])
-        seen = Cloud(made.coords, made.colour)
+        seen = _lacking(changed(cloud, made), config.input_drop, inputs, seeds[i])
         coords.append(made.coords)
-        inputs.append(seen.inputs())
+        features.append(inputs_of(seen, inputs))
         points.append(made.rows + starts[i])
         batch.append(np.full(len(made.rows), i))
-    arrays = coords, inputs, points, batch
+    arrays = coords, features, points, batch
     xyz, x, index, scene = (torch.from_numpy(np.concatenate(values)) for values in arrays)
     voxels = voxelize(xyz, config.voxel, scene)
-    features = voxels.reduce(x)
     return View(
-        SparseTensor(voxels.coordinates, features),
+        SparseTensor(voxels.coordinates, voxels.reduce(x)),
         index[voxels.first],
         index,
         voxels.point_to_voxel,
     )
 
 
-def _moved(view: View, device: torch.device | str) -> View:
+def _lacking(cloud: Cloud, drop: float, inputs: Sequence[str], seed: tuple[int, ...]) -> Cloud:
+    """The cloud without a random choice of its inputs; its augmentation drops the colour."""
+    others = [name for name in inputs if name != "colour"]
+    lost = np.random.default_rng((*seed, 1)).random(len(others)) < drop
+    return replace(cloud, **{name: None for name, gone in zip(others, lost, strict=True) if gone})
+
+
+def moved(view: View, device: torch.device | str) -> View:
+    """The view on a device."""
     if torch.device(device).type == "cpu":
         return view
     x = view.input
-    moved = SparseTensor(x.coordinates.to(device), x.features.to(device))
+    there = SparseTensor(x.coordinates.to(device), x.features.to(device))
     rest = {name: getattr(view, name).to(device) for name in ("first", "points", "voxel")}
-    return replace(view, input=moved, **rest)
+    return replace(view, input=there, **rest)
 
 
 def draw_matches(views: Views, most: int, scene: int | None = None) -> tuple[Tensor, Tensor]:

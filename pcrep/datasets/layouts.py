@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pcrep.cloud import Cloud, Scenes
@@ -40,10 +41,16 @@ class Layout:
         return Scenes(
             name,
             tuple(self.title(path) for path in paths),
-            lambda index: judge_labels(self.read(paths[index]), self.classes),
+            partial(_read, self.read, tuple(paths), self.classes),
             self.classes,
             self.things,
         )
+
+
+def _read(
+    read: Callable[[Path], Cloud], paths: tuple[Path, ...], classes: tuple[str, ...], index: int
+) -> Cloud:
+    return judge_labels(read(paths[index]), classes)
 
 
 def own(folder: Path, files: list[Path]) -> Layout:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pcrep.cloud import Cloud
+from pcrep.encoders.inputs import channels, check_inputs, completed, inputs_of
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.encoders.voxelize import check_extent, voxelize
 from pcrep.sparse import SparseTensor
@@ -14,12 +15,16 @@ from tspcrep.common.errors import UserError
 
 
 def network_input(
-    clouds: Sequence[Cloud], voxel: float, device: torch.device | str = "cpu"
+    clouds: Sequence[Cloud],
+    voxel: float,
+    device: torch.device | str = "cpu",
+    inputs: Sequence[str] = ("colour",),
 ) -> tuple[SparseTensor, Tensor]:
     """Voxelise a batch of clouds, N points in all, to M voxels.
 
-    Returns a SparseTensor (M, 4), the mean of :meth:`pcrep.cloud.Cloud.inputs` per voxel, and
-    ``point_to_voxel`` (N,) int64. The grid of each cloud starts at its minimum coordinates.
+    Returns a SparseTensor (M, C), the mean of :func:`pcrep.encoders.inputs.inputs_of` per voxel,
+    and ``point_to_voxel`` (N,) int64. Heights and normals that ``inputs`` name and a cloud lacks
+    are found in it. The grid of each cloud starts at its minimum coordinates.
 
     Raises
     ------
@@ -30,28 +35,35 @@ def network_input(
         check_extent(cloud, voxel)
     coords = np.concatenate([c.coords - c.coords.min(0) for c in clouds])  # floats are fine near 0
     batch = np.repeat(np.arange(len(clouds)), [len(c) for c in clouds])
-    inputs = torch.from_numpy(np.concatenate([c.inputs() for c in clouds]))
+    values = [inputs_of(completed(cloud, inputs), inputs) for cloud in clouds]
     voxels = voxelize(torch.from_numpy(coords), voxel, torch.from_numpy(batch))
-    x = SparseTensor(voxels.coordinates.to(device), voxels.reduce(inputs).to(device))
+    features = voxels.reduce(torch.from_numpy(np.concatenate(values)))
+    x = SparseTensor(voxels.coordinates.to(device), features.to(device))
     return x, voxels.point_to_voxel.to(device)
 
 
-def new_encoder(name: str) -> SparseUNet:
-    """A randomly initialised encoder: ``small``, or a Res16UNet such as ``34C``."""
-    if name == "small":
-        return SparseUNet(UNetConfig(in_channels=4))
-    return SparseUNet(res16unet(name, in_channels=4))
+def new_encoder(name: str, inputs: Sequence[str] = ("colour",)) -> SparseUNet:
+    """A randomly initialised encoder: ``small``, or a Res16UNet such as ``34C``.
+
+    inputs : names of :data:`pcrep.encoders.inputs.INPUTS`.
+    """
+    check_inputs(inputs)
+    width = channels(inputs)
+    config = UNetConfig(in_channels=width) if name == "small" else res16unet(name, width)
+    encoder = SparseUNet(config)
+    encoder.inputs = tuple(inputs)
+    return encoder
 
 
 def untrained(encoder: SparseUNet, seed: int) -> SparseUNet:
-    """A randomly initialised network of the same architecture and voxel size.
+    """A randomly initialised network of the same architecture, inputs and voxel size.
 
     The weights are those that a run with this seed starts from; torch's random state is unchanged.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SparseUNet(encoder.config)
-    network.voxel = encoder.voxel
+    network.voxel, network.inputs = encoder.voxel, encoder.inputs
     return network
 
 
@@ -64,11 +76,13 @@ def voxel_size(encoder: SparseUNet, wanted: float | None = None) -> float:
 
 
 def check_encoder(encoder: SparseUNet, where: str = "the encoder") -> None:
-    """Raise a UserError unless the encoder takes :meth:`pcrep.cloud.Cloud.inputs`."""
-    if encoder.in_channels != 4:
+    """Raise a UserError unless the encoder's channels are those of its ``inputs``."""
+    expected = channels(encoder.inputs)
+    if encoder.in_channels != expected:
         raise UserError(
-            f"{where}: reads {encoder.in_channels} channels, expected 4, colour and a constant 1; "
-            "take an encoder that was trained by this project's tools"
+            f"{where}: reads {encoder.in_channels} channels, expected {expected}, "
+            f"{', '.join(encoder.inputs)} and a constant 1; take an encoder that was trained by "
+            "this project's tools"
         )
 
 
@@ -82,7 +96,7 @@ def encode(encoder: SparseUNet, cloud: Cloud, voxel: float) -> tuple[np.ndarray,
     before = encoder.training
     try:
         with torch.inference_mode():
-            x, point_to_voxel = network_input([cloud], voxel, device)
+            x, point_to_voxel = network_input([cloud], voxel, device, encoder.inputs)
             features = encoder.eval()(x).features
     finally:
         encoder.train(before)

@@ -92,9 +92,11 @@ class SparseUNet(nn.Module):
     Attributes
     ----------
     voxel : voxel size of its training in metres, or None; saved with the weights.
+    inputs : names of what its channels hold, see :func:`pcrep.encoders.inputs.inputs_of`; saved.
     """
 
     voxel: float | None = None
+    inputs: tuple[str, ...] = ("colour",)
 
     def __init__(self, config: UNetConfig | None = None):
         super().__init__()
@@ -166,8 +168,8 @@ def _blocks(in_channels: int, channels: int, count: int) -> nn.Sequential:
 
 
 def save_encoder(path: str | Path, encoder: SparseUNet) -> None:
-    """Save weights, configuration and voxel size to a safetensors file."""
-    config = {**asdict(encoder.config), "voxel": encoder.voxel}
+    """Save weights, configuration, voxel size and inputs to a safetensors file."""
+    config = {**asdict(encoder.config), "voxel": encoder.voxel, "inputs": encoder.inputs}
     weights.save_encoder(path, encoder, SparseUNet.__name__, config)
 
 
@@ -183,8 +185,9 @@ def load_encoder(path: str | Path) -> SparseUNet:
     if kind != SparseUNet.__name__:
         raise UserError(f"{path}: holds an encoder of kind {kind}, expected {SparseUNet.__name__}")
     voxel = config.pop("voxel", None)
+    inputs = tuple(config.pop("inputs", SparseUNet.inputs))  # version 0.1 reads colour
     lists = {name: tuple(value) for name, value in config.items() if isinstance(value, list)}
     encoder = SparseUNet(replace(UNetConfig(**config), **lists))
-    encoder.voxel = voxel
+    encoder.voxel, encoder.inputs = voxel, inputs
     weights.load_into(encoder, tensors, path)
     return encoder.eval()

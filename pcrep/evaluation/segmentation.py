@@ -8,6 +8,7 @@ for each seed, see :func:`choose_scenes`.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ class Segmenter(nn.Module):
 
     Parameters
     ----------
-    encoder : a SparseUNet with 4 input channels: colour and a constant 1.
+    encoder : a SparseUNet whose channels are those of its ``inputs``.
     classes : number of classes C.
     head : weight (C, dim) and bias (C,) of a linear probe, given for a pretrained encoder. Training
         then starts from the probe, at ``tuning_lr`` and with frozen batch statistics: the first
@@ -119,7 +120,7 @@ class Segmenter(nn.Module):
         seed = int(torch.randint(1 << 31, ()))  # fit sets torch's state by (seed, step) alone
         clouds = [self._view(cloud, (seed, i)) for i, cloud in enumerate(batch.clouds)]
         device = self.head.weight.device
-        x, point_to_voxel = network_input(clouds, self.voxel, device)
+        x, point_to_voxel = network_input(clouds, self.voxel, device, self.encoder.inputs)
         label = torch.from_numpy(np.concatenate([c.label for c in clouds])).to(device)
         known = label >= 0
         # Not ``[rows]``, whose gradient adds a voxel's points in the order of threads.
@@ -163,24 +164,27 @@ def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
         A scene has no labels or one outside the classes.
     """
 
-    def check(cloud: Cloud) -> Cloud:
-        if cloud.label is None:
-            raise UserError(
-                f"{cloud.name}: has no labels, expected a class for each point to learn or to "
-                "score with; see pcrep.datasets.load_points for how a format keeps them"
-            )
-        if names and cloud.label.max() >= len(names):
-            raise UserError(
-                f"{cloud.name}: found label {cloud.label.max()}, expected 0 .. {len(names) - 1}, "
-                "the classes of the scenes to learn from, or -1 for none"
-            )
-        return cloud
-
     names = tuple(classes) or scenes.classes
     if not names:
-        bar = tqdm(scenes.map(check), desc="read labels", unit="scene", delay=2, leave=False)
+        checked = scenes.map(partial(_check_labels, names=()))
+        bar = tqdm(checked, desc="read labels", unit="scene", delay=2, leave=False)
         names = tuple(map(str, range(max(int(cloud.label.max()) for cloud in bar) + 1)))
-    return replace(scenes.map(check), classes=names)
+    return replace(scenes.map(partial(_check_labels, names=names)), classes=names)
+
+
+def _check_labels(cloud: Cloud, names: tuple[str, ...]) -> Cloud:
+    """The cloud, if it has labels, and within ``names`` if there are any."""
+    if cloud.label is None:
+        raise UserError(
+            f"{cloud.name}: has no labels, expected a class for each point to learn or to "
+            "score with; see pcrep.datasets.load_points for how a format keeps them"
+        )
+    if names and cloud.label.max() >= len(names):
+        raise UserError(
+            f"{cloud.name}: found label {cloud.label.max()}, expected 0 .. {len(names) - 1}, "
+            "the classes of the scenes to learn from, or -1 for none"
+        )
+    return cloud
 
 
 def choose_scenes(scenes: Scenes, count: int, seed: int) -> list[int]:
@@ -224,24 +228,27 @@ def with_few_labels(scenes: Scenes, fraction: float, seed: int) -> Scenes:
     """
     if not 0 < fraction <= 1:
         raise UserError(f"labelled fraction: found {fraction}, expected more than 0, at most 1")
+    if fraction == 1:
+        return scenes
+    return replace(scenes, read=partial(_few_labels, scenes, fraction, seed))
 
-    def read(index: int) -> Cloud:
-        cloud = scenes[index]
-        random, label = np.random.default_rng((seed, index)), np.full(len(cloud), -1)
-        for c in np.unique(cloud.label[cloud.label >= 0]):
-            rows = np.flatnonzero(cloud.label == c)
-            count = max(round(fraction * len(rows)), 1)
-            label[random.choice(rows, count, replace=False)] = c
-        return replace(cloud, label=label)
 
-    return scenes if fraction == 1 else replace(scenes, read=read)
+def _few_labels(scenes: Scenes, fraction: float, seed: int, index: int) -> Cloud:
+    cloud = scenes[index]
+    random, label = np.random.default_rng((seed, index)), np.full(len(cloud), -1)
+    for c in np.unique(cloud.label[cloud.label >= 0]):
+        rows = np.flatnonzero(cloud.label == c)
+        count = max(round(fraction * len(rows)), 1)
+        label[random.choice(rows, count, replace=False)] = c
+    return replace(cloud, label=label)
 
 
 def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str]) -> None:
-    """Save weights of encoder and head, voxel size and class names to a safetensors file."""
+    """Save weights of encoder and head, voxel size, inputs and classes to a safetensors file."""
     config = {
         "network": asdict(segmenter.encoder.config),
         "voxel": segmenter.voxel,
+        "inputs": segmenter.encoder.inputs,
         "classes": list(classes),
     }
     weights.save_encoder(path, segmenter, Segmenter.__name__, config)
@@ -259,8 +266,10 @@ def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
     if kind != Segmenter.__name__:
         raise UserError(f"{path}: holds a {kind}, expected a {Segmenter.__name__}")
     network = {n: tuple(v) if isinstance(v, list) else v for n, v in config["network"].items()}
+    encoder = SparseUNet(UNetConfig(**network))
+    encoder.inputs = tuple(config.get("inputs", SparseUNet.inputs))  # version 0.1 reads colour
     segmenter = Segmenter(
-        SparseUNet(UNetConfig(**network)),
+        encoder,
         len(config["classes"]),
         SegmentationConfig(voxel=config["voxel"]),
     )

@@ -32,7 +32,7 @@ def is_background(cells: Cells, normal: np.ndarray, variance: np.ndarray) -> np.
     """
     size, centre = cells.size, cells.centre
     level = np.abs(normal[:, 2]) > _ALIGNED
-    height = centre[:, 2] - _ground(centre, 8 * size, level & (variance < (size / 4) ** 2))
+    height = centre[:, 2] - ground(centre, 8 * size, level & (variance < (size / 4) ** 2))
     low = level & (height < size)
     rough = 4 * np.median(height[low]) if low.any() else 0.0
     found = level & (height < np.clip(rough, size / 4, size))
@@ -108,7 +108,7 @@ def _fullness(centre: np.ndarray, tile: float, floor: float, ceiling: float) -> 
     return seen.mean(2)[tuple(key.T)]
 
 
-def _ground(centre: np.ndarray, tile: float, level: np.ndarray) -> np.ndarray:
+def ground(centre: np.ndarray, tile: float, level: np.ndarray) -> np.ndarray:
     """Height of the ground below each of (M, 3) points, (M,) float64.
 
     The lowest level point of each tile of the ground plan, limited by a slope of 30 % from every

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,15 +57,23 @@ def preprocessed(
     folder = cache_folder() / "prepared" if folder is None else Path(folder)
     recipe = _recipe(prepare, settings)
     paths, names = _fill(scenes, prepare, settings, folder, recipe, workers or _cores())
+    return replace(scenes, read=partial(_read, scenes, prepare, settings, paths, names))
 
-    def read(index: int) -> Cloud:
-        kept = _load(paths[index])
-        if kept is None:
-            kept = prepare(scenes[index], settings)
-            _store(kept, paths[index])
-        return replace(kept, name=names[index])
 
-    return replace(scenes, read=read)
+def _read(
+    scenes: Scenes,
+    prepare: _Prepare,
+    settings: Any,
+    paths: list[Path],
+    names: list[str],
+    index: int,
+) -> Cloud:
+    """A scene from its file, or prepared once more; sent to processes that load batches."""
+    kept = _load(paths[index])
+    if kept is None:
+        kept = prepare(scenes[index], settings)
+        _store(kept, paths[index])
+    return replace(kept, name=names[index])
 
 
 def _cores() -> int:

@@ -14,7 +14,7 @@ from pcrep.procedural.shapes import BOX, ELLIPSOID, FRUSTUM
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A solid of a piece. tone: index of its colour. lean, turn: about x and z, radians."""
 
     kind: int
@@ -31,30 +31,30 @@ class Piece:
     objects can stand, or None."""
 
     label: str
-    parts: tuple[_Part, ...]
+    parts: tuple[Part, ...]
     width: float
     depth: float
     top: float | None = None
 
 
-def slab(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, **more) -> _Part:
+def slab(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, **more) -> Part:
     """A box given by its faces, in either order."""
     size = (abs(x1 - x0) / 2, abs(y1 - y0) / 2, abs(z1 - z0) / 2)
-    return _Part(BOX, size, ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), **more)
+    return Part(BOX, size, ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), **more)
 
 
-def _post(x: float, y: float, z0: float, z1: float, r0: float, r1: float | None = None, **more):
+def post(x: float, y: float, z0: float, z1: float, r0: float, r1: float | None = None, **more):
     """An upright frustum given by its ends and radii."""
     r1 = r0 if r1 is None else r1
-    return _Part(FRUSTUM, (r0, r1, (z1 - z0) / 2), (x, y, (z0 + z1) / 2), **more)
+    return Part(FRUSTUM, (r0, r1, (z1 - z0) / 2), (x, y, (z0 + z1) / 2), **more)
 
 
-def _legs(rng: Generator, width: float, depth: float, height: float, thick: float) -> list[_Part]:
+def _legs(rng: Generator, width: float, depth: float, height: float, thick: float) -> list[Part]:
     """Four legs, round or square, at the corners of a rectangle."""
     x, y = width / 2 - thick, depth / 2 - thick
     corners = [(x, y), (x, -y), (-x, y), (-x, -y)]
     if rng.random() < 0.5:
-        return [_post(a, b, 0, height, thick * 0.6, thick, tone=1) for a, b in corners]
+        return [post(a, b, 0, height, thick * 0.6, thick, tone=1) for a, b in corners]
     return [slab(a - thick, a + thick, b - thick, b + thick, 0, height, tone=1) for a, b in corners]
 
 
@@ -64,8 +64,8 @@ def _table(rng: Generator) -> Piece:
     thick = rng.uniform(0.02, 0.05)
     if rng.random() < 0.3:
         r = rng.uniform(0.35, 0.65)
-        parts = [_post(0, 0, height - thick, height, r), _post(0, 0, 0.03, height - thick, 0.05)]
-        parts += [_post(0, 0, 0, 0.03, 0.6 * r, tone=1)]
+        parts = [post(0, 0, height - thick, height, r), post(0, 0, 0.03, height - thick, 0.05)]
+        parts += [post(0, 0, 0, 0.03, 0.6 * r, tone=1)]
         return Piece("table", tuple(parts), 2 * r, 2 * r, height)
     width, depth = rng.uniform(0.8, 1.9), rng.uniform(0.55, 1.0)
     x, y = width / 2, depth / 2
@@ -86,23 +86,23 @@ def chair(rng: Generator) -> Piece:
     x, y, lean = width / 2, depth / 2, rng.uniform(0, 0.2)
     parts = [slab(-x, x, -y, y, seat - thick, seat)]
     if rng.random() < 0.35:  # an office chair: a column on a star
-        parts += [_post(0, 0, 0.06, seat - thick, 0.03, tone=1)]
+        parts += [post(0, 0, 0.06, seat - thick, 0.03, tone=1)]
         arm = rng.uniform(0.24, 0.32)
         for k in range(5):
             a = 2 * np.pi * k / 5
             middle = (arm / 2 * np.cos(a), arm / 2 * np.sin(a), 0.05)
-            parts += [_Part(BOX, (arm / 2, 0.02, 0.025), middle, tone=1, turn=a)]
+            parts += [Part(BOX, (arm / 2, 0.02, 0.025), middle, tone=1, turn=a)]
     else:
         parts += _legs(rng, width, depth, seat - thick, rng.uniform(0.014, 0.026))
     high, middle = back - seat, (back + seat) / 2
     shift = -y + 0.02 - np.sin(lean) * high / 2
     if rng.random() < 0.35:  # slats
         for a in np.linspace(-x + 0.03, x - 0.03, int(rng.integers(3, 6))):
-            parts += [_Part(BOX, (0.02, 0.012, high / 2), (a, shift, middle), lean=lean)]
+            parts += [Part(BOX, (0.02, 0.012, high / 2), (a, shift, middle), lean=lean)]
         parts += [slab(-x, x, 2 * shift + y - 0.04, 2 * shift + y, back - 0.06, back)]
     else:
         size = (x, rng.uniform(0.012, 0.04), high / 2)
-        parts += [_Part(BOX, size, (0, shift, middle), lean=lean)]
+        parts += [Part(BOX, size, (0, shift, middle), lean=lean)]
     if rng.random() < 0.3:
         arm = seat + rng.uniform(0.17, 0.25)
         for s in (-1, 1):
@@ -128,7 +128,7 @@ def _sofa(rng: Generator) -> Piece:
         parts += [slab(a + 0.01, a + each - 0.01, -y + thick, y, seat - cushion, seat, tone=1)]
         if rng.random() < 0.4:  # a pillow against the back
             middle = (a + each / 2, -y + thick + 0.12, seat + 0.19)
-            parts += [_Part(ELLIPSOID, (0.22, 0.09, 0.2), middle, tone=2, lean=0.3)]
+            parts += [Part(ELLIPSOID, (0.22, 0.09, 0.2), middle, tone=2, lean=0.3)]
     return Piece("sofa", tuple(parts), width, depth)
 
 
@@ -176,12 +176,12 @@ def _table_lamp(rng: Generator) -> Piece:
 
 
 def _lamp(rng: Generator, height: float, foot: float, shade: float) -> Piece:
-    parts = [_post(0, 0, 0, 0.025, foot, tone=1), _post(0, 0, 0.025, height - shade, 0.012, tone=1)]
+    parts = [post(0, 0, 0, 0.025, foot, tone=1), post(0, 0, 0.025, height - shade, 0.012, tone=1)]
     if rng.random() < 0.3:
-        parts += [_Part(ELLIPSOID, (shade, shade, shade * 0.9), (0, 0, height - shade))]
+        parts += [Part(ELLIPSOID, (shade, shade, shade * 0.9), (0, 0, height - shade))]
     else:
         tall = shade * rng.uniform(1.1, 1.7)
-        parts += [_post(0, 0, height - tall, height, shade, shade * rng.uniform(0.45, 0.9))]
+        parts += [post(0, 0, height - tall, height, shade, shade * rng.uniform(0.45, 0.9))]
     wide = 2 * max(foot, shade)
     return Piece("lamp", tuple(parts), wide, wide)
 
@@ -202,17 +202,17 @@ def _small_box(rng: Generator) -> Piece:
 def _bin(rng: Generator) -> Piece:
     """A waste bin, a drum or a plant's pot."""
     r, height = rng.uniform(0.12, 0.22), rng.uniform(0.25, 0.55)
-    parts = (_post(0, 0, 0, height, r * rng.uniform(0.75, 1), r),)
+    parts = (post(0, 0, 0, height, r * rng.uniform(0.75, 1), r),)
     return Piece("cylinder", parts, 2 * r, 2 * r)
 
 
 def _small_cylinder(rng: Generator) -> Piece:
     """A can, a cup, a bowl or a bottle."""
     r, height = rng.uniform(0.03, 0.09), rng.uniform(0.07, 0.26)
-    parts = [_post(0, 0, 0, height, r * rng.uniform(0.65, 1), r)]
+    parts = [post(0, 0, 0, height, r * rng.uniform(0.65, 1), r)]
     if rng.random() < 0.3:  # a neck
-        parts += [_post(0, 0, height, height + 0.05, r, 0.4 * r)]
-        parts += [_post(0, 0, height + 0.05, height + 0.12, 0.4 * r, tone=1)]
+        parts += [post(0, 0, height, height + 0.05, r, 0.4 * r)]
+        parts += [post(0, 0, height + 0.05, height + 0.12, 0.4 * r, tone=1)]
     return Piece("cylinder", tuple(parts), 2 * r, 2 * r)
 
 

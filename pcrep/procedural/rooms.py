@@ -1,5 +1,6 @@
 """Furnish a room with pieces that do not intersect."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,14 +8,14 @@ from numpy.random import Generator
 
 from pcrep.procedural import furniture
 from pcrep.procedural.furniture import ON_A_TOP, ON_THE_FLOOR, Piece
-from pcrep.procedural.shapes import CLASSES, Solids
+from pcrep.procedural.shapes import ROOM_CLASSES, Solids
 
 _THICK = 0.1
 """Thickness of the walls, metres."""
 _CELL = 0.05
 """Cell size of the occupancy map of the floor, metres."""
 _TONES = 6
-_WALL_BOUND = ("bookcase", "sofa", "lamp")
+_WALL_BOUND = ("bookcase", "sofa", "lamp", "bed", "cabinet", "curtain")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class Room:
     things: np.ndarray
 
 
-class _Builder:
+class Builder:
     """A room under construction: its solids, and the occupancy of its floor."""
 
     def __init__(self, rng: Generator, width: float, depth: float):
@@ -45,9 +46,9 @@ class _Builder:
         tones = _tone_colours(self.rng)
         turn = about_z(yaw)
         for part in piece.parts:
-            axes = turn @ about_z(part.turn) @ _about_x(part.lean)
+            axes = turn @ about_z(part.turn) @ about_x(part.lean)
             centre = at + turn @ np.array(part.centre)
-            label = CLASSES.index(piece.label)
+            label = ROOM_CLASSES.index(piece.label)
             row = (part.kind, part.size, centre, axes, label, self.instances, tones[part.tone])
             self.rows.append(row)
         self.instances += 1
@@ -78,17 +79,17 @@ def furnish(rng: Generator, width: tuple[float, float], height: tuple[float, flo
     them and boards on the walls. width, height: ranges of the floor's edges and of the ceiling."""
     w, d = rng.uniform(*width, 2)
     h = rng.uniform(*height)
-    room = _Builder(rng, w, d)
-    _shell(room, w, d, h)
-    _boards(room, h)
+    room = Builder(rng, w, d)
+    shell(room, w, d, h)
+    hang_boards(room, h)
     for build in ON_THE_FLOOR:  # the large ones first, of each one if it finds a place
-        _place(room, build(rng))
+        place(room, build(rng))
     for _ in range(rng.poisson(0.4 * w * d)):
-        _place(room, ON_THE_FLOOR[rng.integers(len(ON_THE_FLOOR))](rng))
+        place(room, ON_THE_FLOOR[rng.integers(len(ON_THE_FLOOR))](rng))
     return Room(room.solids(), np.array([w, d, h]), np.array(room.things).reshape(-1, 3))
 
 
-def _shell(room: _Builder, w: float, d: float, h: float) -> None:
+def shell(room: Builder, w: float, d: float, h: float) -> None:
     rng, e = room.rng, _THICK
     x, y = w / 2, d / 2
     origin = np.zeros(3)
@@ -109,24 +110,36 @@ def _flat(label: str, *faces: tuple[float, float]) -> Piece:
     return Piece(label, (part,), 0, 0)
 
 
-def _boards(room: _Builder, height: float) -> None:
+def hang_boards(room: Builder, height: float) -> None:
     """Hang one to three boards on the walls, above most furniture."""
     rng = room.rng
     for _ in range(int(rng.integers(1, 4))):
-        piece, yaw = furniture.board(rng), int(rng.integers(4)) * np.pi / 2
-        back = about_z(yaw)[:2, :2] @ (0, -1)  # towards the wall
-        along = np.array([-back[1], back[0]])
-        free = np.abs(along) @ room.half - piece.width / 2
-        low = min(rng.uniform(0.8, 1.3), height - piece.depth - 0.1)
-        at = back * (np.abs(back) @ room.half) + along * rng.uniform(-free, free)
-        places = room.cells @ along - at @ along, room.cells @ back - at @ back
-        near = (np.abs(places[0]) < piece.width / 2) & (places[1] > -2 * _CELL)
-        if not (near & room.taken).any():  # where no pillar stands
-            room.put(piece, np.array([*at, low + piece.depth / 2]), yaw)
+        hang(room, furniture.board(rng), height, (0.8, 1.3))
 
 
-def _place(room: _Builder, piece: Piece) -> None:
-    """Place a piece at the first free of some random places, against a wall or anywhere."""
+def hang(room: Builder, piece: Piece, height: float, low: tuple[float, float]) -> None:
+    """Hang a piece on a random wall where no pillar stands, its lower edge at a height in ``low``.
+
+    height : of the ceiling, metres, which the piece stays below.
+    """
+    rng = room.rng
+    yaw = int(rng.integers(4)) * np.pi / 2
+    back = about_z(yaw)[:2, :2] @ (0, -1)  # towards the wall
+    along = np.array([-back[1], back[0]])
+    free = np.abs(along) @ room.half - piece.width / 2
+    lowest = min(rng.uniform(*low), height - piece.depth - 0.1)
+    at = back * (np.abs(back) @ room.half) + along * rng.uniform(-free, free)
+    places = room.cells @ along - at @ along, room.cells @ back - at @ back
+    near = (np.abs(places[0]) < piece.width / 2) & (places[1] > -2 * _CELL)
+    if not (near & room.taken).any():
+        room.put(piece, np.array([*at, lowest + piece.depth / 2]), yaw)
+
+
+def place(room: Builder, piece: Piece, on_top: Callable[[Generator], Piece] | None = None) -> None:
+    """Place a piece at the first free of some random places, against a wall or anywhere.
+
+    on_top : makes what stands on a piece with a top; see :func:`_on_top`.
+    """
     rng = room.rng
     for _ in range(25):
         side = int(rng.integers(4)) * np.pi / 2
@@ -143,11 +156,22 @@ def _place(room: _Builder, piece: Piece) -> None:
         if not room.stand(piece, *at, yaw):
             continue
         if piece.top is not None:
-            _set_table(room, piece, at, yaw)
+            _set_table(room, piece, at, yaw, on_top or _on_top)
         return
 
 
-def _set_table(room: _Builder, piece: Piece, at: np.ndarray, yaw: float) -> None:
+def _on_top(rng: Generator) -> Piece:
+    """A box, a can or a lamp."""
+    return ON_A_TOP[rng.choice(3, p=(0.47, 0.43, 0.1))](rng)
+
+
+def _set_table(
+    room: Builder,
+    piece: Piece,
+    at: np.ndarray,
+    yaw: float,
+    on_top: Callable[[Generator], Piece],
+) -> None:
     """Put objects on a table or a box, and chairs around a table."""
     rng, turn = room.rng, about_z(yaw)
     if piece.top > 0.6 and piece.label == "table":
@@ -162,7 +186,7 @@ def _set_table(room: _Builder, piece: Piece, at: np.ndarray, yaw: float) -> None
         half = half * 0.7  # within a round top
     standing: list[tuple[np.ndarray, float]] = []
     for _ in range(int(rng.integers(1, 4 + 8 * piece.width * piece.depth))):
-        thing = ON_A_TOP[rng.choice(3, p=(0.47, 0.43, 0.1))](rng)
+        thing = on_top(rng)
         r = np.hypot(thing.width, thing.depth) / 2
         if (half <= r).any():
             continue
@@ -187,6 +211,6 @@ def about_z(angle: float) -> np.ndarray:
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _about_x(angle: float) -> np.ndarray:
+def about_x(angle: float) -> np.ndarray:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])

@@ -1,6 +1,7 @@
 """Generate a scene: a room, the images of a walk through it, and the cloud merged from them."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -58,10 +59,10 @@ def procedural(count: int, seed: int = 0, config: SceneConfig = SceneConfig()) -
         raise UserError(f"count: found {count}, expected at least 1 scene")
     names = tuple(f"procedural-{seed}-{i}" for i in range(count))
     things = tuple(name for name in CLASSES if name not in BACKGROUND)
-    return Scenes("procedural", names, lambda i: _scene(seed, i, config, names[i]), CLASSES, things)
+    return Scenes("procedural", names, partial(_scene, seed, config, names), CLASSES, things)
 
 
-def _scene(seed: int, index: int, config: SceneConfig, name: str) -> Cloud:
+def _scene(seed: int, config: SceneConfig, names: tuple[str, ...], index: int) -> Cloud:
     rng = np.random.default_rng([seed, index])
     room = furnish(rng, config.room_width, config.room_height)
     light = rng.uniform(-0.4, 0.4, 3) * room.size
@@ -83,5 +84,5 @@ def _scene(seed: int, index: int, config: SceneConfig, name: str) -> Cloud:
         colour=colour[kept].astype(np.float32),
         label=room.solids.label[solid[kept]],
         instance=room.solids.instance[solid[kept]],
-        name=name,
+        name=names[index],
     )

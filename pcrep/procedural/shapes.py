@@ -11,6 +11,9 @@ CLASSES = (
     *("table", "chair", "sofa", "bookcase", "board", "lamp", "box", "cylinder"),
 )
 
+ROOM_CLASSES = (*CLASSES, "bed", "cabinet", "door", "window", "curtain", "plant", "screen", "rug")
+"""Classes of the varied rooms, of which ``CLASSES`` are the first."""
+
 BOX, FRUSTUM, ELLIPSOID = range(3)
 """Kinds of solids. Their three sizes are half edges; bottom radius, top radius and half height;
 half axes."""
@@ -62,7 +65,7 @@ def cast(origin, view, focal, width, height, shift, kind, size, centre, axes):
         own = axes[p].T @ (origin - centre[p])
         turn = axes[p].T @ view.T  # camera to own
         top, bottom, left, right = _window(
-            view @ (centre[p] - origin), _radius(kind[p], size[p]), focal, width, height
+            view @ (centre[p] - origin), radius(kind[p], size[p]), focal, width, height
         )
         for i in range(top, bottom):
             y = (i + 0.5 + shift[1] - 0.5 * height) / focal
@@ -70,7 +73,7 @@ def cast(origin, view, focal, width, height, shift, kind, size, centre, axes):
                 x = (j + 0.5 + shift[0] - 0.5 * width) / focal
                 for k in range(3):  # the forward part is 1, so that t is the depth
                     ray[k] = turn[k, 0] * x + turn[k, 1] * y + turn[k, 2]
-                t = _meet(kind[p], size[p], own, ray, n)
+                t = meet(kind[p], size[p], own, ray, n)
                 if 0 < t < depth[i, j]:
                     depth[i, j] = t
                     which[i, j] = p
@@ -83,7 +86,7 @@ def cast(origin, view, focal, width, height, shift, kind, size, centre, axes):
 
 
 @jit(error_model="numpy")
-def _radius(kind, size):
+def radius(kind, size):
     """Radius of a ball around the centre that contains the solid."""
     if kind == BOX:
         return np.sqrt(size[0] ** 2 + size[1] ** 2 + size[2] ** 2)
@@ -113,7 +116,7 @@ def _window(centre, radius, focal, width, height):
 
 
 @jit(error_model="numpy")
-def _meet(kind, size, o, d, n):
+def meet(kind, size, o, d, n):
     """Smallest t > 0 with o + t d on the solid, in its own coordinates; inf for none.
 
     Writes the normal there to n.

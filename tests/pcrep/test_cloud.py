@@ -31,14 +31,6 @@ def test_take(rows):
     assert (taken.normal, taken.name) == (None, "here")
 
 
-def test_inputs():
-    whole = cloud()
-    assert whole.inputs().dtype == np.float32
-    np.testing.assert_allclose(whole.inputs()[:, :3] + 0.5, whole.colour, atol=1e-7)
-    grey = Cloud(coords=whole.coords).inputs()
-    assert grey.tolist() == [[0, 0, 0, 1]] * 6
-
-
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -72,7 +72,7 @@ def _take_turns(systems: dict[str, Callable], calls: int) -> dict[str, list[floa
 
 
 def _two_views(cloud: Cloud, config: AugmentConfig, seed: int) -> torch.Tensor:
-    views = draw_views([cloud], ViewConfig(VOXEL, len(cloud), config), seed)
+    views = draw_views([cloud], ViewConfig(VOXEL, len(cloud), augment=config), seed)
     return correspond(views.a, views.b, len(cloud))
 
 

@@ -138,7 +138,50 @@ def test_a_cloud_without_segments_is_refused():
         draw_views([replace(CLOUDS[0], segment=None)], CONFIG, seed=0)
 
 
-@pytest.mark.parametrize("options", [{"voxel": 0.0}, {"voxel": float("inf")}, {"points": 0}])
-def test_options_out_of_range(options):
-    with pytest.raises(UserError, match="expected"):
-        ViewConfig(**options)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("voxel", 0.0), ("voxel", float("inf")), ("points", 0), ("parts", 0)),
+        *(("smallest", 0.0), ("smallest", 1.1), ("input_drop", 2.0)),
+    ],
+)
+def test_options_out_of_range(name, value):
+    with pytest.raises(UserError, match=f"{name}.*expected"):
+        ViewConfig(**{name: value})
+
+
+def test_parts_of_several_sizes_follow_each_other():
+    config = replace(CONFIG, points=200, smallest=0.5, parts=3)
+    sizes = []
+    for seed in range(20):
+        views = draw_views(CLOUDS[:2], config, seed)
+        assert [c.name for c in views.clouds] == ["made 0"] * 3 + ["made 1"] * 3
+        assert len({c.coords.tobytes() for c in views.clouds}) == 6
+        sizes += [len(c) for c in views.clouds]
+        for part in views.clouds:  # still the points nearest to its origin
+            whole = CLOUDS[int(part.name[-1])]
+            at = np.flatnonzero((whole.colour == part.colour[_middle(part)]).all(1))
+            far = np.linalg.norm(whole.coords - whole.coords[at], axis=1)
+            nearest = np.sort(np.argsort(far)[: len(part)])
+            np.testing.assert_array_equal(whole.colour[nearest], part.colour)
+    assert min(sizes) >= 100 and max(sizes) <= 200
+    assert abs(np.mean(sizes) - 150) < 12  # 120 uniform draws: four deviations
+
+
+def _middle(cloud):
+    return int(np.linalg.norm(cloud.coords, axis=1).argmin())
+
+
+def test_inputs_are_dropped_at_random_by_view():
+    """Heights of 1: a view has them all, or none, as often as it is told to."""
+    cloud = replace(CLOUDS[0], height=np.ones(len(CLOUDS[0]), np.float32))
+    config = replace(CONFIG, input_drop=0.3, augment=replace(CONFIG.augment, scale=(1.0, 1.0)))
+    seen = []
+    for seed in range(100):
+        views = draw_views([cloud], config, seed, inputs=("height",))
+        for view in (views.a, views.b):
+            column = view.input.features[:, 0]
+            assert ((column == 0) | (abs(column - np.arcsinh(1)) < 1e-6)).all()
+            assert len(set((column == 0).tolist())) == 1
+            seen.append(bool(column[0] == 0))
+    assert abs(np.mean(seen) - 0.3) < 0.13  # 200 draws: four deviations

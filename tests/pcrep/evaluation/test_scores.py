@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix, jaccard_score, precision_score, re
 from pcrep import SparseUNet
 from pcrep.cloud import Cloud
 from pcrep.encoders.encoding import check_encoder, encode, network_input
+from pcrep.encoders.inputs import inputs_of
 from pcrep.evaluation.scores import (
     ProbeConfig,
     confusion,
@@ -90,7 +91,7 @@ def test_voxels_are_sliced_back_to_every_point():
         assert len(inside) and (inside == inside[0]).all()
     x, again = network_input([cloud], 0.05)
     assert np.array_equal(again.numpy(), point_to_voxel)
-    mean = np.array([cloud.inputs()[point_to_voxel == v].mean(0) for v in range(len(features))])
+    mean = np.array([inputs_of(cloud)[point_to_voxel == v].mean(0) for v in range(len(features))])
     np.testing.assert_allclose(x.features.numpy(), mean, atol=1e-6)
     with torch.no_grad():
         expected = encoder.eval()(x).features.numpy()
@@ -116,6 +117,8 @@ def test_an_encoder_of_other_channels_and_a_unit_that_is_not_metres_are_refused(
 
 class Inputs(torch.nn.Module):
     """An encoder whose features are its inputs."""
+
+    inputs = ("colour",)
 
     def __init__(self):
         super().__init__()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pcrep.cloud import Cloud
 from pcrep.preparation import prepare
-from pcrep.preparation.background import _SLOPE, _bounding_planes, _envelope, _fullness, _ground
+from pcrep.preparation.background import _SLOPE, _bounding_planes, _envelope, _fullness, ground
 from pcrep.preparation.foreground import foreground, objectness, segment_weights
 from pcrep.preparation.neighbours import nearest, surface, to_cells
 from pcrep.procedural import BACKGROUND, CLASSES, procedural
@@ -110,11 +110,11 @@ def test_ground_passes_under_things_and_over_echoes():
     car = plane_of((8, 8, 1.5), (10, 10, 1.5), 0.25)
     echo = np.float32([[3, 3, -6]])
     points = np.concatenate([flat[~hidden], car, echo])
-    height = _ground(points, 1.0, np.ones(len(points), bool))
+    height = ground(points, 1.0, np.ones(len(points), bool))
     below = height[: -len(car) - 1]
     assert below.min() > -1.5 * _SLOPE - 0.01 and below.max() < 1e-6
     assert (points[-len(car) - 1 : -1, 2] - height[-len(car) - 1 : -1]).min() > 1.0
-    assert (_ground(points, 1.0, np.zeros(len(points), bool)) == -6).all()
+    assert (ground(points, 1.0, np.zeros(len(points), bool)) == -6).all()
 
 
 def test_fullness_is_the_share_of_levels():
