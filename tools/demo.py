@@ -45,7 +45,7 @@ def main(config: Config) -> None:
 
 def classify_with_few_labels() -> None:
     print(
-        f"Accuracy with {LABELS} labels of each class, mean of {DRAWS} draws: one ridge on vectors of"
+        f"Accuracy with {LABELS} labels of each class, mean of {DRAWS} draws: a ridge on vectors of"
     )
     print("series-small, which learnt from synthetic series alone, and on those of two controls")
     shipped = load_encoder("series-small")
