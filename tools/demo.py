@@ -45,9 +45,9 @@ def main(config: Config) -> None:
 
 def classify_with_few_labels() -> None:
     print(
-        f"Accuracy with {LABELS} labels of each class, mean of {DRAWS} draws: a ridge on vectors of"
+        f"Accuracy of a ridge at {LABELS} labels of each class, mean of {DRAWS} draws, on vectors"
     )
-    print("series-small, which learnt from synthetic series alone, and on those of two controls")
+    print("of series-small, which learnt from synthetic series alone, and of two controls")
     shipped = load_encoder("series-small")
     features = {
         "series-small": PretrainedEncoder(shipped),
