@@ -44,10 +44,8 @@ def main(config: Config) -> None:
 
 
 def classify_with_few_labels() -> None:
-    print(
-        f"Accuracy of a ridge at {LABELS} labels of each class, mean of {DRAWS} draws, on vectors"
-    )
-    print("of series-small, which learnt from synthetic series alone, and of two controls")
+    print(f"Accuracy of a ridge at {LABELS} labels of each class, mean of {DRAWS} draws, on the")
+    print("vectors of series-small, which learnt from synthetic series alone, and of two controls")
     shipped = load_encoder("series-small")
     features = {
         "series-small": PretrainedEncoder(shipped),
