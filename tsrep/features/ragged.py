@@ -6,6 +6,22 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 
+class SeriesEstimator:
+    """scikit-learn's tags of an estimator of series (N, T, C); stands before its ``BaseEstimator``.
+
+    Vectors are float32; with ``random_state=None`` results differ from run to run.
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.non_deterministic = getattr(self, "random_state", 0) is None
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
 def checked_panel(X, estimator, least_steps: int = 1) -> np.ndarray:
     """``X (N, T, C)``, or (N, T) of one channel, as (N, T, C) float64; NaN where missing.
 

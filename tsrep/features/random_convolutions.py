@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.jit import jit, parallel
-from tsrep.features.ragged import Ragged, check_channels, checked_panel
+from tsrep.features.ragged import Ragged, SeriesEstimator, check_channels, checked_panel
 
 LENGTH = 9
 KERNELS = np.array(list(combinations(range(LENGTH), 3)))
@@ -19,7 +19,7 @@ MAX_CHANNELS = 9
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 
-class RandomConvolutions(TransformerMixin, BaseEstimator):
+class RandomConvolutions(SeriesEstimator, TransformerMixin, BaseEstimator):
     """Share of positive values of many random convolutions: series -> (N, ``n_features_out_``).
 
     Dempster, Schmidt & Webb, "MiniRocket" (KDD 2021), Section 3: all 84 kernels of length 9 with
@@ -116,14 +116,6 @@ class RandomConvolutions(TransformerMixin, BaseEstimator):
             np.concatenate(self.biases_),
             ends,
         )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.non_deterministic = self.random_state is None
-        return tags
 
 
 def _dilations(features: int, steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,16 +6,15 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_consistent_length,
-    check_is_fitted,
     column_or_1d,
 )
 
-from tsrep.features.ragged import check_channels, checked_panel
+from tsrep.features.ragged import checked_panel
 from tsrep.features.ridge_classifier import RidgeClassifier
-from tsrep.sklearn.fusion import fitted_blocks
+from tsrep.sklearn.fusion import OfBlocks
 
 
-class ContrastiveClassifier(ClassifierMixin, BaseEstimator):
+class ContrastiveClassifier(OfBlocks, ClassifierMixin, BaseEstimator):
     """Classes of series by a ridge on vectors of an encoder beside random convolutions.
 
     Each class is a target of +1 and -1, as in ROCKET (Dempster et al., DMKD 2020, Section 3.3);
@@ -51,9 +50,7 @@ class ContrastiveClassifier(ClassifierMixin, BaseEstimator):
         """Fit to ``X (N, T, C)`` with the labels ``y (N,)``."""
         values = checked_panel(X, self, least_steps=2)
         y = _labels(y, values)
-        self.n_channels_ = values.shape[2]
-        self.parts_ = fitted_blocks(self, values)
-        self.ridge_ = RidgeClassifier.fit([part.transform(values) for part in self.parts_], y)
+        self.ridge_ = RidgeClassifier.fit(self._fit_blocks(values), y)
         self.classes_ = self.ridge_.classes
         return self
 
@@ -72,19 +69,6 @@ class ContrastiveClassifier(ClassifierMixin, BaseEstimator):
         """Probabilities (N, K)."""
         blocks = self._blocks(X)
         return self.ridge_.probabilities(blocks)
-
-    def _blocks(self, X) -> list[np.ndarray]:
-        check_is_fitted(self)
-        values = checked_panel(X, self, least_steps=2)
-        check_channels(values, self.n_channels_, self)
-        return [part.transform(values) for part in self.parts_]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.non_deterministic = self.random_state is None
-        return tags
 
 
 def _labels(y, values: np.ndarray) -> np.ndarray:

@@ -2,14 +2,13 @@
 
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
-from sklearn.utils.validation import check_is_fitted
 
-from tsrep.features.ragged import check_channels, checked_panel
+from tsrep.features.ragged import checked_panel
 from tsrep.features.ridge import BlockScale
-from tsrep.sklearn.fusion import fitted_blocks
+from tsrep.sklearn.fusion import OfBlocks
 
 
-class ContrastiveClusterer(ClusterMixin, BaseEstimator):
+class ContrastiveClusterer(OfBlocks, ClusterMixin, BaseEstimator):
     """Clusters of series: k-means on standardised vectors of an encoder.
 
     Parameters
@@ -41,9 +40,7 @@ class ContrastiveClusterer(ClusterMixin, BaseEstimator):
     def fit(self, X, y=None):
         """Cluster ``X (N, T, C)``; y is ignored."""
         values = checked_panel(X, self, least_steps=2)
-        self.n_channels_ = values.shape[2]
-        self.parts_ = fitted_blocks(self, values)
-        blocks = [part.transform(values) for part in self.parts_]
+        blocks = self._fit_blocks(values)
         self.scale_ = BlockScale.fit(blocks)
         self.kmeans_ = KMeans(self.n_clusters, n_init=10, random_state=self.random_state)
         self.labels_ = self.kmeans_.fit_predict(self.scale_(blocks))
@@ -51,14 +48,5 @@ class ContrastiveClusterer(ClusterMixin, BaseEstimator):
 
     def predict(self, X):
         """The nearest cluster (N,) of each series."""
-        check_is_fitted(self)
-        values = checked_panel(X, self, least_steps=2)
-        check_channels(values, self.n_channels_, self)
-        return self.kmeans_.predict(self.scale_([part.transform(values) for part in self.parts_]))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.non_deterministic = self.random_state is None
-        return tags
+        blocks = self._blocks(X)
+        return self.kmeans_.predict(self.scale_(blocks))

@@ -23,10 +23,10 @@ from tsrep.encoders import Encoder
 from tsrep.encoders.config import build_backbone
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.level import centred, level_window
-from tsrep.features.ragged import check_channels, checked_panel
+from tsrep.features.ragged import SeriesEstimator, check_channels, checked_panel
 
 
-class ContrastiveEncoder(TransformerMixin, BaseEstimator):
+class ContrastiveEncoder(SeriesEstimator, TransformerMixin, BaseEstimator):
     """Vectors of series, from an encoder trained by contrastive learning (AutoTCL) in ``fit``.
 
     Parameters
@@ -128,14 +128,6 @@ class ContrastiveEncoder(TransformerMixin, BaseEstimator):
         check_channels(values, self.n_channels_, self)
         scaled = self.scaler_.transform(values)
         return encode(self.encoder_, scaled, pool=self.output == "vector", apart=True)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.non_deterministic = self.random_state is None
-        return tags
 
 
 def build_encoder(

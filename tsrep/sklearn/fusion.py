@@ -2,8 +2,10 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from tsrep.features import RandomConvolutions
+from tsrep.features.ragged import SeriesEstimator, check_channels, checked_panel
 from tsrep.sklearn.encoder import check_choice, draw_seed
 from tsrep.sklearn.pretrained import vectors_of
 
@@ -25,3 +27,20 @@ def fitted_blocks(estimator: BaseEstimator, X: np.ndarray) -> list[TransformerMi
         seed = draw_seed(estimator.random_state)
         parts += [RandomConvolutions(differences=d, random_state=seed) for d in (False, True)]
     return [part.fit(X) for part in parts]
+
+
+class OfBlocks(SeriesEstimator):
+    """An estimator that reads blocks of features; see :func:`fitted_blocks`."""
+
+    def _fit_blocks(self, values: np.ndarray) -> list[np.ndarray]:
+        """Blocks of the series ``values (N, T, C)``, whose transformers and channels are kept."""
+        self.n_channels_ = values.shape[2]
+        self.parts_ = fitted_blocks(self, values)
+        return [part.transform(values) for part in self.parts_]
+
+    def _blocks(self, X) -> list[np.ndarray]:
+        """Blocks of other series by the fitted transformers."""
+        check_is_fitted(self)
+        values = checked_panel(X, self, least_steps=2)
+        check_channels(values, self.n_channels_, self)
+        return [part.transform(values) for part in self.parts_]

@@ -7,10 +7,10 @@ from tsrep.datasets.series import Scaler
 from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import load_encoder
-from tsrep.features.ragged import check_channels, checked_panel
+from tsrep.features.ragged import SeriesEstimator, check_channels, checked_panel
 
 
-class PretrainedEncoder(TransformerMixin, BaseEstimator):
+class PretrainedEncoder(SeriesEstimator, TransformerMixin, BaseEstimator):
     """Vectors of series from a frozen encoder: (N, T, C) -> (N, D).
 
     Parameters
@@ -49,13 +49,6 @@ class PretrainedEncoder(TransformerMixin, BaseEstimator):
         values = checked_panel(X, self, least_steps=2)
         check_channels(values, self.n_channels_, self)
         return encode(self.encoder_, self.scaler_.transform(values), pool=True, apart=True)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
 
 
 def vectors_of(encoder) -> TransformerMixin:

@@ -2,14 +2,14 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_array, check_consistent_length
 
-from tsrep.features.ragged import check_channels, checked_panel
+from tsrep.features.ragged import checked_panel
 from tsrep.features.ridge import BlockRidge
-from tsrep.sklearn.fusion import fitted_blocks
+from tsrep.sklearn.fusion import OfBlocks
 
 
-class ContrastiveRegressor(RegressorMixin, BaseEstimator):
+class ContrastiveRegressor(OfBlocks, RegressorMixin, BaseEstimator):
     """A number for each series: time series extrinsic regression (Tan et al., DMKD 2021).
 
     The features and the ridge of :class:`tsrep.sklearn.ContrastiveClassifier`, fitted to the
@@ -44,28 +44,19 @@ class ContrastiveRegressor(RegressorMixin, BaseEstimator):
             )
         y = check_array(y, dtype=np.float64, ensure_2d=False, estimator=self, input_name="y")
         check_consistent_length(values, y)
-        self.n_channels_ = values.shape[2]
         self._flat = y.ndim == 1
         targets = y.reshape(len(y), -1)
         self._scale = np.where(np.ptp(targets, axis=0) > 0, targets.std(axis=0), 1.0)
-        self.parts_ = fitted_blocks(self, values)
-        blocks = [part.transform(values) for part in self.parts_]
-        self.ridge_ = BlockRidge.fit(blocks, targets / self._scale)
+        self.ridge_ = BlockRidge.fit(self._fit_blocks(values), targets / self._scale)
         return self
 
     def predict(self, X):
         """Targets (N,) or (N, m)."""
-        check_is_fitted(self)
-        values = checked_panel(X, self, least_steps=2)
-        check_channels(values, self.n_channels_, self)
-        found = self.ridge_.predict([part.transform(values) for part in self.parts_])
-        found = found * self._scale
+        blocks = self._blocks(X)
+        found = self.ridge_.predict(blocks) * self._scale
         return found[:, 0] if self._flat else found
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
         tags.target_tags.multi_output = True
-        tags.non_deterministic = self.random_state is None
         return tags
