@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pcrep.augment import AugmentConfig
 from pcrep.cloud import Cloud
-from pcrep.contrast.views import View, ViewConfig, make_view, moved, nearest_part
+from pcrep.contrast.views import View, ViewConfig, cut, make_view, moved, nearest_part
 from tspcrep.common.errors import UserError
 
 
@@ -81,12 +81,7 @@ def draw_crops(
     inputs : names of what the network reads, see :mod:`pcrep.encoders.inputs`.
     """
     views, augment = config.views, config.views.augment
-    each = [cloud for cloud in clouds for _ in range(views.parts)]
-    parts = tuple(
-        _part(cloud, views, np.random.default_rng((seed, i))) for i, cloud in enumerate(each)
-    )
-    lengths = [len(part) for part in parts]
-    starts = np.cumsum([0, *lengths])
+    parts, starts, scene = cut(clouds, views, seed, _part)
     uncut = replace(views, input_drop=0.0, augment=replace(augment, crop="none", colour_drop=0.0))
     shares = [config.large_share] * config.large + [config.small_share] * config.small
     of_crops = [replace(views, augment=replace(augment, crop_keep=share)) for share in shares]
@@ -95,8 +90,7 @@ def draw_crops(
               device)
         for which, one in enumerate([uncut, *of_crops], 1)
     )  # fmt: skip
-    scene = torch.arange(len(parts)).repeat_interleave(torch.tensor(lengths)).to(device)
-    return Crops(parts, scene, whole, tuple(crops))
+    return Crops(parts, scene.to(device), whole, tuple(crops))
 
 
 def _part(cloud: Cloud, config: ViewConfig, generator: np.random.Generator) -> Cloud:

@@ -3,7 +3,7 @@
 Points keep their index through augmentation, which is how voxels of both views are matched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,12 +103,7 @@ def draw_views(
         :func:`pcrep.encoders.voxelize.check_extent` allows.
     inputs : names of what the network reads, see :mod:`pcrep.encoders.inputs`.
     """
-    each = [cloud for cloud in clouds for _ in range(config.parts)]
-    drawn = tuple(
-        _draw(cloud, config, np.random.default_rng((seed, i))) for i, cloud in enumerate(each)
-    )
-    lengths = [len(cloud) for cloud in drawn]
-    starts = np.cumsum([0, *lengths])
+    drawn, starts, scene = cut(clouds, config, seed, _draw)
     segment, offsets = _through_the_batch(drawn)
     a, b = (
         make_view(drawn, starts, config, [(seed, i, which) for i in range(len(drawn))], inputs)
@@ -117,12 +112,32 @@ def draw_views(
     return Views(
         drawn,
         torch.from_numpy(np.concatenate([cloud.coords for cloud in drawn])).to(device),
-        torch.arange(len(drawn)).repeat_interleave(torch.tensor(lengths)).to(device),
+        scene.to(device),
         torch.from_numpy(segment).to(device),
         offsets,
         moved(a, device),
         moved(b, device),
     )
+
+
+def cut(
+    clouds: Sequence[Cloud],
+    config: ViewConfig,
+    seed: int,
+    draw: Callable[[Cloud, ViewConfig, np.random.Generator], Cloud],
+) -> tuple[tuple[Cloud, ...], np.ndarray, Tensor]:
+    """Parts of clouds, ``config.parts`` of each, by ``draw``.
+
+    Returns the B parts, the first point of each and the end (B + 1,), and the part of each point,
+    (N,) int64.
+    """
+    each = [cloud for cloud in clouds for _ in range(config.parts)]
+    parts = tuple(
+        draw(cloud, config, np.random.default_rng((seed, i))) for i, cloud in enumerate(each)
+    )
+    lengths = [len(part) for part in parts]
+    scene = torch.arange(len(parts)).repeat_interleave(torch.tensor(lengths))
+    return parts, np.cumsum([0, *lengths]), scene
 
 
 def correspond(a: View, b: View, points: int) -> Tensor:

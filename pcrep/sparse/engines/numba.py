@@ -1,6 +1,9 @@
 """The CPU engine: hashed neighbour pairs, and products of rows in place, on all cores."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,6 +58,19 @@ class _PairMap:
         return _PairMap(self.reverse, self.forward)
 
 
+def _summed_in_32_bits(operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """An operation on features (N, C) and others, by way of 32 bits where they have 16."""
+
+    @wraps(operation)
+    def widened(engine: "Numba", features: Tensor, *others: Any) -> Tensor:
+        if features.dtype not in (torch.float16, torch.bfloat16):
+            return operation(engine, features, *others)
+        wide = [other.float() if isinstance(other, Tensor) else other for other in others]
+        return operation(engine, features.float(), *wide).to(features.dtype)
+
+    return widened
+
+
 class Numba(Engine):
     name = "numba"
 
@@ -94,9 +110,8 @@ class Numba(Engine):
         return kept[1]
 
     @torch.compiler.disable
+    @_summed_in_32_bits
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
-        if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
-            return self.convolve(features.float(), weight.float(), kernel_map).to(features.dtype)
         return autograd.convolve(self, features, weight, kernel_map)
 
     def product(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
@@ -106,16 +121,13 @@ class Numba(Engine):
         return _outer(features, other, kernel_map.forward)
 
     @torch.compiler.disable
+    @_summed_in_32_bits
     def convolve_depthwise(self, features: Tensor, weight: Tensor, kernel_map: _PairMap) -> Tensor:
-        if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
-            wide = self.convolve_depthwise(features.float(), weight.float(), kernel_map)
-            return wide.to(features.dtype)
         return autograd.convolve(depthwise.Depthwise(), features, weight, kernel_map)
 
     @torch.compiler.disable
+    @_summed_in_32_bits
     def pool(self, features: Tensor, kernel_map: _PairMap, reduce: Reduce) -> Tensor:
-        if features.dtype in (torch.float16, torch.bfloat16):  # sums need more than 16 bits
-            return self.pool(features.float(), kernel_map, reduce).to(features.dtype)
         pairs = kernel_map.forward
         if reduce == "max":
             return take_rows(features, _largest(features, pairs))
