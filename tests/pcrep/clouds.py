@@ -1,5 +1,8 @@
 """Random clouds that the tests of pcrep share, and comparison by row of coordinates."""
 
+import itertools
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +24,13 @@ def cloud(
     rows = torch.unique(torch.cat([index[:, None], xyz], 1), dim=0)
     rows = rows[torch.randperm(len(rows), generator=generator)]
     return rows[rows[:, 0].argsort(stable=True)].int()
+
+
+def taps(kernel: tuple[int, ...]) -> list[np.ndarray]:
+    """Offsets of a kernel, the first axis fastest; odd sizes are around 0, even ones from 0."""
+    starts = [-(size // 2) if size % 2 else 0 for size in kernel]
+    axes = [range(start, start + size) for start, size in zip(starts, kernel, strict=True)]
+    return [np.array(tap[::-1]) for tap in itertools.product(*axes[::-1])]
 
 
 def features(coordinates: Tensor, channels: int, dtype=torch.float64, seed: int = 0) -> Tensor:

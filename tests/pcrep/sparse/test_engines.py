@@ -1,7 +1,5 @@
 """Every CPU engine against plain loops in float64, on clouds that vary."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -10,16 +8,9 @@ from hypothesis import strategies as st
 
 from pcrep.sparse import Conv, ConvTranspose, Pool, SparseTensor
 from pcrep.sparse.engines import create
-from tests.pcrep.clouds import close, cloud, features
+from tests.pcrep.clouds import close, cloud, features, taps
 
 ENGINES = ["torch", "numba"]
-
-
-def offsets(kernel):
-    """Taps x fastest; odd kernels around 0, even ones from 0."""
-    starts = [-(size // 2) if size % 2 else 0 for size in kernel]
-    axes = [range(start, start + size) for start, size in zip(starts, kernel, strict=True)]
-    return [np.array(tap[::-1]) for tap in itertools.product(*axes[::-1])]
 
 
 def convolve(inputs, outputs, x, weight, kernel, step):
@@ -27,7 +18,7 @@ def convolve(inputs, outputs, x, weight, kernel, step):
     at = {tuple(c): i for i, c in enumerate(inputs.tolist())}
     out = np.zeros((len(outputs), weight.shape[2]))
     for o, (b, *xyz) in enumerate(outputs.tolist()):
-        for k, offset in enumerate(offsets(kernel)):
+        for k, offset in enumerate(taps(kernel)):
             i = at.get((b, *(np.array(xyz) + offset * step)))
             if i is not None:
                 out[o] += x[i] @ weight[k]

@@ -1,7 +1,6 @@
 """Which voxels a layer lands on, and reading them: against loops over sets of coordinates."""
 
 import copy
-import itertools
 import pickle
 
 import numpy as np
@@ -25,7 +24,7 @@ from pcrep.sparse import (
     prune,
     union,
 )
-from tests.pcrep.clouds import close, cloud, features
+from tests.pcrep.clouds import close, cloud, features, taps
 
 ENGINES = ["torch", "numba"]
 
@@ -43,12 +42,6 @@ def by_tuple(x):
     return dict(zip(map(tuple, x.coordinates.tolist()), x.features, strict=True))
 
 
-def taps(*sizes):
-    """Offsets of a kernel: odd sizes around 0, even ones from 0."""
-    axes = [range(-(k // 2), k // 2 + 1) if k % 2 else range(k) for k in sizes]
-    return [np.array(tap) for tap in itertools.product(*axes)]
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kernel, stride", [((3, 3, 3), (2, 2, 2)), ((1, 3, 2), (1, 2, 3))])
 def test_reached_sites(engine, kernel, stride):
@@ -56,7 +49,7 @@ def test_reached_sites(engine, kernel, stride):
     y = Conv(3, 2, kernel, stride, sites="reached").double()(x)
     expected = set()
     for b, *at in voxels(x):
-        for tap in taps(*kernel):
+        for tap in taps(kernel):
             site = np.array(at) - tap
             if (site % stride == 0).all():
                 expected.add((b, *site.tolist()))
@@ -72,11 +65,8 @@ def test_generated_sites_and_values(engine, kernel, stride):
     up = ConvTranspose(3, 4, kernel, stride, generate=True).double()
     y = up(x)
     expected = {}
-    order = [np.array(tap[::-1]) for tap in itertools.product(*[
-        range(-(k // 2), k // 2 + 1) if k % 2 else range(k) for k in kernel[::-1]
-    ])]  # fmt: skip
     for (b, *at), row in by_tuple(x).items():
-        for tap, weight in zip(order, up.weight, strict=True):
+        for tap, weight in zip(taps(kernel), up.weight, strict=True):
             site = (b, *(np.array(at) + tap).tolist())
             expected[site] = expected.get(site, 0) + row @ weight
     found = by_tuple(y)
@@ -94,10 +84,9 @@ def test_a_convolution_onto_given_voxels(engine):
     y = conv(x, onto=other)
     assert y.maps is other.maps
     at = by_tuple(x)
-    order = [np.array(tap[::-1]) for tap in itertools.product(range(-1, 2), repeat=3)]
     for (b, *site), row in by_tuple(y).items():
         expected = torch.zeros(2, dtype=torch.float64)
-        for tap, weight in zip(order, conv.weight, strict=True):
+        for tap, weight in zip(taps((3, 3, 3)), conv.weight, strict=True):
             source = at.get((b, *(np.array(site) + tap).tolist()))
             if source is not None:
                 expected = expected + source @ weight
