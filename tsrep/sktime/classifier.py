@@ -6,7 +6,7 @@ import numpy as np
 from sktime.classification.base import BaseClassifier
 
 from tsrep import sklearn
-from tsrep.sktime.panels import PANEL_MTYPES, stacked
+from tsrep.sktime.panels import PANEL_TAGS, stacked, tiny_encoder
 
 
 class ContrastiveClassifier(BaseClassifier):
@@ -35,15 +35,8 @@ class ContrastiveClassifier(BaseClassifier):
     """
 
     _tags: ClassVar = {
-        "authors": ["tspcrep"],
-        "maintainers": ["tspcrep"],
-        "X_inner_mtype": PANEL_MTYPES,
+        **PANEL_TAGS,
         "y_inner_mtype": "numpy1D",
-        "capability:multivariate": True,
-        "capability:random_state": True,
-        "property:randomness": "derandomized",
-        "capability:missing_values": True,
-        "capability:unequal_length": True,
         "capability:predict_proba": True,
     }
 
@@ -67,5 +60,4 @@ class ContrastiveClassifier(BaseClassifier):
     @classmethod
     def get_test_params(cls, parameter_set="default"):
         """Small and quick settings."""
-        tiny = sklearn.ContrastiveEncoder(dim=4, depth=1, window=8, max_steps=1, batch_size=4)
-        return [{"features": "random"}, {"features": "encoder", "encoder": tiny}]
+        return [{"features": "random"}, {"features": "encoder", "encoder": tiny_encoder()}]

@@ -6,7 +6,7 @@ import numpy as np
 from sktime.clustering.base import BaseClusterer
 
 from tsrep import sklearn
-from tsrep.sktime.panels import PANEL_MTYPES, stacked
+from tsrep.sktime.panels import PANEL_TAGS, stacked, tiny_encoder
 
 
 class ContrastiveClusterer(BaseClusterer):
@@ -34,14 +34,7 @@ class ContrastiveClusterer(BaseClusterer):
     """
 
     _tags: ClassVar = {
-        "authors": ["tspcrep"],
-        "maintainers": ["tspcrep"],
-        "X_inner_mtype": PANEL_MTYPES,
-        "capability:multivariate": True,
-        "capability:random_state": True,
-        "property:randomness": "derandomized",
-        "capability:missing_values": True,
-        "capability:unequal_length": True,
+        **PANEL_TAGS,
         "capability:out_of_sample": True,
         "capability:predict": True,
         "capability:predict_proba": False,
@@ -74,8 +67,7 @@ class ContrastiveClusterer(BaseClusterer):
     @classmethod
     def get_test_params(cls, parameter_set="default"):
         """Small and quick settings."""
-        tiny = sklearn.ContrastiveEncoder(dim=4, depth=1, window=8, max_steps=1, batch_size=4)
         return [
             {"n_clusters": 2, "features": "random"},
-            {"n_clusters": 3, "encoder": tiny},
+            {"n_clusters": 3, "encoder": tiny_encoder()},
         ]

@@ -7,7 +7,7 @@ import pandas as pd
 from sktime.detection.base import BaseDetector
 
 from tsrep import mining
-from tsrep.sklearn import ContrastiveEncoder
+from tsrep.sktime.panels import tiny_encoder
 
 _COMMON = {
     "authors": ["tspcrep"],
@@ -70,12 +70,15 @@ class ContrastiveAnomalyDetector(BaseDetector):
 
     def _predict_scores(self, X) -> np.ndarray:
         scores = self.model_.score(X.to_numpy(float))
-        return scores[self.model_.predict(X.to_numpy(float))]
+        return scores[scores > self.model_.threshold_]
 
     @classmethod
     def get_test_params(cls, parameter_set="default"):
         """Small and quick settings."""
-        return [{"window": 4, "encoder": _tiny()}, {"window": 3, "stride": 2, "encoder": _tiny()}]
+        return [
+            {"window": 4, "encoder": tiny_encoder()},
+            {"window": 3, "stride": 2, "encoder": tiny_encoder()},
+        ]
 
 
 class ContrastiveChangePoints(BaseDetector):
@@ -116,8 +119,7 @@ class ContrastiveChangePoints(BaseDetector):
     @classmethod
     def get_test_params(cls, parameter_set="default"):
         """Small and quick settings."""
-        return [{"window": 4, "encoder": _tiny()}, {"window": 3, "changes": 1, "encoder": _tiny()}]
-
-
-def _tiny():
-    return ContrastiveEncoder(dim=4, depth=1, window=8, max_steps=1, batch_size=4)
+        return [
+            {"window": 4, "encoder": tiny_encoder()},
+            {"window": 3, "changes": 1, "encoder": tiny_encoder()},
+        ]

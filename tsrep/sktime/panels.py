@@ -8,6 +8,18 @@ from tsrep.sklearn.encoder import ContrastiveEncoder
 PANEL_MTYPES = ["df-list", "numpy3D"]
 """Formats accepted from sktime: (N, C, T) of equal lengths, or one DataFrame per instance."""
 
+PANEL_TAGS = {
+    "authors": ["tspcrep"],
+    "maintainers": ["tspcrep"],
+    "X_inner_mtype": PANEL_MTYPES,
+    "capability:multivariate": True,
+    "capability:random_state": True,
+    "property:randomness": "derandomized",
+    "capability:missing_values": True,
+    "capability:unequal_length": True,
+}
+"""sktime's tags of an estimator of whole instances."""
+
 
 def stacked(X) -> np.ndarray:
     """(N, T, C) float64, NaN behind the end of shorter instances, of one of ``PANEL_MTYPES``."""
@@ -34,3 +46,8 @@ def encoder_of(estimator, output: str) -> ContrastiveEncoder:
     names = ContrastiveEncoder().get_params()
     params = {k: v for k, v in estimator.get_params(deep=False).items() if k in names}
     return ContrastiveEncoder(**{**params, "output": output})
+
+
+def tiny_encoder() -> ContrastiveEncoder:
+    """A small and quick one, for the tests that sktime runs on every estimator."""
+    return ContrastiveEncoder(dim=4, depth=1, window=8, max_steps=1, batch_size=4)
