@@ -16,7 +16,9 @@ from tspcrep.common.runs import write_atomically
 FILE = "encoder.safetensors"
 
 
-def save_encoder(path: str | Path, encoder: nn.Module, kind: str, config: dict[str, Any]) -> None:
+def save_encoder(
+    path: str | Path, encoder: nn.Module, kind: str, config: dict[str, Any], half: bool = False
+) -> None:
     """Write the weights of ``encoder`` and the configuration to rebuild it, atomically.
 
     Parameters
@@ -24,14 +26,21 @@ def save_encoder(path: str | Path, encoder: nn.Module, kind: str, config: dict[s
     path : file to write.
     kind : name of the encoder class in the package.
     config : keyword arguments of the class, serialisable as JSON.
+    half : keep the weights in 16 bits, half the size; modules read them as 32 bits again.
     """
-    save_tensors(path, encoder.state_dict(), kind, config)
+    save_tensors(path, encoder.state_dict(), kind, config, half)
 
 
 def save_tensors(
-    path: str | Path, tensors: Mapping[str, torch.Tensor], kind: str, config: dict[str, Any]
+    path: str | Path,
+    tensors: Mapping[str, torch.Tensor],
+    kind: str,
+    config: dict[str, Any],
+    half: bool = False,
 ) -> None:
     """:func:`save_encoder` of weights that have other names in the file than in the module."""
+    if half:
+        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     header = {"kind": kind, "config": json.dumps(config)}
     write_atomically(Path(path), lambda file: file.write(save(tensors, header)))
@@ -62,6 +71,29 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
         raise UserError(
             f"{path}: a safetensors file without this project's header; not an encoder"
         ) from error
+
+
+def shipped_names(*folders: Path) -> tuple[str, ...]:
+    """Names of the encoders that packages bring along in ``folders``."""
+    return tuple(sorted(file.stem for folder in folders for file in folder.glob("*.safetensors")))
+
+
+def encoder_path(path: str | Path, *folders: Path) -> Path:
+    """The file of an encoder in ``folders`` if ``path`` is its name, else ``path``.
+
+    What exists goes first. Raises UserError, with the list of names, for a single word that is
+    neither.
+    """
+    name, path = str(path), Path(path)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    for folder in folders:
+        if name in shipped_names(folder):
+            return folder / f"{name}.safetensors"
+    raise UserError(
+        f"{name}: no such encoder; expected one of {', '.join(shipped_names(*folders))}, an "
+        "encoder file or a finished run folder"
+    )
 
 
 def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | Path) -> None:

@@ -6,7 +6,14 @@
 """
 
 from pcrep.encoders.encoding import encode
-from pcrep.encoders.unet import SparseUNet, UNetConfig, load_encoder, res16unet, save_encoder
+from pcrep.encoders.unet import (
+    SparseUNet,
+    UNetConfig,
+    list_encoders,
+    load_encoder,
+    res16unet,
+    save_encoder,
+)
 from pcrep.encoders.voxelize import Voxels, voxelize
 from pcrep.sparse import SparseTensor
 
@@ -18,6 +25,7 @@ __all__ = [
     "UNetConfig",
     "Voxels",
     "encode",
+    "list_encoders",
     "load_encoder",
     "res16unet",
     "save_encoder",

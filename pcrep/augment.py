@@ -1,7 +1,7 @@
 """Random augmentation of a point cloud in one pass over its points.
 
-Crop and drop come first, so that all other work is on the remaining points. These are then changed
-in one fused, parallel pass:
+Crop, drop and hiding come first, so that all other work is on the remaining points. These are then
+changed in one fused, parallel pass:
 
     x' = M (x + e(x)) + o + j,    M = scale * flip * tilt * rotation about z
 
@@ -58,6 +58,10 @@ class AugmentConfig:
     """Smallest and largest fraction of the points that a crop keeps."""
     drop: float = 0.0
     """Fraction of the points that are dropped at random."""
+    hidden: float = 0.0
+    """Fraction of the cubes of space that are hidden: all their points are dropped."""
+    hidden_edge: float = 0.3
+    """Edge of these cubes, metres."""
     colour_jitter: float = 0.2
     """Largest relative change of contrast per colour channel; brightness changes by half of it."""
     colour_noise: float = 0.02
@@ -74,10 +78,14 @@ class AugmentConfig:
         for name in ("flip", "colour_jitter", "colour_drop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name}: found {getattr(self, name)}, expected 0 .. 1")
-        if not 0 <= self.drop < 1:
-            raise UserError(f"drop: found {self.drop}, expected at least 0 and less than 1")
-        if not 0 < self.elastic_cell < np.inf:
-            raise UserError(f"elastic_cell: found {self.elastic_cell}, expected more than 0")
+        for name in ("drop", "hidden"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(
+                    f"{name}: found {getattr(self, name)}, expected at least 0 and less than 1"
+                )
+        for name in ("elastic_cell", "hidden_edge"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise UserError(f"{name}: found {getattr(self, name)}, expected more than 0")
         for name, most in (("scale", np.inf), ("crop_keep", 1)):
             low, high = getattr(self, name)
             if not (0 < low <= high <= most and low < np.inf):
@@ -155,7 +163,7 @@ def augment(
 
 
 def _kept(coords: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
-    """Rows (M,) int64 that remain after crop and drop, M > 0, in the order of the view."""
+    """Rows (M,) int64 that remain after crop, drop and hiding, M > 0, in the order of the view."""
     centre = coords[random.integers(len(coords))].astype(np.float64)
     proportions = np.exp(random.uniform(-0.5, 0.5, 3))
     share, key = random.uniform(*config.crop_keep), random.integers(2**63)
@@ -166,7 +174,18 @@ def _kept(coords: np.ndarray, config: AugmentConfig, random: np.random.Generator
         rows = np.flatnonzero(distance <= np.partition(distance, last)[last])
     if config.drop:
         rows = rows[_stays(rows, config.drop, uint64(key))] if len(rows) > 1 else rows
+    if config.hidden:
+        rows = rows[_shown(coords[rows], config, np.random.default_rng(key))]
     return random.permutation(rows) if config.shuffle else rows
+
+
+def _shown(coords: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
+    """Whether each point lies in a cube that is not hidden, (N,) bool; all where none would."""
+    cube = np.floor(coords / config.hidden_edge + random.random(3)).astype(np.int64)
+    cube -= cube.min(0)
+    number = np.unique(np.ravel_multi_index(cube.T, cube.max(0) + 1), return_inverse=True)[1]
+    shown = (random.random(number.max() + 1) >= config.hidden)[number]
+    return shown if shown.any() else ~shown
 
 
 def _draw(config: AugmentConfig, centre: np.ndarray, random: np.random.Generator) -> Parameters:

@@ -45,7 +45,7 @@ class Config:
     ]
     """What to measure."""
     cases: tuple[str, ...] = ()
-    """Of the series, forecasting, points and archive suites: those alone, such as
+    """Of the series, forecasting, points, sparse and archive suites: those alone, such as
     ETTh1/univariate."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
@@ -135,7 +135,9 @@ def losses(config: Config) -> None:
 def sparse(config: Config) -> None:
     from suites import sparse
 
-    save("sparse", sparse.rows(), "numba", "open3d-cpu", "MinkowskiEngine")
+    check_cases(config, sparse.cases())
+    for case in config.cases or sparse.cases():
+        save("sparse", sparse.rows(case), "numba", "open3d-cpu", "MinkowskiEngine")
 
 
 def points(config: Config) -> None:

@@ -19,11 +19,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pcrep.embedding
+import pcrep.encoders.unet
 import tsrep.embedding
+import tsrep.encoders.files
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
-from tspcrep.common.weights import read_encoder
-from tsrep.encoders.files import encoder_path
+from tspcrep.common.weights import encoder_path, read_encoder
 
 SERIES_ALONE = ("columns", "own_scale", "time_column", "pool", "window")
 POINTS_ALONE = ("voxel",)
@@ -55,7 +56,8 @@ class Config:
 
 
 def main(config: Config) -> None:
-    kind = read_encoder(encoder_path(config.encoder))[0]
+    shipped = tsrep.encoders.files.SHIPPED, pcrep.encoders.unet.SHIPPED
+    kind = read_encoder(encoder_path(config.encoder, *shipped))[0]
     if kind == "SparseUNet":
         refuse(config, SERIES_ALONE, "series, and this encoder reads points")
         encoder, data = config.encoder, config.data

@@ -9,8 +9,9 @@
 
 rooms, aerial and street are made in the processes that load batches and are never seen twice; your
 own scenes are prepared once and cached. The run folder ends with result.json, scenes.png (some of
-the scenes) and encoder.safetensors of the first seed, for tools/finetune_segmentation.py and
-tools/embed.py. tools/pretrain_fac.py trains on one set of scenes, and compares and draws.
+the scenes) and encoder.safetensors of the first seed, in half precision, for
+tools/finetune_segmentation.py and tools/embed.py. tools/pretrain_fac.py trains on one set of
+scenes, and compares and draws.
 """
 
 import time
@@ -24,6 +25,7 @@ import torch
 from pcrep.cloud import Cloud
 from pcrep.contrast import OBJECTIVES
 from pcrep.contrast.corpora import Corpus, MixedScenes, PreparedCorpus
+from pcrep.contrast.distillation import DistillationConfig, SelfDistillation
 from pcrep.contrast.fac import FAC, FACConfig
 from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
 from pcrep.contrast.views import ViewConfig
@@ -70,6 +72,7 @@ class Config:
         )
     )
     fac: FACConfig = FACConfig()
+    distillation: DistillationConfig = DistillationConfig()
     training: Training = field(
         default_factory=lambda: Training(
             epochs=1_000, max_steps=2_400, batch_size=2, workers=1, warmup=30
@@ -89,7 +92,7 @@ def main(config: Config) -> None:
         fit(objective, data, config.training, seed, folder, config.resume)
         seconds = time.perf_counter() - started
         if launched_rank() == 0:  # a follower under torchrun trains along and writes nothing
-            save_encoder(folder / FILE, objective.encoder.cpu())
+            save_encoder(folder / FILE, objective.encoder.cpu(), half=True)
             run.add(seed, {"timing": {"train_s": seconds}})
     if launched_rank():
         return
@@ -126,8 +129,8 @@ def batches(config: Config, real: dict[str, Corpus], seed: int) -> MixedScenes:
     voxel, corpora = config.pretraining.views.voxel, []
     for name in config.data:
         if name in KINDS:
-            made = Endless(name, config.size, seed)
-            corpora.append(PreparedCorpus(made, voxel, config.inputs))
+            made, segments = Endless(name, config.size, seed), OBJECTIVES[config.method].segments
+            corpora.append(PreparedCorpus(made, voxel, config.inputs, segments))
         else:
             corpora.append(real[name])
     return MixedScenes(corpora, max(map(len, corpora)))
@@ -138,7 +141,8 @@ def build_objective(config: Config, seed: int) -> Objective:
     torch.manual_seed(seed)
     encoder = new_encoder(config.network, config.inputs)
     encoder.voxel = config.pretraining.views.voxel
-    own = (config.fac,) if config.method == FAC.name else ()
+    options = {FAC.name: (config.fac,), SelfDistillation.name: (config.distillation,)}
+    own = options.get(config.method, ())
     return OBJECTIVES[config.method](encoder, config.pretraining, *own)
 
 

@@ -29,18 +29,22 @@ class PreparedCorpus:
     Segments and objectness (:func:`pcrep.preparation.prepare`), thinned to half a voxel, and
     heights and normals where the network reads them. About 0.7 s of a core for a scene.
 
+    scenes : with z up.
     voxel : voxel size of the views, metres. inputs : see :mod:`pcrep.encoders.inputs`.
+    segments : whether segments are found, which takes the most time.
     """
 
     scenes: Corpus
     voxel: float
     inputs: tuple[str, ...]
+    segments: bool = True
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> Cloud:
-        cloud = completed(prepare(self.scenes[index]), self.inputs)
+        cloud = self.scenes[index]
+        cloud = completed(prepare(cloud) if self.segments else cloud, self.inputs)
         return thin(cloud, self.voxel)
 
     def fingerprint(self) -> str:

@@ -82,7 +82,9 @@ def draw_crops(
     """
     views, augment = config.views, config.views.augment
     parts, starts, scene = cut(clouds, views, seed, _part)
-    uncut = replace(views, input_drop=0.0, augment=replace(augment, crop="none", colour_drop=0.0))
+    uncut = replace(
+        views, input_drop=0.0, augment=replace(augment, crop="none", colour_drop=0.0, hidden=0.0)
+    )
     shares = [config.large_share] * config.large + [config.small_share] * config.small
     of_crops = [replace(views, augment=replace(augment, crop_keep=share)) for share in shares]
     whole, *crops = (

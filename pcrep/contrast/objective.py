@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pcrep.cloud import Batch, Scenes, keep
+from pcrep.cloud import Batch, Cloud, Scenes, keep
 from pcrep.contrast.views import ViewConfig, Views, draw_views
 from pcrep.encoders.encoding import check_encoder
 from pcrep.encoders.unet import SparseUNet
@@ -119,10 +119,12 @@ class Objective(nn.Module, ABC):
     Attributes
     ----------
     name : its name in ``--method`` and ``result.json``. title : its name in reports.
+    segments : whether it reads the segments of scenes.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    segments: ClassVar[bool] = True
 
     def __init__(self, encoder: SparseUNet, config: PretrainingConfig):
         super().__init__()
@@ -141,8 +143,12 @@ class Objective(nn.Module, ABC):
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         seed = int(torch.randint(1 << 31, ()))
-        device, views = next(self.query.parameters()).device, self.config.views
-        return self.contrast(draw_views(batch.clouds, views, seed, device, self.encoder.inputs))
+        device = next(self.query.parameters()).device
+        return self.contrast(self.draw(batch.clouds, seed, device))
+
+    def draw(self, clouds: Sequence[Cloud], seed: int, device: torch.device) -> Views:
+        """What :meth:`contrast` compares, drawn from ``seed``: two views, unless overridden."""
+        return draw_views(clouds, self.config.views, seed, device, self.encoder.inputs)
 
     @abstractmethod
     def contrast(self, views: Views) -> dict[str, Tensor]:

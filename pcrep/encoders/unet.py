@@ -9,6 +9,9 @@ from pcrep.sparse import BatchNorm, Conv, ConvTranspose, SparseTensor, cat
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 
+SHIPPED = Path(__file__).parents[1] / "weights"
+"""Pretrained encoders in the package, each beside its model card."""
+
 
 @dataclass(frozen=True)
 class UNetConfig:
@@ -167,20 +170,32 @@ def _blocks(in_channels: int, channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(BasicBlock(width, channels) for width in widths))
 
 
-def save_encoder(path: str | Path, encoder: SparseUNet) -> None:
-    """Save weights, configuration, voxel size and inputs to a safetensors file."""
+def save_encoder(path: str | Path, encoder: SparseUNet, half: bool = False) -> None:
+    """Save weights, configuration, voxel size and inputs to a safetensors file.
+
+    half : keep the weights in 16 bits, half the size; they are read as 32 bits again.
+    """
     config = {**asdict(encoder.config), "voxel": encoder.voxel, "inputs": encoder.inputs}
-    weights.save_encoder(path, encoder, SparseUNet.__name__, config)
+    weights.save_encoder(path, encoder, SparseUNet.__name__, config, half)
+
+
+def list_encoders() -> tuple[str, ...]:
+    """Names of the pretrained encoders that the package brings along, for :func:`load_encoder`."""
+    return weights.shipped_names(SHIPPED)
 
 
 def load_encoder(path: str | Path) -> SparseUNet:
-    """Load an encoder from its file or from a run folder, on the CPU and in evaluation mode.
+    """An encoder that is shipped, by its name, or that in a file or a run folder.
+
+    It is on the CPU and in evaluation mode. ``load_encoder("points-indoor")`` needs no download;
+    see :func:`list_encoders`, and the model card beside the file.
 
     Raises
     ------
     UserError
-        The file is missing, holds no encoder, or holds one of another kind.
+        No such name or file, or one that holds no encoder or one of another kind.
     """
+    path = weights.encoder_path(path, SHIPPED)
     kind, config, tensors = weights.read_encoder(path)
     if kind != SparseUNet.__name__:
         raise UserError(f"{path}: holds an encoder of kind {kind}, expected {SparseUNet.__name__}")

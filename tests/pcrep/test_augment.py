@@ -182,6 +182,23 @@ def test_drops_and_grey_views_are_as_frequent_as_asked():
     assert 0.14 < np.mean([(view == 0.5).all() for view in views]) < 0.26
 
 
+def test_cubes_are_hidden_with_all_their_points():
+    centres = np.stack(np.meshgrid(*[np.arange(12.0)] * 3), -1).reshape(-1, 3)
+    coords = (centres[:, None] + np.zeros((1, 5, 1))).reshape(-1, 3).astype(np.float32)
+    config = only(hidden=0.4, hidden_edge=0.7)
+    stays = np.zeros(len(coords), bool)
+    stays[augment(coords, None, config, 2).rows] = True
+    of_cube = stays.reshape(-1, 5)
+    assert (of_cube.all(1) == of_cube.any(1)).all()
+    assert of_cube[:, 0].mean() == pytest.approx(0.6, abs=0.05)
+    # Cubes of many points: what is left is as empty inside as a cube is wide.
+    coarse = augment(coords, None, only(hidden=0.5, hidden_edge=4.0), 2).rows // 5
+    left = set(map(tuple, centres[np.unique(coarse)].astype(int)))
+    together = sum((x + 1, y, z) in left for x, y, z in left) / len(left)
+    assert 0.3 < len(left) / len(centres) < 0.7 and together > 0.75
+    assert len(augment(coords[:1], None, only(hidden=0.99), 0).rows) == 1
+
+
 def test_a_seed_gives_one_view_whatever_the_threads():
     coords, colour = cloud(5000)
     before = torch.get_num_threads()
@@ -214,6 +231,8 @@ def test_a_points_noise_does_not_depend_on_its_company():
         ("rotation", float("nan")),
         ("flip", 1.1),
         ("drop", 1.0),
+        ("hidden", -0.1),
+        ("hidden_edge", 0.0),
         ("elastic_cell", 0.0),
         ("scale", (2.0, 1.0)),
         ("crop_keep", (0.5, 1.5)),

@@ -35,23 +35,37 @@ NETWORKS = {"small": UNetConfig(), "14A": res16unet("14A"), "34C": res16unet("34
 SHEETS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
-def rows(threads: tuple[int, ...] = (1, 2), rounds: int = 2) -> list[Row]:
-    """All rows that this machine can measure.
+def cases() -> list[str]:
+    """What is measured one after the other, so that a benchmark that is stopped can go on."""
+    found = ["parity", "convolution", "voxelisation", *NETWORKS, *SCANS, "las", "scaling"]
+    return [*found, "gpu"] if torch.cuda.is_available() else found
+
+
+def rows(case: str, threads: tuple[int, ...] = (1, 2), rounds: int = 2) -> list[Row]:
+    """The rows of one of :func:`cases`.
 
     threads: numbers of threads to measure with. rounds: turns of each system. Needs
     ``$TSPCREP_DATA`` for the S3DIS room, MinkowskiEngine and Open3D.
     """
-    found = _parity()
+    once = {
+        "parity": _parity,
+        "las": lambda: las_to_features(rounds),
+        "scaling": lambda: scaling(max(threads)),
+        "gpu": on_gpu,
+    }
+    if case in once:
+        return once[case]()
+    found = []
     for count in threads:
-        found += [*convolution(count, rounds), *_voxelisation(count, rounds)]
-        for network in NETWORKS:
-            found += training(network, count, rounds)
-        for scan in SCANS:
+        if case in NETWORKS:
+            found += training(case, count, rounds)
+        elif case in SCANS:
             for channels in (32, 96):
-                found += on_scan(scan, channels, count, rounds)
-    found += las_to_features(rounds)
-    found += scaling(max(threads))
-    return found + (on_gpu() if torch.cuda.is_available() else [])
+                found += on_scan(case, channels, count, rounds)
+        else:
+            measure = {"convolution": convolution, "voxelisation": _voxelisation}[case]
+            found += measure(count, rounds)
+    return found
 
 
 def room() -> Tensor:
@@ -149,7 +163,7 @@ def scaling(threads: int) -> list[Row]:
     """Scaling with voxels: map, forward and backward on sheets of 10^4 to 10^6, with a plot."""
     found = []
     for count in SHEETS:
-        times = race(_sheet, {"sparse-numba": (count,)}, threads, 1)
+        times = race(_convolve_sheet, {"sparse-numba": (count,)}, threads, 1)
         t, case = times["sparse-numba"], f"scaling/{count}/32x32/{threads}-threads"
         found += ratios(case, times, "sparse-numba")
         found.append(Row(case, "sparse-numba", "busy_per_voxel", 1e6 * t.busy / count, "ns"))
@@ -308,7 +322,7 @@ def _voxelise(system: str, size: float) -> Time:
     return best(lambda: cloud.voxel_down_sample(size), 20)
 
 
-def _sheet(count: int) -> Time:
+def _convolve_sheet(count: int) -> Time:
     return best(_our_convolution(_sheet(count)), 5)
 
 

@@ -38,15 +38,12 @@ def save_encoder(
     config = {"window": encoder.window, "encoder": network.config, "columns": list(columns)}
     if scaler is not None:
         config |= {"mean": scaler.mean.tolist(), "std": scaler.std.tolist()}
-    tensors = network.state_dict()
-    if half:
-        tensors = {name: tensor.half() for name, tensor in tensors.items()}
-    weights.save_tensors(path, tensors, kind, config)
+    weights.save_encoder(path, network, kind, config, half)
 
 
 def list_encoders() -> tuple[str, ...]:
     """Names of the pretrained encoders that the package brings along, for :func:`load_encoder`."""
-    return tuple(sorted(file.stem for file in SHIPPED.glob("*.safetensors")))
+    return weights.shipped_names(SHIPPED)
 
 
 def load_encoder(path: str | Path) -> Encoder:
@@ -64,7 +61,7 @@ def load_encoder(path: str | Path) -> Encoder:
     UserError
         No such name or file, a truncated file, or the weights of another model.
     """
-    path = encoder_path(path)
+    path = weights.encoder_path(path, SHIPPED)
     kind, config, tensors = weights.read_encoder(path)
     if kind not in _KINDS:
         raise UserError(f"{path}: holds a {kind!r}, expected one of {list(_KINDS)}")
@@ -79,22 +76,6 @@ def load_encoder(path: str | Path) -> Encoder:
     if "mean" in config:
         encoder.scaler = Scaler(np.array(config["mean"]), np.array(config["std"]))
     return encoder.eval()
-
-
-def encoder_path(path: str | Path) -> Path:
-    """The file of a shipped encoder if ``path`` is its name, else ``path``; what exists goes first.
-
-    Raises UserError, with the list of names, for a single word that is neither.
-    """
-    name, path = str(path), Path(path)
-    if path.exists() or path.suffix or len(path.parts) > 1:
-        return path
-    if name not in list_encoders():
-        raise UserError(
-            f"{name}: no such encoder; expected one of {', '.join(list_encoders())}, an encoder "
-            "file or a finished run folder"
-        )
-    return SHIPPED / f"{name}.safetensors"
 
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
