@@ -39,6 +39,19 @@ def test_made_scenes_mixed_with_own_ones(tmp_path, tool):
         assert str(output / name) in stdout
 
 
+def test_self_distillation_needs_no_segments(tmp_path, tool, monkeypatch):
+    def refused(*arguments):
+        raise AssertionError("segments were found")
+
+    monkeypatch.setattr("pcrep.contrast.corpora.prepare", refused)
+    options = ("--method", "distillation", "--prototypes", "8", "--inputs", "colour", "normal")
+    status, _, stderr = tool("pretrain_points", *options, *FEW, "--output", tmp_path / "run")
+    assert status == 0, stderr
+    _, config, tensors = read_encoder(tmp_path / "run")
+    assert config["inputs"] == ["colour", "normal"]
+    assert all(t.dtype == torch.float16 for t in tensors.values() if t.is_floating_point())
+
+
 def test_workers_change_no_bit(tmp_path, tool):
     options = ("--data", "aerial", *FEW, "--voxel", "0.8", "--size", "50")
     helped, alone = tmp_path / "helped", tmp_path / "alone"
