@@ -6,7 +6,7 @@ hidden cube leaves out has no voxel, so nothing is predicted there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -31,30 +31,32 @@ class DistillationConfig:
     """Number of prototypes; Sonata's 4,096 are for 140,000 scenes."""
     voxels: int = 2048
     """Largest number of voxels of a crop, over all scenes of a batch, that are compared."""
-    temperature: float = 0.1
+    student_temperature: float = 0.1
     """Temperature of the student."""
-    balance: float = 0.05
+    teacher_temperature: float = 0.05
     """Temperature of the teacher, whose targets use all prototypes equally (Sinkhorn)."""
-    momentum: float = 0.99
+    teacher_momentum: float = 0.99
     """Momentum of the teacher's moving average; Sonata's .994 to 1 are for more steps."""
-    crops: CropConfig = field(default_factory=lambda: CropConfig(large=1, small=2))
-    """The student's crops; views of the teacher are those of the pretraining."""
-    hidden: float = 0.4
+    large_crops: int = 1
+    """Large crops of each part of a scene that the student sees."""
+    small_crops: int = 2
+    """Small crops."""
+    hidden_share: float = 0.4
     """Fraction of the cubes of a crop that are hidden from the student."""
-    hidden_edge: float = 8.0
+    hidden_voxels: float = 8.0
     """Edge of these cubes, voxels."""
 
     def __post_init__(self) -> None:
         for name in ("prototypes", "voxels"):
             if getattr(self, name) < 2:
                 raise UserError(f"{name}: found {getattr(self, name)}, expected at least 2")
-        for name in ("temperature", "balance", "hidden_edge"):
+        for name in ("student_temperature", "teacher_temperature", "hidden_voxels"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name}: found {getattr(self, name)}, expected more than 0")
-        if not 0 <= self.momentum <= 1 or not 0 <= self.hidden < 1:
+        if not 0 <= self.teacher_momentum <= 1 or not 0 <= self.hidden_share < 1:
             raise UserError(
-                f"momentum: found {self.momentum}, hidden: found {self.hidden}, expected 0 .. 1, "
-                "and at least 0 and below 1"
+                f"teacher_momentum: found {self.teacher_momentum}, hidden_share: found "
+                f"{self.hidden_share}, expected 0 .. 1, and at least 0 and below 1"
             )
 
 
@@ -88,10 +90,11 @@ class SelfDistillation(Objective):
         super().__init__(encoder, config or PretrainingConfig())
         self.distillation = d = distillation or DistillationConfig()
         self.query = _Student(encoder, self.config.dim, d.prototypes)
-        self.teacher = MomentumEncoder(self.query, d.momentum)
-        views, edge = self.config.views, d.hidden_edge * self.config.views.voxel
-        augment = replace(views.augment, hidden=d.hidden, hidden_edge=edge)
-        self.crops = replace(d.crops, views=replace(views, augment=augment))
+        self.teacher = MomentumEncoder(self.query, d.teacher_momentum)
+        views, edge = self.config.views, d.hidden_voxels * self.config.views.voxel
+        augment = replace(views.augment, hidden=d.hidden_share, hidden_edge=edge)
+        views = replace(views, augment=augment)
+        self.crops = CropConfig(d.large_crops, d.small_crops, views=views)
 
     def after_step(self) -> None:
         self.teacher.update(self.query)
@@ -102,15 +105,15 @@ class SelfDistillation(Objective):
     def contrast(self, views: Crops) -> dict[str, Tensor]:
         whole = torch.arange(len(views.whole.first), device=views.scene.device)
         seen = self.teacher(views.whole.input, whole)  # (M, K)
-        losses = []
+        losses, d = [], self.distillation
         for crop in views.crops:
             match = correspond(crop, views.whole, len(views.scene))
             rows = (match >= 0).nonzero()[:, 0]
-            chosen = rows[torch.randperm(len(rows))[: self.distillation.voxels].to(rows.device)]
+            chosen = rows[torch.randperm(len(rows))[: d.voxels].to(rows.device)]
             teacher = seen.index_select(0, match[chosen])
             logits = torch.stack([teacher, self.query(crop.input, chosen)])
-            targets = sinkhorn(teacher, self.distillation.balance)
-            losses.append(swapped_prediction(logits, targets[None], self.distillation.temperature))
+            targets = sinkhorn(teacher, d.teacher_temperature)
+            losses.append(swapped_prediction(logits, targets[None], d.student_temperature))
         return {"loss": torch.stack(losses).mean()}
 
 

@@ -9,7 +9,6 @@ from torch.nn.functional import normalize
 
 from pcrep import SparseUNet
 from pcrep.cloud import Batch
-from pcrep.contrast.crops import CropConfig
 from pcrep.contrast.distillation import DistillationConfig, SelfDistillation
 from pcrep.contrast.objective import PretrainingConfig
 from pcrep.contrast.views import ViewConfig
@@ -19,7 +18,7 @@ from tspcrep.common.errors import UserError
 
 CLOUDS = (made_scene(0), made_scene(1, points=300))
 SETTINGS = DistillationConfig(
-    prototypes=6, voxels=100_000, crops=CropConfig(large=1, small=1), hidden=0.3, hidden_edge=4.0
+    prototypes=6, voxels=100_000, large_crops=1, small_crops=1, hidden_share=0.3, hidden_voxels=4.0
 )
 
 
@@ -81,7 +80,7 @@ def test_the_student_learns_and_the_teacher_follows():
 def test_a_student_sees_no_hidden_cube_and_the_teacher_everything():
     drawn = method().draw(CLOUDS, 0, torch.device("cpu"))
     assert len(drawn.whole.points) == sum(len(cloud) for cloud in drawn.clouds)
-    all_shown = method(replace(SETTINGS, hidden=0.0)).draw(CLOUDS, 0, torch.device("cpu"))
+    all_shown = method(replace(SETTINGS, hidden_share=0.0)).draw(CLOUDS, 0, torch.device("cpu"))
     for seen, crop in zip(drawn.crops, all_shown.crops, strict=True):
         assert set(seen.points.tolist()) < set(crop.points.tolist())
 
@@ -98,9 +97,10 @@ def test_few_voxels_are_drawn_where_few_are_asked_for():
     "changes, message",
     [
         ({"prototypes": 1}, "prototypes: found 1"),
-        ({"temperature": 0.0}, "temperature: found 0.0"),
-        ({"momentum": 1.5}, "momentum: found 1.5"),
-        ({"hidden": 1.0}, "hidden: found 1.0"),
+        ({"student_temperature": 0.0}, "student_temperature: found 0.0"),
+        ({"teacher_momentum": 1.5}, "teacher_momentum: found 1.5"),
+        ({"hidden_share": 1.0}, "hidden_share: found 1.0"),
+        ({"large_crops": 0, "small_crops": 0}, "large 0, small 0"),
     ],
 )
 def test_a_bad_option_is_named(changes, message):
