@@ -15,7 +15,6 @@ from pcrep.sparse import (
     SparseTensor,
     Unpool,
     interpolate,
-    prune,
 )
 from pcrep.sparse.engines.minkowski import load
 from tests.pcrep.clouds import by_voxel, close, cloud, features
@@ -268,20 +267,6 @@ def test_conv_along_each_axis(engine, dimension, kernel_size, stride, dilation):
     check((theirs, ours), coordinates, 5, torch.float64, engine)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("kernel_size, stride", [(2, 2), (3, 2), (3, 1)])
-def test_generative_conv_transpose(engine, kernel_size, stride):
-    modules = conv(
-        ME.MinkowskiGenerativeConvolutionTranspose,
-        lambda *widths, **settings: ConvTranspose(*widths, generate=True, **settings),
-        5,
-        7,
-        kernel_size=kernel_size,
-        stride=stride,
-    )
-    check(modules, cloud(32, points=100, stride=2), 5, torch.float64, engine, 2)
-
-
 @pytest.mark.parametrize("engine", ["torch", "numba"])
 @pytest.mark.parametrize("kernel_size, stride", [(3, 1), (2, 2)])
 def test_depthwise_conv(engine, kernel_size, stride):
@@ -302,19 +287,6 @@ def test_dilated_pool(engine):
 
 def test_instance_norm():
     check((ME.MinkowskiInstanceNorm(6), InstanceNorm(6)), cloud(35), 6, torch.float32, "numba")
-
-
-def test_union_and_pruning():
-    a, b = cloud(36), cloud(37)
-    x = ME.SparseTensor(features(a, 3), a)
-    y = ME.SparseTensor(features(b, 3), b, coordinate_manager=x.coordinate_manager)
-    ours = SparseTensor(a, features(a, 3)), SparseTensor(b, features(b, 3))
-    expected, found = ME.MinkowskiUnion()(x, y), ours[0] + ours[1]
-    wanted, got = by_voxel(expected.C, expected.F), by_voxel(found.coordinates, found.features)
-    assert torch.equal(wanted, got)
-    kept = ME.MinkowskiPruning()(expected, expected.F[:, 0] > 0)
-    pruned = prune(found, found.features[:, 0] > 0)
-    assert torch.equal(by_voxel(kept.C, kept.F), by_voxel(pruned.coordinates, pruned.features))
 
 
 def test_interpolation_in_the_midst_of_voxels():
