@@ -17,6 +17,7 @@ the command line.
 import contextlib
 import dataclasses
 import io
+import os
 import re
 import sys
 import types
@@ -29,6 +30,7 @@ import tomli_w
 import tyro
 
 from tspcrep.common.errors import UserError
+from tspcrep.common.interrupts import Terminated, terminated_as_interrupt
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,13 +45,29 @@ def run_tool(main: Callable[[T], None], config_class: type[T]) -> None:
 
     An error that the user can correct (``UserError``, an unknown option, a value that does not
     parse) ends as one line on stderr and exit status 2; any other is a bug and keeps its traceback.
-    The docstring of the script is its help text.
+    Ctrl-C and SIGTERM end as one line, too, with status 130 and 143; a reader of stdout that goes
+    away, such as ``| head``, without a word. The docstring of the script is its help text.
     """
+    name = Path(sys.argv[0]).name
     try:
-        main(parse(config_class, sys.argv[1:], description=sys.modules["__main__"].__doc__))
+        with terminated_as_interrupt():
+            main(parse(config_class, sys.argv[1:], description=sys.modules["__main__"].__doc__))
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt as stop:
+        again = "; go on with --resume" if _can_resume(config_class) else ""
+        print(f"{name}: stopped{again}", file=sys.stderr)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
+        sys.exit(141)  # as if SIGPIPE had ended it
+
+
+def _can_resume(config_class: type) -> bool:
+    return any(field.name == "resume" for field in dataclasses.fields(config_class))
 
 
 def parse(config_class: type[T], arguments: list[str], description: str | None = None) -> T:

@@ -7,3 +7,7 @@ class UserError(ValueError):
     The message is one line that says what was found, what was expected and what to do. Tools print
     it on stderr and exit with status 2; library callers catch it as a ``ValueError``.
     """
+
+
+class DivergedError(UserError, FloatingPointError):
+    """A loss or a gradient of a training is not finite."""

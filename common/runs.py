@@ -27,14 +27,25 @@ from tspcrep.common import config as configuration
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
 
+_PART = ".part"
+"""The end of the name of a file that is being written."""
+
 # What may change between a run and its resumption, in any section: where, never what is computed.
 FREE_TO_CHANGE = ("resume", "output", "device", "data_root")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Call ``write`` on a temporary file beside ``path``, flush it to disk, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Call ``write`` on a temporary file beside ``path``, flush it to disk, then rename it.
+
+    Raises UserError where the file cannot be written: no permission, a full disk, a path below a
+    file, too long a name. The last good file stays, and no half of the new one.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The name is cut since a name that just fits would not with what is added.
+        handle, temporary = tempfile.mkstemp(_PART, f".{path.name[:40]}.", path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -42,9 +53,22 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide results from colleagues
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from error
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what :func:`write_atomically` left in a folder when it was killed."""
+    for leftover in folder.rglob(f".*{_PART}"):
+        leftover.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    kept = "; the file before it is kept" if os.path.exists(path) else ""
+    return UserError(f"{path}: cannot be written: {error.strerror or error}{kept}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -105,12 +129,11 @@ class Run:
     def __init__(self, tool: str, config: Any):
         self.tool, self.config = tool, config
         self.output, self.seeds = Path(config.output), tuple(config.seeds)
-        if not self.seeds:
-            raise UserError("seeds: found none, expected at least one")
+        _check_seeds(self.seeds)
         if launched_rank():
             return
-        if not self._path.exists():
-            if self.output.exists() and (self.output.is_file() or any(self.output.iterdir())):
+        if not os.path.exists(self._path):  # a path too long for the system is no error yet
+            if os.path.exists(self.output) and not _is_empty(self.output):
                 raise UserError(
                     f"{self.output}: exists and holds no run; give another --output or an empty "
                     "folder"
@@ -130,6 +153,7 @@ class Run:
         These are the seeds that have no result yet.
         """
         if not launched_rank():
+            sweep(self.output)
             if not self._path.exists():
                 write_text(self._path, configuration.to_toml(self.config))
             write_json(self.output / "env.json", {"tool": self.tool, **environment()})
@@ -179,6 +203,20 @@ class Run:
                     f"{path}: the run to resume had {name} = {before}, found {now}; resume with "
                     "the same configuration or give another --output"
                 )
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    wrong = [seed for seed in seeds if not 0 <= seed < 2**32]
+    if not seeds or wrong or len(set(seeds)) < len(seeds):
+        raise UserError(
+            f"seeds: found {' '.join(map(str, seeds)) or 'none'}, expected at least one, each from "
+            "0 to 4294967295 and given once"
+        )
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but our own leftovers."""
+    return folder.is_dir() and all(path.suffix == _PART for path in folder.iterdir())
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@
 is. Devices, precision and several processes are left to Lightning Fabric.
 """
 
+import io
 import math
 import os
 import time
@@ -22,7 +23,8 @@ from tqdm import tqdm
 
 from tspcrep.common.cached import cached_backward
 from tspcrep.common.checkpoints import read_checkpoint
-from tspcrep.common.errors import UserError
+from tspcrep.common.errors import DivergedError, UserError
+from tspcrep.common.interrupts import held
 from tspcrep.common.methods import Batches, Cached, Method, Phase
 from tspcrep.common.metrics_log import MetricsLog
 from tspcrep.common.runs import write_atomically
@@ -107,15 +109,17 @@ def fit(
     A run that is killed at any moment and continued with ``resume`` ends with the same bits as an
     uninterrupted one: the checkpoint contains the method (with its moving averages and queues), the
     optimisers and the position; the random numbers of a step, in the data and in the method, depend
-    on ``(seed, step)`` alone, and the order of the samples on ``(seed, epoch)``.
+    on ``(seed, step)`` alone, and the order of the samples on ``(seed, epoch)``. On Ctrl-C or
+    SIGTERM the step is finished and a checkpoint written; of several processes none waits so.
 
     Raises
     ------
     UserError
         The checkpoint to resume from is truncated, or is of another model or run (processes, batch
         size, seed, data); ``chunks`` is above 1 for a method that is not :class:`Cached`.
-    FloatingPointError
-        A loss or a gradient is not finite; the message names step and phase.
+    DivergedError
+        A loss or a gradient is not finite, which is a UserError and a FloatingPointError; the
+        message names step, phase and the last checkpoint.
     """
     if training.chunks > 1 and not isinstance(method, Cached):
         raise UserError(
@@ -126,7 +130,11 @@ def fit(
     loop = _Loop(method, data, training, seed, folder, fabric)
     if resume and loop.checkpoint and loop.checkpoint.exists():
         loop.load()
-    loop.run()
+    if fabric.world_size > 1:  # a process that stops earlier than others would leave them waiting
+        loop.run(lambda: False)
+        return
+    with held() as stopped:
+        loop.run(stopped)
 
 
 class _Loop:
@@ -183,7 +191,8 @@ class _Loop:
         self.log = MetricsLog(Path(folder) / "metrics.jsonl" if writes else None)
         self.step = 0
 
-    def run(self) -> None:
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Train to the end, or until ``stopped`` says so between two steps."""
         self.log.start()
         bar = tqdm(
             total=self.total,
@@ -197,15 +206,15 @@ class _Loop:
         names = ("embed", "contrast") if self.chunked else ("loss",)
         try:
             with bar, _compiled(self.method, names if self.training.compile else ()):
-                while self.step < self.total:
-                    self._epoch(self.step // self.epoch_steps, bar)
+                while self.step < self.total and not stopped():
+                    self._epoch(self.step // self.epoch_steps, bar, stopped)
         finally:
             self._require_gradients(self.trainable)
         if self.step % self.training.checkpoint_every:
             self.save()
         self.method.eval()
 
-    def _epoch(self, epoch: int, bar: tqdm) -> None:
+    def _epoch(self, epoch: int, bar: tqdm, stopped: Callable[[], bool]) -> None:
         phases = [phase for phase in self.phases if epoch % phase.every == 0]
         done = self.step % self.epoch_steps
         self.sampler.set_epoch(epoch, start=done * self.training.accumulate)
@@ -225,6 +234,8 @@ class _Loop:
                 self._end_epoch(epoch, time.perf_counter() - started, bar)
             if self.step % self.training.checkpoint_every == 0:
                 self.save()
+            if stopped():
+                return
 
     def _update(self, batches: list[list[Any]], phase: Phase) -> None:
         self._require_gradients({id(parameter) for parameter in phase.parameters})
@@ -244,9 +255,7 @@ class _Loop:
         )
         # In 16-mixed an overflow is no failure: the loss scale falls and the step is skipped.
         if self.training.precision != "16-mixed" and not torch.isfinite(norm):
-            raise FloatingPointError(
-                f"step {self.step}, phase {phase.name!r}: the norm of the gradient is {norm.item()}"
-            )
+            raise self._diverged(phase.name, f"the norm of the gradient is {norm.item()}")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -255,9 +264,7 @@ class _Loop:
 
         def backward(loss: Tensor) -> None:
             if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"step {self.step}, phase {phase!r}: the loss is {loss.item()}"
-                )
+                raise self._diverged(phase, f"the loss is {loss.item()}")
             self.fabric.backward(loss * share)
 
         def on_device(call: Callable, x: Any) -> Any:
@@ -275,6 +282,15 @@ class _Loop:
             partial(on_device, self.method.embed),
             partial(on_device, self.method.contrast),
             backward,
+        )
+
+    def _diverged(self, phase: str, what: str) -> DivergedError:
+        kept = ""
+        if self.checkpoint and self.checkpoint.exists():
+            kept = f"; {self.checkpoint} holds an earlier step"
+        return DivergedError(
+            f"step {self.step}, phase {phase!r}: {what}{kept}; lower the learning rate, or look "
+            "for extreme values in the data"
         )
 
     def _require_gradients(self, chosen: set[int]) -> None:
@@ -310,7 +326,9 @@ class _Loop:
             "run": self.stated,
         }
         if self.fabric.is_global_zero:
-            write_atomically(self.checkpoint, lambda file: torch.save(state, file))
+            content = io.BytesIO()  # torch does not hand on what a full disk says
+            torch.save(state, content)
+            write_atomically(self.checkpoint, lambda file: file.write(content.getbuffer()))
         self.fabric.barrier()
 
     def load(self) -> None:

@@ -1,9 +1,11 @@
 """Encoder files: safetensors with the configuration in the header. Nothing is unpickled."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +16,7 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
 
 FILE = "encoder.safetensors"
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def save_encoder(
@@ -43,6 +46,7 @@ def save_tensors(
         tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     header = {"kind": kind, "config": json.dumps(config)}
+    header["digest"] = _digest(header, tensors)
     write_atomically(Path(path), lambda file: file.write(save(tensors, header)))
 
 
@@ -52,12 +56,13 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
     Raises
     ------
     UserError
-        The file is missing, truncated, or not an encoder of this project.
+        The file is missing, truncated, damaged, or not an encoder of this project. Files of
+        versions before 0.3 hold no digest by which a damage is found.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # of pathlib's methods some raise for a path that cannot be
         path = path / FILE
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; expected an encoder file or a finished run folder")
     try:
         with safe_open(path, "pt") as file:
@@ -65,12 +70,24 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from error
+    if header.get("digest") not in (None, _digest(header, tensors)):
+        raise UserError(f"{path}: damaged, its content is not what was written; get it anew")
     try:
         return header["kind"], dict(json.loads(header["config"])), tensors
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: a safetensors file without this project's header; not an encoder"
         ) from error
+
+
+def _digest(header: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of kind, configuration, and names, types, shapes and bytes of the tensors."""
+    digest = hashlib.sha256(f"{header.get('kind')} {header.get('config')}".encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def shipped_names(*folders: Path) -> tuple[str, ...]:
@@ -85,7 +102,7 @@ def encoder_path(path: str | Path, *folders: Path) -> Path:
     neither.
     """
     name, path = str(path), Path(path)
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    if os.path.exists(path) or path.suffix or len(path.parts) > 1:
         return path
     for folder in folders:
         if name in shipped_names(folder):
@@ -96,8 +113,29 @@ def encoder_path(path: str | Path, *folders: Path) -> Path:
     )
 
 
-def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | Path) -> None:
-    """Load ``tensors`` into ``module``; UserError names the first tensor that does not fit."""
+def build(
+    make: Callable[[], Module], tensors: dict[str, torch.Tensor], where: str | Path
+) -> Module:
+    """The module that ``make`` makes, with ``tensors``; what does not fit is one line.
+
+    It is made without memory first, so that a header cannot ask for more than its file holds.
+    """
+    try:
+        with torch.device("meta"):
+            check_fit(make(), tensors, where)
+        module = make()
+    except UserError as error:
+        if str(error).startswith(str(where)):
+            raise
+        raise UserError(f"{where}: {error}") from error
+    except Exception as error:  # a header of anybody may hold anything
+        raise UserError(f"{where}: a header of another version or damaged ({error!r})") from error
+    module.load_state_dict(tensors)
+    return module
+
+
+def check_fit(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | Path) -> None:
+    """Raise a UserError that names the first of ``tensors`` that does not fit into ``module``."""
     own = module.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         found = tuple(tensors[name].shape) if name in tensors else "nothing"
@@ -106,4 +144,9 @@ def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | 
             raise UserError(
                 f"{where}: weights of another model: {name} is {found}, expected {expected}"
             )
+
+
+def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | Path) -> None:
+    """Load ``tensors`` into ``module``; UserError names the first tensor that does not fit."""
+    check_fit(module, tensors, where)
     module.load_state_dict(tensors)

@@ -1,12 +1,13 @@
 """SparseUNet: the Res16UNet family on every engine, a small variant for CPUs, and their files."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from pcrep.sparse import BatchNorm, Conv, ConvTranspose, SparseTensor, cat
 from tspcrep.common import weights
+from tspcrep.common.config import from_dict
 from tspcrep.common.errors import UserError
 
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -200,9 +201,18 @@ def load_encoder(path: str | Path) -> SparseUNet:
     if kind != SparseUNet.__name__:
         raise UserError(f"{path}: holds an encoder of kind {kind}, expected {SparseUNet.__name__}")
     voxel = config.pop("voxel", None)
-    inputs = tuple(config.pop("inputs", SparseUNet.inputs))  # version 0.1 reads colour
-    lists = {name: tuple(value) for name, value in config.items() if isinstance(value, list)}
-    encoder = SparseUNet(replace(UNetConfig(**config), **lists))
-    encoder.voxel, encoder.inputs = voxel, inputs
-    weights.load_into(encoder, tensors, path)
+    inputs = config.pop("inputs", list(SparseUNet.inputs))  # version 0.1 reads colour
+    if not (voxel is None or (isinstance(voxel, float) and 0 < voxel < float("inf"))):
+        raise UserError(f"{path}: voxel: found {voxel!r}, expected metres above 0")
+    if not isinstance(inputs, list) or not all(isinstance(name, str) for name in inputs):
+        raise UserError(f"{path}: inputs: found {inputs!r}, expected a list of names")
+
+    def make() -> SparseUNet:
+        network = from_dict(UNetConfig, config, str(path))
+        if sum(network.encoder_blocks + network.decoder_blocks) > len(tensors):
+            raise UserError(f"{network}: more blocks than the file has tensors")
+        return SparseUNet(network)
+
+    encoder = weights.build(make, tensors, path)
+    encoder.voxel, encoder.inputs = voxel, tuple(inputs)
     return encoder.eval()

@@ -1,5 +1,6 @@
 """The run folder: files appear whole or not at all, nothing is overwritten, resuming is honest."""
 
+import errno
 import json
 import os
 import platform
@@ -79,10 +80,57 @@ def test_a_failed_write_changes_nothing(tmp_path, monkeypatch, error, moment, ol
     with monkeypatch.context() as patch:
         if moment != "write":
             patch.setattr(os, moment, fail)
-        with pytest.raises(type(error)):
+        with pytest.raises(UserError if isinstance(error, OSError) else type(error)):
             write_atomically(path, write)
     assert [p.name for p in tmp_path.iterdir()] == ([] if old is None else ["file.bin"])
     assert old is None or path.read_bytes() == old
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_what_cannot_be_written_is_one_line(tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot be written: ") as caught:
+        write_text(tmp_path / name, "text")
+    assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"cannot be written|exists and holds no run"):
+        Run("tests", Config(output=tmp_path / name)).start()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    write_text(tmp_path / ("x" * 255), "text")
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
+def test_a_full_disk_keeps_the_last_good_file(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def full(file):
+        file.write(b"new")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match="No space left on device; the file before it is kept"):
+        write_atomically(path, full)
+    assert path.read_text() == "old"
+
+
+def test_own_leftovers_are_no_run_and_are_swept(tmp_path):
+    (tmp_path / ".config.toml.abc.part").write_text("half")
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0" / ".checkpoint.pt.abc.part").write_text("half")
+    with pytest.raises(UserError, match="holds no run"):
+        Run("tests", Config(output=tmp_path))
+    (tmp_path / "seed-0" / ".checkpoint.pt.abc.part").unlink()
+    (tmp_path / "seed-0").rmdir()
+    Run("tests", Config(output=tmp_path)).start()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "env.json"]
+
+
+@pytest.mark.parametrize("seeds", [(), (0, 0), (-1,), (0, 2**32)])
+def test_seeds_that_cannot_be_run(tmp_path, seeds):
+    with pytest.raises(UserError, match=r"seeds: found .*, expected at least one, each from 0 to"):
+        Run("tests", Config(output=tmp_path / "run", seeds=seeds))
 
 
 def test_bytes_are_on_disk_before_the_name_moves(tmp_path, monkeypatch):

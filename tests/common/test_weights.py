@@ -119,6 +119,34 @@ def test_a_truncated_file_wherever_it_is_cut(tmp_path_factory, share):
     assert_refused(folder, str(folder / FILE), "truncated")
 
 
+@settings(max_examples=60, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_never_gives_other_numbers(tmp_path_factory, place, bit):
+    folder = tmp_path_factory.mktemp("flipped")
+    save_encoder(folder / FILE, model(), "tests.Model", CONFIG)
+    content = bytearray((folder / FILE).read_bytes())
+    expected = read_encoder(folder)
+    content[int(place * len(content))] ^= 1 << bit
+    (folder / FILE).write_bytes(content)
+    try:
+        kind, config, tensors = read_encoder(folder)
+    except UserError as error:
+        assert str(folder / FILE) in str(error) and "\n" not in str(error)
+    else:  # in a name that nobody reads
+        assert (kind, config) == expected[:2]
+        assert all(torch.equal(tensors[name], value) for name, value in expected[2].items())
+
+
+def test_half_precision(tmp_path):
+    save_encoder(tmp_path / FILE, model(), "tests.Model", CONFIG, half=True)
+    tensors = read_encoder(tmp_path)[2]
+    for name, value in model().state_dict().items():
+        assert tensors[name].dtype == (torch.float16 if value.is_floating_point() else value.dtype)
+    other = model()
+    load_into(other, tensors, "here")
+    assert torch.equal(other[0].weight, model()[0].weight.half().float())
+
+
 class Payload:
     def __init__(self, path):
         self.path = path

@@ -65,17 +65,35 @@ def load_encoder(path: str | Path) -> Encoder:
     kind, config, tensors = weights.read_encoder(path)
     if kind not in _KINDS:
         raise UserError(f"{path}: holds a {kind!r}, expected one of {list(_KINDS)}")
-    try:
-        network = _KINDS[kind](**config["encoder"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: a header of another version ({error})") from error
-    weights.load_into(network, tensors, path)
-    encoder = centred(network, config.get("window"))
-    encoder.columns = tuple(config.get("columns", ()))
-    encoder.scaler = None
-    if "mean" in config:
-        encoder.scaler = Scaler(np.array(config["mean"]), np.array(config["std"]))
+    settings, window = config.get("encoder"), config.get("window")
+    columns = config.get("columns", [])
+    if not isinstance(settings, dict) or settings.get("depth", 0) > len(tensors):
+        raise UserError(f"{path}: a header of another version: encoder {settings!r}")
+    if not (window is None or (type(window) is int and window >= 0)):
+        raise UserError(f"{path}: window: found {window!r}, expected a number of steps")
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise UserError(f"{path}: columns: found {columns!r}, expected a list of names")
+    network = weights.build(lambda: _KINDS[kind](**settings), tensors, path)
+    encoder = centred(network, window)
+    encoder.columns, encoder.scaler = tuple(columns), _scaler(config, path)
     return encoder.eval()
+
+
+def _scaler(config: dict, path: Path) -> Scaler | None:
+    if "mean" not in config:
+        return None
+    try:
+        mean, std = (np.array(config[name], np.float64) for name in ("mean", "std"))
+    except (KeyError, TypeError, ValueError):
+        mean = std = np.empty(0)
+    if (
+        mean.ndim != 1
+        or mean.shape != std.shape
+        or not len(mean)
+        or not (np.isfinite([mean, std]).all() and (std > 0).all())
+    ):
+        raise UserError(f"{path}: mean and std: expected numbers for each channel, std above 0")
+    return Scaler(mean, std)
 
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
