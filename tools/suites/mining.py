@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.pipeline import FeatureUnion
@@ -31,6 +31,7 @@ from tsrep.features import RandomConvolutions
 from tsrep.features.ridge import BlockScale
 from tsrep.mining import AnomalyDetector, ChangePoints, SimilaritySearch
 from tsrep.mining.anomalies import spread_over_steps
+from tsrep.mining.windows import StandardisedValues
 from tsrep.sklearn import PretrainedEncoder
 
 SETS = (
@@ -50,17 +51,6 @@ SETS = (
 """Of the archive: sets of at most 600 series of equal length."""
 
 
-class Standardised(TransformerMixin, BaseEstimator):
-    """The values of each series of one channel, standardised as the matrix profile does it."""
-
-    def fit(self, X, y=None):
-        return self
-
-    def transform(self, X):
-        x = X[..., 0] - X[..., 0].mean(axis=1, keepdims=True)
-        return x / np.maximum(x.std(axis=1, keepdims=True), 1e-6)
-
-
 def convolutions(seed: int) -> RandomConvolutions:
     return RandomConvolutions(1_000, random_state=seed)
 
@@ -77,7 +67,7 @@ def systems(encoder: str, seed: int) -> Described:
         "encoder": PretrainedEncoder(trained),
         "random_encoder": PretrainedEncoder(untrained(trained, seed)),
         "random_convolutions": convolutions(seed),
-        "raw": Standardised(),
+        "raw": StandardisedValues(),
     }
 
 
@@ -146,9 +136,12 @@ def anomalies(panels: list[Panel], described: Described, seed: int) -> Found:
     """VUS-PR with a window as the buffer, on series whose normal part was seen before."""
     for normal, window, cases in anomaly_cases(seed):
         scorers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            name: AnomalyDetector(window, encoder=encoder).fit(normal).score
+            name: AnomalyDetector(window, encoder=encoder, values=False).fit(normal).score
             for name, encoder in described.items()
         }
+        for name in {"encoder", "random_encoder"} & described.keys():
+            both = AnomalyDetector(window, encoder=described[name])
+            scorers[f"{name}_and_values"] = both.fit(normal).score
         if find_spec("stumpy"):
             scorers["matrix_profile"] = partial(_profile, normal, window)
         for kind, series, labels in cases:

@@ -61,6 +61,11 @@ def change_cases(panels: list[Panel], seed: int) -> Iterator[tuple[np.ndarray, i
         yield np.concatenate(parts), length, cuts[1:]
 
 
+SEEN = (("ETTh1", 1), ("ETTh1", 6), ("WTH", 1), ("WTH", 11))
+LATER = (("ETTh1", 3), ("WTH", 4), ("WTH", 8), ("ETTh2", 1))
+HELD_OUT = "held-out columns"
+
+
 class Anomalies(NamedTuple):
     """cases: ``(kind, series, labels)``, each beside the same normal part."""
 
@@ -71,16 +76,18 @@ class Anomalies(NamedTuple):
 
 def anomaly_cases(seed: int) -> Iterator[Anomalies]:
     """Hourly series with one anomaly of each kind, and the labelled series of aeon's wheel where
-    ``$AEON_DATA`` names its folder.
+    ``$AEON_DATA`` names its folder. The last columns were measured when all was settled; their
+    kinds are one case.
     """
     rng = np.random.default_rng([seed, 3])
-    for clean in clean_series():
+    for number, clean in enumerate(clean_series()):
         normal, rest = clean[:700], clean[700:1400]
         cases = []
         for kind in KINDS:
             start = int(rng.integers(100, 500))
             length = int(rng.integers(PERIOD, 3 * PERIOD))
-            cases.append((kind, *inject(rest, kind, start, length, rng)))
+            name = kind if number < len(SEEN) else HELD_OUT
+            cases.append((name, *inject(rest, kind, start, length, rng)))
         yield Anomalies(normal, 2 * PERIOD, cases)
     folder = os.environ.get("AEON_DATA")
     if folder:
@@ -88,11 +95,11 @@ def anomaly_cases(seed: int) -> Iterator[Anomalies]:
 
 
 def clean_series() -> list[np.ndarray]:
-    """1,400 hours of two columns of ETTh1 and of two of WTH, standardised."""
+    """1,400 hours of columns of ETTh1, WTH and ETTh2, standardised."""
     found = []
-    for name, columns in (("ETTh1", (1, 6)), ("WTH", (1, 11))):
+    for name, column in (*SEEN, *LATER):
         values = load(name).values[0]
-        found += [_standard(values[:1400, column].astype(np.float64)) for column in columns]
+        found.append(_standard(values[:1400, column].astype(np.float64)))
     return found
 
 

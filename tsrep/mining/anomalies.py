@@ -1,24 +1,27 @@
-"""Anomalies: windows whose vectors are far from those of all normal windows."""
+"""Anomalies: windows that are far from all normal ones, by their vectors and by their values."""
 
 import numpy as np
 
 from tspcrep.common.errors import UserError
 from tsrep.mining.neighbours import mean_nearest
-from tsrep.mining.windows import WindowVectors, checked_series
+from tsrep.mining.windows import StandardisedValues, WindowVectors, checked_series
 
 
 class AnomalyDetector:
     """Scores of the steps of a series by the distance of its windows to normal ones.
 
     The score of a window is the mean distance of its vector to those of the nearest ``neighbours``
-    windows that were fitted (Ramaswamy, Rastogi & Shim, SIGMOD 2000, on an encoder's vectors); the
-    score of a step is the mean over the windows that hold it. About 1 is as far as windows that
-    have nothing in common.
+    windows that were fitted (Ramaswamy, Rastogi & Shim, SIGMOD 2000, on an encoder's vectors), and
+    of its values to theirs, as the matrix profile has it; the mean of the two. The score of a step
+    is the mean over the windows that hold it. About 1 is as far as windows that have nothing in
+    common.
 
     Parameters
     ----------
     window : length of a window in steps; about a period, where there is one.
     encoder : a name, path or encoder, or a transformer of series that learns from the windows.
+    values : compare values, too, each window standardised; vectors see level and texture, values a
+        day that is turned over. Without them the score is that of vectors alone.
     stride : steps from one window to the next; a sixteenth of a window by default.
     neighbours : number of nearest windows.
     quantile : share of the steps that were fitted which :meth:`predict` would call normal.
@@ -30,10 +33,18 @@ class AnomalyDetector:
     """
 
     def __init__(
-        self, window: int, *, encoder="series-small", stride=None, neighbours=1, quantile=0.99
+        self,
+        window: int,
+        *,
+        encoder="series-small",
+        values=True,
+        stride=None,
+        neighbours=1,
+        quantile=0.99,
     ):
         self.window = window
         self.encoder = encoder
+        self.values = values
         self.stride = stride
         self.neighbours = neighbours
         self.quantile = quantile
@@ -48,16 +59,18 @@ class AnomalyDetector:
                 f"neighbours {self.neighbours}, quantile {self.quantile}: expected at least 1, and "
                 "a share above 0 and up to 1"
             )
-        values = checked_series(series)
-        if len(values) < 2 * self.window:
+        x = checked_series(series)
+        if len(x) < 2 * self.window:
             raise ValueError(
-                f"the series has {len(values)} steps, expected at least two windows of "
+                f"the series has {len(x)} steps, expected at least two windows of "
                 f"{self.window}: give a shorter window or a longer series"
             )
-        self.vectors_ = WindowVectors(self.encoder, self.window, self.stride)
-        ((self.starts_, self.normal_),) = self.vectors_.fit([values])
-        self.fitted_ = values
-        scores = self.window_scores(self.starts_, self.normal_, same=True)
+        described = [self.encoder, StandardisedValues()] if self.values else [self.encoder]
+        self.described_ = [WindowVectors(one, self.window, self.stride) for one in described]
+        fitted = [one.fit([x])[0] for one in self.described_]
+        self.starts_, self.normal_ = fitted[0][0], [vectors for _, vectors in fitted]
+        self.fitted_ = x
+        scores = self._scores(self.starts_, self.normal_, same=True)
         scores = spread_over_steps(scores, self.starts_, self.window)
         self.threshold_ = float(np.quantile(scores, self.quantile))
         return self
@@ -67,10 +80,10 @@ class AnomalyDetector:
 
         For the very series that was fitted, windows that overlap are not compared.
         """
-        values = checked_series(series)
-        starts, vectors = self.vectors_.of(values)
-        same = np.array_equal(values, self.fitted_, equal_nan=True)
-        return spread_over_steps(self.window_scores(starts, vectors, same), starts, self.window)
+        x = checked_series(series)
+        same = np.array_equal(x, self.fitted_, equal_nan=True)
+        starts, scores = self.window_scores(x, same)
+        return spread_over_steps(scores, starts, self.window)
 
     def predict(self, series) -> np.ndarray:
         """Whether each step's score is above ``threshold_``, (T,) bool."""
@@ -80,10 +93,19 @@ class AnomalyDetector:
         """Scores as samples arrive."""
         return AnomalyStream(self)
 
-    def window_scores(self, starts, vectors, same: bool = False) -> np.ndarray:
-        """Scores (W,) of windows by their vectors; ``same``: of the series that was fitted."""
+    def window_scores(self, series: np.ndarray, same: bool = False) -> tuple[np.ndarray, ...]:
+        """First steps and scores (W,) of the windows of ``series (T, C)``.
+
+        same: it is the series that was fitted.
+        """
+        found = [one.of(series) for one in self.described_]
+        return found[0][0], self._scores(found[0][0], [vectors for _, vectors in found], same)
+
+    def _scores(self, starts: np.ndarray, parts: list[np.ndarray], same: bool) -> np.ndarray:
         places = (starts, self.starts_) if same else None
-        return mean_nearest(vectors, self.normal_, self.neighbours, places, self.window)
+        pairs = zip(parts, self.normal_, strict=True)
+        each = [mean_nearest(x, y, self.neighbours, places, self.window) for x, y in pairs]
+        return np.mean(each, axis=0)
 
 
 class AnomalyStream:
@@ -99,7 +121,7 @@ class AnomalyStream:
 
     def __init__(self, detector: AnomalyDetector):
         self.detector = detector
-        self.kept = np.empty((0, detector.vectors_.channels))
+        self.kept = np.empty((0, detector.described_[0].channels))
         self.first = 0  # step of the series that ``kept`` begins with
         self.next = 0  # step that the next window begins with
 
@@ -111,13 +133,12 @@ class AnomalyStream:
                 f"samples have {values.shape[1]} channels, but {self.kept.shape[1]} were fitted"
             )
         self.kept = np.concatenate([self.kept, values])
-        window, stride = self.detector.window, self.detector.vectors_.stride
+        window, stride = self.detector.window, self.detector.described_[0].stride
         found: list[tuple[int, float]] = []
         complete = range(self.next, self.first + len(self.kept) - window + 1, stride)
         if len(complete):
             stop = complete[-1] + window - self.first
-            starts, vectors = self.detector.vectors_.of(self.kept[self.next - self.first : stop])
-            scores = self.detector.window_scores(starts, vectors)
+            scores = self.detector.window_scores(self.kept[self.next - self.first : stop])[1]
             found = list(zip(complete, scores.tolist(), strict=True))
             self.next = complete[-1] + stride
         done = min(self.next - self.first, len(self.kept))

@@ -1,6 +1,7 @@
 """Windows of long series, and their vectors on a common scale."""
 
 import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
 
 from tspcrep.common.errors import UserError
 from tsrep.sklearn.pretrained import vectors_of
@@ -42,6 +43,24 @@ def windows_of(series: np.ndarray, length: int, stride: int) -> tuple[np.ndarray
     starts = np.unique([*range(0, last + 1, stride), last])
     view = np.lib.stride_tricks.sliding_window_view(series, length, axis=0)  # (T', C, length)
     return starts, view[starts].transpose(0, 2, 1)
+
+
+class StandardisedValues(TransformerMixin, BaseEstimator):
+    """The values of windows (N, T, C), each channel with mean 0 and deviation 1: (N, T C).
+
+    As the matrix profile compares them. Missing values are at the mean, and a constant is 0.
+    """
+
+    def fit(self, X, y=None) -> "StandardisedValues":
+        return self
+
+    def transform(self, X) -> np.ndarray:
+        known = ~np.isnan(X)
+        count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+        x = np.where(known, X, 0.0)
+        x = np.where(known, x - x.sum(axis=1, keepdims=True) / count, 0.0)
+        deviation = np.sqrt(np.square(x).sum(axis=1, keepdims=True) / count)
+        return (x / np.maximum(deviation, 1e-6)).reshape(len(x), -1)
 
 
 class WindowVectors:

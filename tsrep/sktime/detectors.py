@@ -26,8 +26,9 @@ class ContrastiveAnomalyDetector(BaseDetector):
 
     Parameters
     ----------
-    window, encoder, stride, neighbours, quantile : see :class:`tsrep.mining.AnomalyDetector`, which
-        does the work. A window is at most half of the series that is fitted.
+    window, encoder, values, stride, neighbours, quantile : see
+        :class:`tsrep.mining.AnomalyDetector`, which does the work. A window is at most half of the
+        series that is fitted.
 
     Attributes
     ----------
@@ -49,9 +50,18 @@ class ContrastiveAnomalyDetector(BaseDetector):
 
     _tags: ClassVar = {**_COMMON, "task": "anomaly_detection", "fit_is_empty": False}
 
-    def __init__(self, window=32, encoder="series-small", stride=None, neighbours=1, quantile=0.99):
+    def __init__(
+        self,
+        window=32,
+        encoder="series-small",
+        values=True,
+        stride=None,
+        neighbours=1,
+        quantile=0.99,
+    ):
         self.window = window
         self.encoder = encoder
+        self.values = values
         self.stride = stride
         self.neighbours = neighbours
         self.quantile = quantile
@@ -77,7 +87,7 @@ class ContrastiveAnomalyDetector(BaseDetector):
         """Small and quick settings."""
         return [
             {"window": 4, "encoder": tiny_encoder()},
-            {"window": 3, "stride": 2, "encoder": tiny_encoder()},
+            {"window": 3, "stride": 2, "encoder": tiny_encoder(), "values": False},
         ]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.tsrep.mining.raw_windows import RawWindow
 from tsrep.mining import AnomalyDetector
 from tsrep.mining.anomalies import spread_over_steps
+from tsrep.mining.windows import StandardisedValues
 
 
 def wave(steps=400, seed=0):
@@ -15,10 +16,14 @@ def wave(steps=400, seed=0):
     return np.sin(2 * np.pi * t / 20) + 0.1 * np.random.default_rng(seed).normal(size=steps)
 
 
+def of_vectors(window, **options):
+    return AnomalyDetector(window, encoder=RawWindow(), values=False, **options)
+
+
 def test_scores_are_those_of_loops():
     normal, series = wave(120), wave(60, 1)
     series[30] = 4
-    model = AnomalyDetector(10, encoder=RawWindow(), stride=1, neighbours=2).fit(normal)
+    model = of_vectors(10, stride=1, neighbours=2).fit(normal)
 
     def scaled(x):
         return (x - normal.mean()) / normal.std()
@@ -47,7 +52,7 @@ def test_a_step_has_the_mean_of_its_windows(steps, length, stride):
 def test_an_anomaly_stands_out_and_the_fitted_series_is_not_its_own_neighbour():
     series = wave()
     series[203:207] = 2.5
-    model = AnomalyDetector(20, encoder=RawWindow(), stride=1, quantile=0.9).fit(series)
+    model = of_vectors(20, stride=1, quantile=0.9).fit(series)
     scores = model.score(series)
     assert 190 < scores.argmax() < 220
     assert scores[203:207].min() > 2 * np.median(scores)
@@ -58,16 +63,16 @@ def test_an_anomaly_stands_out_and_the_fitted_series_is_not_its_own_neighbour():
 def test_quantile():
     normal = wave()
     for quantile in (0.5, 0.9, 1.0):
-        model = AnomalyDetector(20, encoder=RawWindow(), quantile=quantile).fit(normal)
+        model = of_vectors(20, quantile=quantile).fit(normal)
         assert np.mean(model.predict(normal)) == pytest.approx(1 - quantile, abs=0.01)
 
 
 @pytest.mark.parametrize("stride", [1, 3, 25])
 def test_a_stream_gives_the_scores_of_the_whole_series(stride):
-    model = AnomalyDetector(20, encoder=RawWindow(), stride=stride).fit(wave())
+    model = of_vectors(20, stride=stride).fit(wave())
     series = wave(143, 3)
-    starts, vectors = model.vectors_.of(series[:, None])
-    expected = dict(zip(starts.tolist(), model.window_scores(starts, vectors), strict=True))
+    starts, scores = model.window_scores(series[:, None])
+    expected = dict(zip(starts.tolist(), scores, strict=True))
     stream, found, rng, place = model.stream(), {}, np.random.default_rng(0), 0
     while place < len(series):
         size = int(rng.integers(1, 30))
@@ -82,14 +87,17 @@ def test_a_stream_gives_the_scores_of_the_whole_series(stride):
 def test_missing_values_and_several_channels():
     series = np.stack([wave(), wave(seed=1)], 1)
     series[50:53, 0] = np.nan
-    scores = AnomalyDetector(20, encoder=RawWindow()).fit(series).score(series)
+    scores = of_vectors(20).fit(series).score(series)
     assert scores.shape == (400,) and np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: AnomalyDetector(20, encoder=RawWindow()).fit(wave(30)), "at least two windows"),
+        (
+            lambda: of_vectors(20).fit(wave(30)),
+            "at least two windows",
+        ),
         (lambda: AnomalyDetector(4, neighbours=0).fit(wave()), "neighbours 0"),
         (lambda: AnomalyDetector(4, quantile=0).fit(wave()), "quantile 0"),
         (lambda: fitted().score(np.zeros((30, 2))), "has 2 channels, but 1 were fitted"),
@@ -104,4 +112,36 @@ def test_bad_input(act, message):
 
 
 def fitted():
-    return AnomalyDetector(20, encoder=RawWindow()).fit(wave())
+    return of_vectors(20).fit(wave())
+
+
+def test_with_values_the_score_is_the_mean_of_both():
+    normal, series = wave(), wave(120, 1)
+    parts = [
+        AnomalyDetector(20, encoder=one, values=False).fit(normal)
+        for one in (RawWindow(), StandardisedValues())
+    ]
+    both = AnomalyDetector(20, encoder=RawWindow()).fit(normal)
+    expected = np.mean([part.score(series) for part in parts], axis=0)
+    np.testing.assert_allclose(both.score(series), expected, rtol=1e-9)
+    stream = both.stream()
+    scores = [score for x in series for _, score in stream.push([x])]
+    np.testing.assert_allclose(scores, both.window_scores(series[:, None])[1], rtol=1e-6)
+
+
+def test_standardised_values_against_a_loop_with_gaps():
+    x = np.random.default_rng(0).normal(3, 2, (4, 12, 2))
+    x[1, 3:5, 0] = np.nan
+    x[2, :, 1] = 7
+    found = StandardisedValues().transform(x).reshape(4, 12, 2)
+    for i in range(4):
+        for c in range(2):
+            known = x[i, ~np.isnan(x[i, :, c]), c]
+            for t in range(12):
+                value = x[i, t, c]
+                expected = (
+                    0
+                    if np.isnan(value) or (i, c) == (2, 1)
+                    else ((value - known.mean()) / known.std())
+                )
+                assert found[i, t, c] == pytest.approx(expected, abs=1e-9)
