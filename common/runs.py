@@ -153,9 +153,9 @@ class Run:
         These are the seeds that have no result yet.
         """
         if not launched_rank():
-            sweep(self.output)
-            if not self._path.exists():
+            if not os.path.exists(self._path):
                 write_text(self._path, configuration.to_toml(self.config))
+            sweep(self.output)
             write_json(self.output / "env.json", {"tool": self.tool, **environment()})
         return [s for s in self.seeds if not (self.seed_folder(s) / "result.json").exists()]
 
