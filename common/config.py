@@ -21,6 +21,7 @@ import re
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
@@ -28,7 +29,7 @@ from typing import Any, Literal, TypeVar, Union
 import tomli_w
 import tyro
 
-from tspcrep.common.errors import UserError
+from tspcrep.common.errors import DataWarning, UserError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,13 +44,26 @@ def run_tool(main: Callable[[T], None], config_class: type[T]) -> None:
 
     An error that the user can correct (``UserError``, an unknown option, a value that does not
     parse) ends as one line on stderr and exit status 2; any other is a bug and keeps its traceback.
-    The docstring of the script is its help text.
+    A ``DataWarning`` is one line on stderr. The docstring of the script is its help text.
     """
+    warnings.showwarning = _one_line_for_data(warnings.showwarning)
     try:
         main(parse(config_class, sys.argv[1:], description=sys.modules["__main__"].__doc__))
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _one_line_for_data(show: Callable[..., None]) -> Callable[..., None]:
+    """``warnings.showwarning`` that prints a ``DataWarning`` without the place in the code."""
+
+    def shown(message, category, *place, **more) -> None:
+        if issubclass(category, DataWarning):
+            print(message, file=sys.stderr)
+        else:
+            show(message, category, *place, **more)
+
+    return shown
 
 
 def parse(config_class: type[T], arguments: list[str], description: str | None = None) -> T:

@@ -1,4 +1,4 @@
-"""The exception for mistakes that the user, not the programmer, can correct."""
+"""What is said to a user: of mistakes to correct, and of data to know about."""
 
 
 class UserError(ValueError):
@@ -6,4 +6,12 @@ class UserError(ValueError):
 
     The message is one line that says what was found, what was expected and what to do. Tools print
     it on stderr and exit with status 2; library callers catch it as a ``ValueError``.
+    """
+
+
+class DataWarning(UserWarning):
+    """Something about the data that the user should know and need not correct.
+
+    The message is one line, such as how times were read or which columns are left out. Tools print
+    it on stderr.
     """

@@ -26,6 +26,7 @@ from tspcrep.common.figures import on_paper
 from tspcrep.common.runs import write_atomically, write_json
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.datasets.series import Panel, Series, check_length
+from tsrep.datasets.tables import TableConfig
 from tsrep.encoders.files import load_encoder
 from tsrep.evaluation import TASKS
 from tsrep.evaluation.tables import Readout
@@ -48,8 +49,6 @@ class Config:
     """Forecast only the published target of a named set, or the last column of a file."""
     columns: tuple[str, ...] | None = None
     """Columns to use; those that the encoder was trained on by default."""
-    time_column: str | None = None
-    """Column of the timestamps; detected by default."""
     data_root: Path | None = None
     """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
@@ -63,6 +62,7 @@ class Config:
     201 steps for an encoder that looks ahead."""
     receptive_field: bool = False
     """Measure the empirical receptive field of a trained forecaster at the longest horizon."""
+    table: TableConfig = TableConfig()
 
 
 def main(config: Config) -> None:
@@ -123,8 +123,8 @@ def read(config: Config, columns: Sequence[str], kind: type = Series) -> Series 
         target=config.target,
         univariate=config.univariate,
         columns=config.columns if chosen else tuple(columns) or None,
-        time_column=config.time_column,
         root=config.data_root,
+        **vars(config.table),
     )
 
 

@@ -28,6 +28,7 @@ from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.contrast.pretraining import WindowConfig, train_encoder, training_windows
 from tsrep.datasets import is_classification, load, load_classification
 from tsrep.datasets.series import Panel, Series
+from tsrep.datasets.tables import TableConfig
 from tsrep.encoders import Encoder
 from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.files import load_encoder, save_encoder
@@ -46,8 +47,6 @@ class Config:
     """Use only the published target of a named set, or the last column of a file."""
     columns: tuple[str, ...] | None = None
     """Columns to use; by default all numeric columns."""
-    time_column: str | None = None
-    """Column with the timestamps; detected by default."""
     data_root: Path | None = None
     """Folder with the named sets; default: $TSPCREP_DATA, then the cache of prepare_data.py."""
     horizons: tuple[int, ...] | None = None
@@ -56,6 +55,7 @@ class Config:
     """Random seeds; one encoder is trained for each."""
     resume: bool = False
     """Continue the run in the output folder."""
+    table: TableConfig = TableConfig()
     encoder: EncoderConfig = EncoderConfig()
     window: WindowConfig = WindowConfig()
     method: AutoTCLConfig = AutoTCLConfig()
@@ -107,8 +107,8 @@ def load_data(config: Config) -> Series | Panel:
             target=config.target,
             univariate=config.univariate,
             columns=config.columns,
-            time_column=config.time_column,
             root=config.data_root,
+            **vars(config.table),
         )
         horizons = config.horizons or data.horizons
         forecasts.check_horizons(data, horizons, config.window.length)

@@ -28,6 +28,7 @@ from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
+from tsrep.datasets.tables import TableConfig
 from tsrep.evaluation import forecasts
 from tsrep.evaluation.forecasts import FORECASTING, check_horizons, control_scores, score
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
@@ -53,8 +54,6 @@ class Config:
     """Columns whose values are known ahead, such as planned prices; they are not forecast."""
     past_columns: tuple[str, ...] = ()
     """Columns that are known up to the present; they are read and not forecast."""
-    time_column: str | None = None
-    """Column of the timestamps; detected by default."""
     data_root: Path | None = None
     """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
@@ -65,6 +64,7 @@ class Config:
     """Continue the run that the output folder holds."""
     linear: bool = True
     """Add the network to a linear path from the lags; otherwise the network forecasts alone."""
+    table: TableConfig = TableConfig()
     model: ForecasterConfig = ForecasterConfig()
     contrast: ContrastConfig = ContrastConfig()
     learning: LearningConfig = LearningConfig()
@@ -105,7 +105,7 @@ def _load_inputs(config: Config) -> ForecastData:
     """Load the series and its inputs, and check the options before anything is written."""
     settings = config.settings  # which checks that they fit together
     beside = (*config.known_columns, *config.past_columns)
-    options = {"time_column": config.time_column, "root": config.data_root}
+    options = {"root": config.data_root, **vars(config.table)}
     if beside and (config.target is not None or config.columns is not None):
         wanted = config.columns or (config.target,)
         series = load(config.data, columns=(*wanted, *beside), **options)

@@ -2,6 +2,7 @@
 
 series = load("ETTh1", univariate=True)       # a named set
 series = load("sales.csv", target="revenue")  # any CSV or Parquet file
+stores = load_any("stores.csv")               # a long table of several series
 panel = load_classification("BasicMotions")   # UEA/UCR, through sktime
 """
 
@@ -11,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, season
+from tsrep.datasets.channels import listed, note
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
 from tsrep.datasets.panels import Cells, panel_files, stack_panel
-from tsrep.datasets.series import Panel, Scaler, Series, Split
-from tsrep.datasets.tables import check_column, read_table
+from tsrep.datasets.series import Collection, Panel, Scaler, Series, Split
+from tsrep.datasets.tables import OneSeries, check_column, read_tables
 
 
 def load(
@@ -27,18 +28,45 @@ def load(
     target: str | None = None,
     univariate: bool = False,
     columns: Sequence[str] | None = None,
-    time_column: str | None = None,
     root: str | Path | None = None,
+    **table: object,
 ) -> Series:
     """Load a named set, or any CSV or Parquet file, as one standardised series.
 
     source: a name (ETTh1, ETTh2, ETTm1, WTH, mitdb) or a path. target: keep only this channel.
     univariate: without ``target``, keep the published target of a named set or the last column of a
-    file. columns: keep these channels. time_column: see ``tables.read_table``. root: folder to
-    search for named sets, before ``$TSPCREP_DATA`` and the user cache.
+    file. columns: keep these channels. root: folder to search for named sets, before
+    ``$TSPCREP_DATA`` and the user cache. table: how the file is written, where that is not found by
+    itself: ``time_column``, ``time_format``, ``frequency``, ``missing``, ``drop_columns``; see
+    ``tables.TableConfig``.
 
-    Named sets have their published split and horizons; a file is split 60/20/20 % in time order,
-    and its rows are taken as evenly spaced steps. Raises UserError for input that cannot be used.
+    Named sets have their published split and horizons; a file is split 60/20/20 % in time order.
+    Absent rows are filled in as missing. Raises UserError for input that cannot be used, such as a
+    table of several series.
+    """
+    options = {"target": target, "univariate": univariate, "columns": columns, "root": root}
+    found = load_any(source, **options, **table)
+    if isinstance(found, Collection):
+        raise UserError(
+            f"{source} holds {len(found.ids)} series, {found.ids[0]!r} and others, expected one: "
+            "choose rows, or load them all with load_any"
+        )
+    return found
+
+
+def load_any(
+    source: str | Path,
+    *,
+    target: str | None = None,
+    univariate: bool = False,
+    columns: Sequence[str] | None = None,
+    root: str | Path | None = None,
+    **table: object,
+) -> Series | Collection:
+    """:func:`load`, or a Collection where the table is long: a row for each series and time.
+
+    ``id_column`` of ``table`` names what tells its series apart; else it is found where timestamps
+    repeat. Series that are too short to be split are named and left out.
     """
     named = NAMED.get(str(source))
     if named is None:
@@ -52,27 +80,71 @@ def load(
         if columns is not None:
             check_column(target, columns, path)
         columns = (target,)
-    times, frame = read_table(path, columns=columns, last=univariate, time_column=time_column)
-    if named is not None and len(frame) != named.rows:
+    names, series = read_tables(path, columns=columns, last=univariate, **table)
+    if len(series) > 1:
+        return _collection(path, names, series)
+    ((_, times, values),) = series
+    if named is not None and len(values) != named.rows:
         raise UserError(
-            f"{path} has {len(frame)} rows, {source} as published has {named.rows}: "
+            f"{path} has {len(values)} rows, {source} as published has {named.rows}: "
             f"fetch it again with: python tools/prepare_data.py --names {source}"
         )
-    split = _split(len(frame), named, path)
-    scaler = _fit_scaler(frame, split.train, path)
-    values = standardised(frame, scaler, path)  # (1, T, C)
+    split = _split(len(values), named, path)
+    scaler = _fit_scaler(values, names, split.train, path)
     period = season(times) if named is None else named.period
     return Series(
         name=path.stem if named is None else str(source),
-        values=values,
+        values=standardised(values, names, scaler, path),
         times=times,
         calendar=calendar_features(times),
-        columns=tuple(frame.columns),
+        columns=names,
         split=split,
         scaler=scaler,
         horizons=_fitting_horizons(split, period) if named is None else named.horizons,
         period=period,
     )
+
+
+def _collection(path: Path, names: tuple[str, ...], series: Sequence[OneSeries]) -> Collection:
+    usable = [one for one in series if len(one.times) >= 3 and _has_numbers(one.values)]
+    if not usable:
+        raise UserError(f"{path} has no series of at least 3 rows with numbers in its train rows")
+    left = [one.id for one in series if len(one.times) < 3 or not _has_numbers(one.values)]
+    if left:
+        note(
+            f"{path}: left out, with fewer than 3 rows, or no number in a train column: series "
+            f"{listed(left)}"
+        )
+    calendars: dict[int, np.ndarray] = {}  # read_tables shares the times of equal series
+    period = season(max((one.times for one in usable), key=len))
+    found = []
+    for one in usable:
+        if id(one.times) not in calendars:
+            calendars[id(one.times)] = calendar_features(one.times)
+        split = _split(len(one.times), None, path)
+        where = f"series {one.id!r} of {path}"
+        scaler = Scaler.fit(one.values[split.train], names, where, keep_constant=True)
+        found.append(
+            Series(
+                name=one.id,
+                values=standardised(one.values, names, scaler, path),
+                times=one.times,
+                calendar=calendars[id(one.times)],
+                columns=names,
+                split=split,
+                scaler=scaler,
+                horizons=_fitting_horizons(split, period),
+                period=period,
+            )
+        )
+    middle = sorted(found, key=lambda one: len(one.times))[len(found) // 2]
+    ids = tuple(one.id for one in usable)
+    return Collection(path.stem, ids, tuple(found), middle.horizons)
+
+
+def _has_numbers(values: np.ndarray) -> bool:
+    """Whether each column has one among the train rows."""
+    return not np.isnan(values[: int(len(values) * 0.6)]).all(axis=0).any()
 
 
 def load_classification(name_or_path: str | Path, *, root: str | Path | None = None) -> Panel:
@@ -148,26 +220,30 @@ def _split(rows: int, named: NamedSet | None, path: Path) -> Split:
     return Split(slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2]))
 
 
-def _fit_scaler(frame: pd.DataFrame, train: slice, path: Path) -> Scaler:
-    for name in frame.columns:
-        if frame[name].isna().all():
+def _fit_scaler(values: np.ndarray, names: Sequence[str], train: slice, path: Path) -> Scaler:
+    for name, column in zip(names, values.T, strict=True):
+        if np.isnan(column).all():
             raise UserError(f"{path}: column {name!r} has no number: leave it out")
     where = f"{path} (train rows 1 to {train.stop})"
-    return Scaler.fit(frame.to_numpy()[train], list(frame.columns), where)
+    return Scaler.fit(values[train], names, where)
 
 
-def standardised(frame: pd.DataFrame, scaler: Scaler, path: Path) -> np.ndarray:
-    """(1, T, C). Raises UserError for a value that single precision cannot hold, as 1e300."""
+def standardised(
+    values: np.ndarray, names: Sequence[str], scaler: Scaler, path: Path
+) -> np.ndarray:
+    """``values (T, C)`` in the data's units -> (1, T, C).
+
+    Raises UserError for a value that single precision cannot hold, as 1e300.
+    """
     with np.errstate(over="ignore"):
-        values = scaler.transform(frame.to_numpy())
-    if np.isinf(values).any():
-        row, column = np.argwhere(np.isinf(values))[0]
+        found = scaler.transform(values)
+    if np.isinf(found).any():
+        row, column = np.argwhere(np.isinf(found))[0]
         raise UserError(
-            f"{path}: row {row + 1} of column {frame.columns[column]!r} is "
-            f"{frame.iat[row, column]:g}, too far from the train rows to standardise: "
-            "correct it or leave it empty"
+            f"{path}: row {row + 1} of column {names[column]!r} is {values[row, column]:g}, too "
+            "far from the train rows to standardise: correct it or leave it empty"
         )
-    return values[None]
+    return found[None]
 
 
 def _fitting_horizons(split: Split, period: int | None) -> tuple[int, ...]:

@@ -108,6 +108,38 @@ class Series:
 
 
 @dataclass(frozen=True, eq=False)
+class Collection:
+    """Series of unequal length with the same columns and frequency, from one long table.
+
+    name: of the file. ids: (N,), what tells the series apart. series: (N,), each split and
+    standardised by itself; a constant channel keeps its unit. horizons: forecast lengths in steps,
+    those that fit a series of median length.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    series: tuple[Series, ...]
+    horizons: tuple[int, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.series[0].columns
+
+    @property
+    def channels(self) -> int:
+        return self.series[0].channels
+
+    @property
+    def period(self) -> int | None:
+        return max(self.series, key=lambda one: len(one.times)).period
+
+    @property
+    def train(self) -> np.ndarray:
+        """The train rows of all series, float32 (N, T, C), NaN behind the end of shorter ones."""
+        return stacked([one.train[0] for one in self.series])
+
+
+@dataclass(frozen=True, eq=False)
 class Panel:
     """Labelled series to classify.
 
@@ -176,6 +208,15 @@ def _is_constant(column: np.ndarray, what: str, allowed: bool) -> bool:
             f"{what} is constant ({low:g}, or to rounding), expected it to vary: leave it out"
         )
     return constant
+
+
+def stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Series (T_n, C) of unequal length as one float32 (N, T, C), NaN behind their ends."""
+    longest = max(map(len, parts))
+    values = np.full((len(parts), longest, parts[0].shape[1]), np.nan, np.float32)
+    for row, part in zip(values, parts, strict=True):
+        row[: len(part)] = part
+    return values
 
 
 def filled(values: np.ndarray) -> np.ndarray:
