@@ -169,6 +169,7 @@ class ContrastiveForecaster(BaseForecaster):
         if X is not None and self._cur_X is not None:
             self._cur_X = update_data(self._cur_X, X)
         self._cur_y, self._cur_X = evenly_spaced(self._cur_y, self._cur_X)
+        self._set_cutoff_from_y(self._cur_y)
         if update_params:
             self._fit_readout()
         return self

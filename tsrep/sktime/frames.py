@@ -25,7 +25,7 @@ def values_of(frame: pd.DataFrame, name: str) -> np.ndarray:
 def evenly_spaced(
     y: pd.DataFrame, X: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """y, and X at its times, on even steps, NaN in rows that were absent.
+    """y, and X at its times, on even steps, NaN in rows that were absent; dates get a frequency.
 
     Warns with a ``DataWarning`` if rows are filled in. Raises ValueError where the index of y has
     no usual step, see :mod:`tsrep.datasets.steps`.
@@ -35,19 +35,18 @@ def evenly_spaced(
         return y, X
     periods = isinstance(index, pd.PeriodIndex)
     grid = even_steps(pd.Index(index.asi8) if periods else index, "y")
+    whole = grid.times
+    if isinstance(whole, pd.DatetimeIndex):
+        whole = pd.DatetimeIndex(whole, freq=pd.infer_freq(whole))
+    elif periods:
+        whole = pd.period_range(index[0], index[-1], freq=index.freq)[:: whole.step]
     if not grid.absent:
-        return y, X
+        return (y.set_axis(whole) if isinstance(whole, pd.DatetimeIndex) else y), X
     warnings.warn(
-        f"y: {grid.absent} of {len(grid.times)} {grid.step} have no row and are filled in as "
-        "missing",
+        f"y: {grid.absent} of {len(whole)} {grid.step} have no row and are filled in as missing",
         DataWarning,
         stacklevel=2,
     )
-    whole = grid.times
-    if periods:
-        whole = pd.period_range(index[0], index[-1], freq=index.freq)[:: whole.step]
-    elif isinstance(whole, pd.DatetimeIndex):
-        whole = pd.DatetimeIndex(whole, freq="infer")
     return y.reindex(whole), None if X is None else X.reindex(whole.union(X.index))
 
 
