@@ -27,7 +27,7 @@ from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
-from tsrep.datasets import load
+from tsrep.datasets import load_wide
 from tsrep.datasets.tables import TableConfig
 from tsrep.evaluation import forecasts
 from tsrep.evaluation.forecasts import FORECASTING, check_horizons, control_scores, score
@@ -41,7 +41,8 @@ from tsrep.forecasting.training import LearningConfig, Settings, set_ridge_head
 @dataclass(frozen=True)
 class Config:
     data: str
-    """ETTh1, ETTh2, ETTm1, WTH, mitdb, or a CSV or Parquet file."""
+    """ETTh1, ETTh2, ETTm1, WTH, mitdb, or a CSV or Parquet file; of a long table each series is a
+    column."""
     output: Path
     """Folder of the run."""
     target: str | None = None
@@ -108,12 +109,12 @@ def _load_inputs(config: Config) -> ForecastData:
     options = {"root": config.data_root, **vars(config.table)}
     if beside and (config.target is not None or config.columns is not None):
         wanted = config.columns or (config.target,)
-        series = load(config.data, columns=(*wanted, *beside), **options)
+        series = load_wide(config.data, columns=(*wanted, *beside), **options)
     elif config.univariate and beside:
         raise UserError("univariate: with exogenous columns, name what to forecast by --target")
     else:
         own = {"target": config.target, "univariate": config.univariate, "columns": config.columns}
-        series = load(config.data, **own, **options)
+        series = load_wide(config.data, **own, **options)
     inputs = inputs_of(series, config.known_columns, config.past_columns)
     horizons = config.horizons or series.horizons
     check_horizons(inputs.series, horizons, config.model.look_back)

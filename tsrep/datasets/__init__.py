@@ -1,6 +1,12 @@
 """Series and labelled panels: from a file or a name to arrays, split and standardised."""
 
-from tsrep.datasets.loading import is_classification, load, load_any, load_classification
+from tsrep.datasets.loading import (
+    is_classification,
+    load,
+    load_any,
+    load_classification,
+    load_wide,
+)
 from tsrep.datasets.series import Collection, Panel, Scaler, Series, Split, check_length
 
 __all__ = [
@@ -14,4 +20,5 @@ __all__ = [
     "load",
     "load_any",
     "load_classification",
+    "load_wide",
 ]

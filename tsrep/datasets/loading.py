@@ -19,7 +19,7 @@ from tsrep.datasets.channels import listed, note
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
 from tsrep.datasets.panels import Cells, panel_files, stack_panel
 from tsrep.datasets.series import Collection, Panel, Scaler, Series, Split
-from tsrep.datasets.tables import OneSeries, check_column, read_tables
+from tsrep.datasets.tables import OneSeries, Tables, check_column, read_tables, widened
 
 
 def load(
@@ -49,7 +49,7 @@ def load(
     if isinstance(found, Collection):
         raise UserError(
             f"{source} holds {len(found.ids)} series, {found.ids[0]!r} and others, expected one: "
-            "choose rows, or load them all with load_any"
+            "choose rows, or load them all with load_any or load_wide"
         )
     return found
 
@@ -80,10 +80,10 @@ def load_any(
         if columns is not None:
             check_column(target, columns, path)
         columns = (target,)
-    names, series = read_tables(path, columns=columns, last=univariate, **table)
-    if len(series) > 1:
-        return _collection(path, names, series)
-    ((_, times, values),) = series
+    tables = read_tables(path, columns=columns, last=univariate, **table)
+    if len(tables.series) > 1:
+        return _collection(path, *tables)
+    names, ((_, times, values),) = tables
     if named is not None and len(values) != named.rows:
         raise UserError(
             f"{path} has {len(values)} rows, {source} as published has {named.rows}: "
@@ -102,6 +102,43 @@ def load_any(
         scaler=scaler,
         horizons=_fitting_horizons(split, period) if named is None else named.horizons,
         period=period,
+    )
+
+
+def load_wide(source: str | Path, **options: object) -> Series:
+    """:func:`load`, or of a long table one series with a channel for each of its series.
+
+    All stand on common times, NaN where a series has no row. A series without a number in the train
+    rows is named and left out; a constant one keeps its unit.
+    """
+    found = load_any(source, **options)
+    if isinstance(found, Series):
+        return found
+    path = Path(source).expanduser()
+    parts = [
+        OneSeries(one.name, one.times, one.scaler.inverse(one.values[0])) for one in found.series
+    ]
+    names, ((_, times, values),) = widened(Tables(found.columns, parts), path)
+    split = _split(len(times), None, path)
+    held = ~np.isnan(values[split.train]).all(axis=0)
+    if not held.any():
+        raise UserError(f"{path}: no series has a number in the first 60 % of the common times")
+    if not held.all():
+        left = [name for name, has in zip(names, held, strict=True) if not has]
+        note(f"{path}: left out, as they begin behind the train rows: series {listed(left)}")
+    names = tuple(name for name, has in zip(names, held, strict=True) if has)
+    values = values[:, held]
+    scaler = Scaler.fit(values[split.train], names, str(path), keep_constant=True)
+    return Series(
+        name=path.stem,
+        values=standardised(values, names, scaler, path),
+        times=times,
+        calendar=calendar_features(times),
+        columns=names,
+        split=split,
+        scaler=scaler,
+        horizons=_fitting_horizons(split, found.period),
+        period=found.period,
     )
 
 

@@ -120,6 +120,25 @@ def read_tables(
     return Tables(names, series)
 
 
+def widened(tables: Tables, path: str | Path) -> Tables:
+    """The series of a long table as the channels of one, on common times, NaN where they have none.
+
+    A channel is called as its series, or series/column where there are several columns. Raises
+    UserError where series lie between each other's steps.
+    """
+    times = tables.series[0].times
+    for one in tables.series[1:]:
+        if one.times is not times:
+            times = times.union(one.times)
+    grid = even_steps(times, f"{path}, all series together")
+    values = np.full((len(grid.times), len(tables.series), len(tables.columns)), np.nan)
+    for i, one in enumerate(tables.series):
+        values[grid.places[times.get_indexer(one.times)], i] = one.values
+    several = len(tables.columns) > 1
+    names = [f"{s.id}/{c}" if several else s.id for s in tables.series for c in tables.columns]
+    return Tables(tuple(names), [OneSeries("", grid.times, values.reshape(len(values), -1))])
+
+
 def check_column(name: str, known: Sequence[str], path: str | Path) -> None:
     """Raise UserError, listing the columns there are, where ``name`` is none of them."""
     if name not in known:
