@@ -11,9 +11,9 @@
 The encoder decides which of the two. A series gives a Parquet file with the columns time, v0
 .. vD-1; where an encoder of one channel reads several columns, load_v0, load_v1, .. for each. It is
 scaled as those that the encoder was trained on. A long table, of several series, gives the column
-id besides. A cloud gives an NPZ with coords (N, 3) and
-features (N, D), or a PLY coloured by the features' first three principal components; several give
-a folder of NPZ files.
+id besides; a labelled set has one row a series, with its part and label. A cloud gives an NPZ with
+coords (N, 3) and features (N, D), or a PLY coloured by the features' first three principal
+components; several give a folder of NPZ files.
 """
 
 from dataclasses import dataclass, fields
@@ -27,7 +27,7 @@ from tspcrep.common.weights import read_encoder
 from tsrep.datasets.tables import TableConfig
 from tsrep.encoders.files import encoder_path
 
-SERIES_ALONE = ("columns", "own_scale", "table", "pool", "window")
+SERIES_ALONE = ("columns", "own_scale", "table", "label", "pool", "window")
 POINTS_ALONE = ("voxel",)
 
 
@@ -45,6 +45,8 @@ class Config:
     """Series: columns to encode; by default those that the encoder was trained on."""
     own_scale: bool = False
     """Series: standardise by mean and deviation of these data, not of the training series."""
+    label: str | None = None
+    """Series: column of the classes, which makes a table a labelled set of one vector a series."""
     table: TableConfig = TableConfig()
     pool: bool = False
     """Series: write one vector, with the last timestamp: the maximum over time, or the summary of

@@ -62,6 +62,8 @@ class Config:
     201 steps for an encoder that looks ahead."""
     receptive_field: bool = False
     """Measure the empirical receptive field of a trained forecaster at the longest horizon."""
+    label: str | None = None
+    """Column of the classes in a table of one's own, which makes it a labelled set."""
     table: TableConfig = TableConfig()
 
 
@@ -70,7 +72,7 @@ def main(config: Config) -> None:
         _measure_field(config)
         return
     encoder = load_encoder(config.encoder)
-    task = TASKS[config.task or _default_task(config.data)]
+    task = TASKS[config.task or _default_task(config)]
     data = read(config, encoder.columns, task.reads)
     _check_channels(encoder, data.channels, data.name)
     options = {name: getattr(config, name) for name in task.options}
@@ -85,8 +87,9 @@ def main(config: Config) -> None:
         print(path)
 
 
-def _default_task(data: str) -> str:
-    return "classification" if is_classification(data) else "forecasting"
+def _default_task(config: Config) -> str:
+    labelled = is_classification(config.data, config.label)
+    return "classification" if labelled else "forecasting"
 
 
 def _measure_field(config: Config) -> None:
@@ -116,7 +119,9 @@ def _measure_field(config: Config) -> None:
 def read(config: Config, columns: Sequence[str], kind: type = Series) -> Series | Panel:
     """The data; of a series ``columns``, unless the configuration names some."""
     if kind is Panel:
-        return load_classification(config.data, root=config.data_root)
+        return load_classification(
+            config.data, label=config.label, root=config.data_root, **vars(config.table)
+        )
     chosen = config.target is not None or config.univariate or config.columns is not None
     return load(
         config.data,

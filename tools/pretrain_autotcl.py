@@ -55,6 +55,8 @@ class Config:
     """Random seeds; one encoder is trained for each."""
     resume: bool = False
     """Continue the run in the output folder."""
+    label: str | None = None
+    """Column of the classes in a table of one's own, which makes it a labelled set."""
     table: TableConfig = TableConfig()
     encoder: EncoderConfig = EncoderConfig()
     window: WindowConfig = WindowConfig()
@@ -99,8 +101,10 @@ def report(folder: Path, config: Config, data: Series | Panel | None = None) -> 
 
 def load_data(config: Config) -> Series | Panel:
     """The data to train on; raises UserError for bad data or options before anything is written."""
-    if is_classification(config.data):
-        data = load_classification(config.data, root=config.data_root)
+    if is_classification(config.data, config.label):
+        data = load_classification(
+            config.data, label=config.label, root=config.data_root, **vars(config.table)
+        )
     else:
         data = load(
             config.data,

@@ -1,9 +1,10 @@
 """Encode the columns of a table: a Parquet file with a row of vectors for each time step."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
-from tsrep.datasets.loading import standardised
+from tsrep.datasets.loading import is_classification, labelled_parts, standardised
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.series import Scaler
 from tsrep.datasets.tables import OneSeries, TableConfig, read_tables
@@ -29,9 +30,10 @@ class Request:
     encoder : a run folder or an encoder file. data : name of a set, or a CSV or Parquet file.
     columns : columns to encode; None for those that the encoder was trained on. own_scale :
     standardise by mean and deviation of these data, each series of a long table by itself, not of
-    the training data. table : how the file is written. data_root : folder of the named sets. pool :
-    write one vector a series, ``encoder.summary``, with the last timestamp. window : length in
-    steps of the window through which each step is seen; None for the whole past.
+    the training data. table : how the file is written. label : column of the classes, which makes
+    the data a labelled set. data_root : folder of the named sets. pool : write one vector a series,
+    ``encoder.summary``, with the last timestamp. window : length in steps of the window through
+    which each step is seen; None for the whole past.
     """
 
     encoder: Path
@@ -39,6 +41,7 @@ class Request:
     columns: tuple[str, ...] | None = None
     own_scale: bool = False
     table: TableConfig = TableConfig()
+    label: str | None = None
     data_root: Path | None = None
     pool: bool = False
     window: int | None = None
@@ -47,7 +50,8 @@ class Request:
 def embed(request: Request, output: Path) -> None:
     """Write a Parquet file: time, v0 .. vD-1, or load_v0, load_v1, .. for each of several columns.
 
-    The vectors of a long table have the column id before the others, the name of their series.
+    The vectors of a long table have the column id before the others, the name of their series. Of a
+    labelled set each series has one vector: part (train, test, all), label, v0 .. vD-1.
 
     Raises
     ------
@@ -55,6 +59,9 @@ def embed(request: Request, output: Path) -> None:
         The data do not fit the encoder; the output cannot be written.
     """
     encoder = load_encoder(request.encoder)
+    if is_classification(request.data, request.label):
+        _embed_instances(request, encoder, output)
+        return
     named = request.data in NAMED
     path = find(request.data, request.data_root) if named else Path(request.data)
     columns = request.columns or encoder.columns or None
@@ -71,8 +78,38 @@ def embed(request: Request, output: Path) -> None:
     numbers = [f"v{i}" for i in range(width)]
     if encoder.in_channels == 1 and len(names) > 1:
         numbers = [f"{name}_v{i}" for name in names for i in range(width // len(names))]
+    _save(output, lambda file: _write_parquet(file, parts, numbers))
+
+
+def _embed_instances(request: Request, encoder: Encoder, output: Path) -> None:
+    """Write one vector a series of a labelled set, with its part and class, in their order."""
+    _, parts = labelled_parts(
+        request.data, label=request.label, root=request.data_root, **vars(request.table)
+    )
+    whole = [found.values.reshape(-1, found.values.shape[2]) for found in parts.values()]
+    names = encoder.columns or tuple(map(str, range(whole[0].shape[1])))
+    scaler = encoder.scaler
+    if request.own_scale:
+        scaler = Scaler.fit(np.concatenate(whole), where=request.data, keep_constant=True)
+    if scaler is None:
+        raise UserError(f"{request.encoder}: knows no scale of its data: give --own-scale")
+    if len(scaler.mean) != whole[0].shape[1] or encoder.in_channels not in (1, len(names)):
+        raise UserError(
+            f"{request.data} has {whole[0].shape[1]} channels, the encoder was trained on "
+            f"{len(scaler.mean)}: choose another encoder, or give --own-scale"
+        )
+    tables = []
+    for part, found in parts.items():
+        vectors = encode(encoder, scaler.transform(found.values), pool=True, apart=True)
+        columns = {f"v{i}": column for i, column in enumerate(vectors.T)}
+        tables.append(pd.DataFrame({"part": part, "label": found.labels, **columns}))
+    table = pa.Table.from_pandas(pd.concat(tables), preserve_index=False)
+    _save(output, lambda file: pq.write_table(table, file))
+
+
+def _save(output: Path, write: Callable[[BinaryIO], None]) -> None:
     try:
-        write_atomically(output, lambda file: _write_parquet(file, parts, numbers))
+        write_atomically(output, write)
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror or error}") from None
 

@@ -39,7 +39,7 @@ def channel_names(
             left.append(f"{name!r} (one id throughout)")
         elif timed and is_counter(column):
             left.append(f"{name!r} (a count of rows)")
-        elif is_text(column) and _is_words(column, comma, missing):
+        elif is_words(column, comma, missing):
             first = column[given(column, missing)].iloc[0]
             left.append(f"{name!r} (text, such as {str(first)[:40]!r})")
         else:
@@ -54,8 +54,10 @@ def _kind(column: pd.Series) -> str:
     return "durations" if column.dtype.kind == "m" else "dates"
 
 
-def _is_words(column: pd.Series, comma: bool, missing: Sequence[str]) -> bool:
-    """Whether no more than half of what a column holds reads as numbers."""
+def is_words(column: pd.Series, comma: bool, missing: Sequence[str]) -> bool:
+    """Whether a column is text, of which no more than half reads as numbers."""
+    if not is_text(column):
+        return False
     held = given(column, missing)
     read = ~np.isnan(parsed(column, comma, missing)) & held
     return bool(held.any()) and 2 * read.sum() <= held.sum()

@@ -16,8 +16,9 @@ import numpy as np
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, season
 from tsrep.datasets.channels import listed, note
+from tsrep.datasets.labelled import SUFFIXES, Labelled, read_labelled, split_by_class
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
-from tsrep.datasets.panels import Cells, panel_files, stack_panel
+from tsrep.datasets.panels import panel_files, panel_of, stacked_cells
 from tsrep.datasets.series import Collection, Panel, Scaler, Series, Split
 from tsrep.datasets.tables import OneSeries, Tables, check_column, read_tables, widened
 
@@ -80,6 +81,10 @@ def load_any(
         if columns is not None:
             check_column(target, columns, path)
         columns = (target,)
+    if path.suffix in SUFFIXES:
+        raise UserError(
+            f"{source} is a labelled set, expected a series to forecast: a CSV or Parquet file"
+        )
     tables = read_tables(path, columns=columns, last=univariate, **table)
     if len(tables.series) > 1:
         return _collection(path, *tables)
@@ -184,15 +189,45 @@ def _has_numbers(values: np.ndarray) -> bool:
     return not np.isnan(values[: int(len(values) * 0.6)]).all(axis=0).any()
 
 
-def load_classification(name_or_path: str | Path, *, root: str | Path | None = None) -> Panel:
-    """Load a labelled set of the UEA/UCR archive, split as published. Needs sktime.
+def load_classification(
+    name_or_path: str | Path,
+    *,
+    label: str | None = None,
+    root: str | Path | None = None,
+    **table: object,
+) -> Panel:
+    """Load a labelled set of the UEA or UCR archive, split as published, or one of your own.
 
     name_or_path: a name, or a folder with ``*_TRAIN.ts`` and ``*_TEST.ts``, or one of these two
-    files. Eight sets ship with sktime (ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand,
+    files, all of which need sktime; or a file as in :func:`tsrep.datasets.labelled.read_labelled`,
+    which explains label and table. Of a set without split, 70 % of each class are the train part.
+    Eight sets ship with sktime (ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand,
     JapaneseVowels, OSULeaf, PLAID). Others are looked for as a folder of their name in ``root``,
     ``$TSPCREP_DATA`` and the user cache, each directly or under ``classification``, and else
     downloaded by sktime into the cache. Raises UserError for what cannot be found or read.
     """
+    name, parts = labelled_parts(name_or_path, label=label, root=root, **table)
+    if "all" in parts:
+        parts = split_by_class(parts["all"])
+    return panel_of(name, parts["train"], parts["test"])
+
+
+def labelled_parts(
+    name_or_path: str | Path,
+    *,
+    label: str | None = None,
+    root: str | Path | None = None,
+    **table: object,
+) -> tuple[str, dict[str, Labelled]]:
+    """The name of a labelled set and its parts, train and test or all, in the data's units.
+
+    Arguments as in :func:`load_classification`.
+    """
+    path = Path(name_or_path).expanduser()
+    if label is not None or (path.suffix not in (".ts", "") and not path.is_dir()):
+        _check_is_path(name_or_path)
+        name = path.stem.removesuffix("_TRAIN").removesuffix("_TEST")
+        return name, read_labelled(path, label, **table)
     try:
         import sktime.datasets as archive
         from sktime.datasets.tsc_dataset_names import multivariate, univariate
@@ -207,26 +242,35 @@ def load_classification(name_or_path: str | Path, *, root: str | Path | None = N
             warnings.simplefilter("ignore")  # advice on mirrors, while it goes on to the next
             archive.load_UCR_UEA_dataset(name, split="train", extract_path=str(folder))
 
-    def read(path: Path) -> tuple[Cells, Sequence[str]]:
+    def read(path: Path) -> Labelled:
         try:
             cells, labels = archive.load_from_tsfile(str(path), return_data_type="nested_univ")
-            return [[np.asarray(cell) for cell in row] for row in cells.to_numpy()], labels
+            cells = [[np.asarray(cell) for cell in row] for row in cells.to_numpy()]
+            return Labelled(stacked_cells(cells), np.asarray(labels).astype(str))
         except (OSError, ValueError, TypeError, IndexError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path} is not a .ts file of labelled series: {reason}") from None
 
     shipped = Path(archive.__file__).parent / "data"
     files = panel_files(name_or_path, univariate + multivariate, shipped, download, root)
-    return stack_panel(files[0].name.removesuffix("_TRAIN.ts"), read(files[0]), read(files[1]))
+    parts = {part: read(file) for part, file in zip(("train", "test"), files, strict=True)}
+    return files[0].name.removesuffix("_TRAIN.ts"), parts
 
 
-def is_classification(source: str | Path) -> bool:
-    """Whether ``source`` is a labelled set: a name of the UEA/UCR archive, a folder, a .ts file."""
+def is_classification(source: str | Path, label: str | None = None) -> bool:
+    """Whether ``source`` is a labelled set.
+
+    It is one if it is a name of the UEA/UCR archive, a folder, a file .ts, .arff, .npz or .npy, one
+    called NAME_TRAIN or NAME_TEST, or has a column ``label``.
+    """
     path = Path(source).expanduser()
+    if label is not None:
+        return True
+    labelled = path.suffix in SUFFIXES or path.stem.endswith(("_TRAIN", "_TEST"))
     if str(source) in NAMED or path.exists():
-        return str(source) not in NAMED and (path.is_dir() or path.suffix == ".ts")
+        return str(source) not in NAMED and (path.is_dir() or labelled)
     if path.suffix:  # of a file that is missing; importing sktime takes seconds
-        return path.suffix == ".ts"
+        return labelled
     try:
         from sktime.datasets.tsc_dataset_names import multivariate, univariate
     except ImportError:
