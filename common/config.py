@@ -30,6 +30,7 @@ import tomli_w
 import tyro
 
 from tspcrep.common.errors import DataWarning, UserError
+from tspcrep.common.options import section_hint
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -69,6 +70,10 @@ def _one_line_for_data(show: Callable[..., None]) -> Callable[..., None]:
 def parse(config_class: type[T], arguments: list[str], description: str | None = None) -> T:
     """Build the configuration from ``arguments`` and the TOML file given by ``--config``."""
     arguments, path = _take_config_option(arguments)
+    for argument in arguments:
+        hint = section_hint(argument.partition("=")[0].removeprefix("--"))
+        if argument.startswith("--") and hint is not None:
+            raise UserError(hint)
     keywords: dict[str, Any] = {} if path is None else {"default": load(config_class, path)}
     stderr = io.StringIO()
     try:

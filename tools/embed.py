@@ -16,6 +16,11 @@ coords (N, 3) and features (N, D), or a PLY coloured by the features' first thre
 components; several give a folder of NPZ files.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 from dataclasses import dataclass, fields
 from pathlib import Path
 

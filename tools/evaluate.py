@@ -11,6 +11,11 @@ tools/train_forecaster.py instead: it measures which past values the forecasts d
 (receptive.npz, field (horizon, lags), lag 0 first; receptive.png), and the share at whole seasons.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +29,7 @@ from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.figures import on_paper
 from tspcrep.common.runs import write_atomically, write_json
-from tsrep.datasets import is_classification, load, load_classification
+from tsrep.datasets import is_classification, load_classification, load_wide
 from tsrep.datasets.series import Panel, Series, check_length
 from tsrep.datasets.tables import TableConfig
 from tsrep.encoders.files import load_encoder
@@ -123,7 +128,7 @@ def read(config: Config, columns: Sequence[str], kind: type = Series) -> Series 
             config.data, label=config.label, root=config.data_root, **vars(config.table)
         )
     chosen = config.target is not None or config.univariate or config.columns is not None
-    return load(
+    return load_wide(
         config.data,
         target=config.target,
         univariate=config.univariate,

@@ -14,6 +14,11 @@ With ``--backtest K`` the file has the errors of forecasts from K cutoffs, one h
 those of repeating the last season. The forecaster is not fitted again.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +28,7 @@ import pandas as pd
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
+from tsrep.datasets.files import column_names
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.tables import TableConfig, read_tables, widened
 from tsrep.forecast import backtest, forecast
@@ -71,13 +77,14 @@ def read(config: Config, model: SeriesForecaster) -> tuple[pd.DataFrame, bool]:
     """The table, and whether it was a long one, whose series are then columns."""
     path = find(config.data, config.data_root) if config.data in NAMED else Path(config.data)
     names = model.names
-    tables = read_tables(path, **vars(config.table))
+    wanted = [*names.columns, *names.known, *names.past]
+    columns = wanted if set(wanted) & set(column_names(path)) else None  # of a long table: series
+    tables = read_tables(path, columns=columns, **vars(config.table))
     long = len(tables.series) > 1
     if long:
         tables = widened(tables, path)
     one = tables.series[0]
     frame = pd.DataFrame(one.values, index=one.times, columns=list(tables.columns))
-    wanted = [*names.columns, *names.known, *names.past]
     absent = [name for name in wanted if name not in frame.columns]
     if absent:
         what = "series" if long else "column"

@@ -10,6 +10,11 @@
 The run folder ends with result.json, report.html and encoder.safetensors.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 import copy
 import time
 from dataclasses import dataclass, field
@@ -26,7 +31,7 @@ from tspcrep.common.training import Training
 from tspcrep.common.weights import FILE
 from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.contrast.pretraining import WindowConfig, train_encoder, training_windows
-from tsrep.datasets import is_classification, load, load_classification
+from tsrep.datasets import is_classification, load_classification, load_wide
 from tsrep.datasets.series import Panel, Series
 from tsrep.datasets.tables import TableConfig
 from tsrep.encoders import Encoder
@@ -38,7 +43,8 @@ from tsrep.evaluation import TASKS, classification, forecasts
 @dataclass(frozen=True)
 class Config:
     data: str
-    """ETTh1, ETTh2, ETTm1, WTH, mitdb, a CSV or Parquet file, or a set of the UEA/UCR archive."""
+    """ETTh1, ETTh2, ETTm1, WTH, mitdb, a CSV or Parquet file, or a set of the UEA/UCR archive. Of
+    a long table each series is a column."""
     output: Path
     """Folder to write the run into."""
     target: str | None = None
@@ -106,7 +112,7 @@ def load_data(config: Config) -> Series | Panel:
             config.data, label=config.label, root=config.data_root, **vars(config.table)
         )
     else:
-        data = load(
+        data = load_wide(
             config.data,
             target=config.target,
             univariate=config.univariate,

@@ -12,6 +12,11 @@ The run folder receives result.json, report.html and forecaster.safetensors, whi
 ``tsrep.load_forecaster`` opens.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
+from tsrep.datasets.files import column_names
 from tsrep.datasets.loading import is_classification, labelled_parts, standardised
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.series import Scaler
@@ -64,7 +65,8 @@ def embed(request: Request, output: Path) -> None:
         return
     named = request.data in NAMED
     path = find(request.data, request.data_root) if named else Path(request.data)
-    columns = request.columns or encoder.columns or None
+    own = set(encoder.columns) & set(column_names(path)) or named  # else a long table's series
+    columns = request.columns or (encoder.columns if own else None) or None
     names, series = read_tables(path, columns=columns, **vars(request.table))
     if encoder.in_channels not in (1, len(names)):
         raise UserError(
@@ -140,6 +142,8 @@ def _scaler(
         return Scaler.fit(one.values, names, where, keep_constant=bool(one.id))
     if encoder.scaler is None:
         raise UserError(f"{request.encoder}: knows no scale of its data: give --own-scale")
+    if one.id in encoder.columns and len(names) == 1:
+        return encoder.scaler.part([encoder.columns.index(one.id)])
     unknown = [name for name in names if name not in encoder.columns]
     if unknown:
         raise UserError(

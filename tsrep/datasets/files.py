@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.numbers import all_thousands, has_decimal_comma, is_text
@@ -47,6 +48,18 @@ def read_fields(path: Path) -> tuple[pd.DataFrame, bool]:
     if comma and separator:
         frame = _with_thousands(frame, path, separator)
     return frame, comma
+
+
+def column_names(path: Path) -> list[str]:
+    """The names of the columns of a file, [] where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start == b"PAR1":
+            return list(pq.read_schema(path).names)
+        return _first_lines(path, gzipped=start[:2] == b"\x1f\x8b")[0]
+    except (OSError, EOFError, pa.ArrowException, UserError):
+        return []
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

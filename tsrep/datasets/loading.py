@@ -16,6 +16,7 @@ import numpy as np
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, season
 from tsrep.datasets.channels import listed, note
+from tsrep.datasets.files import column_names
 from tsrep.datasets.labelled import SUFFIXES, Labelled, read_labelled, split_by_class
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
 from tsrep.datasets.panels import panel_files, panel_of, stacked_cells
@@ -110,16 +111,20 @@ def load_any(
     )
 
 
-def load_wide(source: str | Path, **options: object) -> Series:
+def load_wide(
+    source: str | Path, *, columns: Sequence[str] | None = None, **options: object
+) -> Series:
     """:func:`load`, or of a long table one series with a channel for each of its series.
 
     All stand on common times, NaN where a series has no row. A series without a number in the train
-    rows is named and left out; a constant one keeps its unit.
+    rows is named and left out; a constant one keeps its unit. columns: as in :func:`load`, or the
+    series of a long table to keep.
     """
-    found = load_any(source, **options)
+    path = Path(source).expanduser()
+    series = columns if not _are_columns(columns, source) else None
+    found = load_any(source, columns=None if series else columns, **options)
     if isinstance(found, Series):
         return found
-    path = Path(source).expanduser()
     parts = [
         OneSeries(one.name, one.times, one.scaler.inverse(one.values[0])) for one in found.series
     ]
@@ -133,6 +138,10 @@ def load_wide(source: str | Path, **options: object) -> Series:
         note(f"{path}: left out, as they begin behind the train rows: series {listed(left)}")
     names = tuple(name for name, has in zip(names, held, strict=True) if has)
     values = values[:, held]
+    if series is not None:
+        for name in series:
+            check_column(name, names, path)
+        values, names = values[:, [names.index(name) for name in series]], tuple(series)
     scaler = Scaler.fit(values[split.train], names, str(path), keep_constant=True)
     return Series(
         name=path.stem,
@@ -182,6 +191,12 @@ def _collection(path: Path, names: tuple[str, ...], series: Sequence[OneSeries])
     middle = sorted(found, key=lambda one: len(one.times))[len(found) // 2]
     ids = tuple(one.id for one in usable)
     return Collection(path.stem, ids, tuple(found), middle.horizons)
+
+
+def _are_columns(names: Sequence[str] | None, source: str | Path) -> bool:
+    """Whether ``names`` are columns of a file, not series of a long table; True if in doubt."""
+    known = column_names(Path(source).expanduser())
+    return not names or not known or bool(set(names) & set(known)) or str(source) in NAMED
 
 
 def _has_numbers(values: np.ndarray) -> bool:

@@ -1,5 +1,6 @@
 """Data sets in memory: a series to forecast, or a panel of labelled series to classify."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from tspcrep.common.errors import UserError
+from tspcrep.common.errors import DataWarning, UserError
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,22 @@ def _is_constant(column: np.ndarray, what: str, allowed: bool) -> bool:
             f"{what} is constant ({low:g}, or to rounding), expected it to vary: leave it out"
         )
     return constant
+
+
+def warn_of_axes(values: np.ndarray) -> None:
+    """Warn where ``values (N, T, C)`` have so many channels that they may be (N, C, T).
+
+    That is 16 or more, and 8 times as many as steps.
+    """
+    _, steps, channels = values.shape
+    if channels >= max(16, 8 * steps):
+        warnings.warn(
+            f"found shape {values.shape}, which is read as (series, steps, channels): {steps} "
+            f"steps of {channels} channels; if it is (series, channels, steps), swap the last two "
+            "axes",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
