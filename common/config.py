@@ -22,6 +22,7 @@ import re
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
@@ -29,8 +30,9 @@ from typing import Any, Literal, TypeVar, Union
 import tomli_w
 import tyro
 
-from tspcrep.common.errors import UserError
+from tspcrep.common.errors import DataWarning, UserError
 from tspcrep.common.interrupts import Terminated, terminated_as_interrupt
+from tspcrep.common.options import section_hint
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,10 +47,12 @@ def run_tool(main: Callable[[T], None], config_class: type[T]) -> None:
 
     An error that the user can correct (``UserError``, an unknown option, a value that does not
     parse) ends as one line on stderr and exit status 2; any other is a bug and keeps its traceback.
-    Ctrl-C and SIGTERM end as one line, too, with status 130 and 143; a reader of stdout that goes
-    away, such as ``| head``, without a word. The docstring of the script is its help text.
+    A ``DataWarning`` is one line on stderr. Ctrl-C and SIGTERM end as one line, too, with status
+    130 and 143; a reader of stdout that goes away, such as ``| head``, without a word. The
+    docstring of the script is its help text.
     """
     name = Path(sys.argv[0]).name
+    warnings.showwarning = _one_line_for_data(warnings.showwarning)
     try:
         with terminated_as_interrupt():
             main(parse(config_class, sys.argv[1:], description=sys.modules["__main__"].__doc__))
@@ -70,9 +74,25 @@ def _can_resume(config_class: type) -> bool:
     return any(field.name == "resume" for field in dataclasses.fields(config_class))
 
 
+def _one_line_for_data(show: Callable[..., None]) -> Callable[..., None]:
+    """``warnings.showwarning`` that prints a ``DataWarning`` without the place in the code."""
+
+    def shown(message, category, *place, **more) -> None:
+        if issubclass(category, DataWarning):
+            print(message, file=sys.stderr)
+        else:
+            show(message, category, *place, **more)
+
+    return shown
+
+
 def parse(config_class: type[T], arguments: list[str], description: str | None = None) -> T:
     """Build the configuration from ``arguments`` and the TOML file given by ``--config``."""
     arguments, path = _take_config_option(arguments)
+    for argument in arguments:
+        hint = section_hint(argument.partition("=")[0].removeprefix("--"))
+        if argument.startswith("--") and hint is not None:
+            raise UserError(hint)
     keywords: dict[str, Any] = {} if path is None else {"default": load(config_class, path)}
     stderr = io.StringIO()
     try:

@@ -1,4 +1,4 @@
-"""The exception for mistakes that the user, not the programmer, can correct."""
+"""What is said to a user: of mistakes to correct, and of data to know about."""
 
 
 class UserError(ValueError):
@@ -11,3 +11,11 @@ class UserError(ValueError):
 
 class DivergedError(UserError, FloatingPointError):
     """A loss or a gradient of a training is not finite."""
+
+
+class DataWarning(UserWarning):
+    """Something about the data that the user should know and need not correct.
+
+    The message is one line, such as how times were read or which columns are left out. Tools print
+    it on stderr.
+    """

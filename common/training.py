@@ -79,6 +79,11 @@ class Training:
 
 def _make_fabric(training: Training) -> Fabric:
     """Fabric for this process; under torchrun or SLURM, one of several."""
+    if training.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "device: found 'cuda', and torch sees no GPU: take auto or cpu, or install torch for "
+            "this GPU"
+        )
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))  # on this machine
     fabric = Fabric(

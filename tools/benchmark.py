@@ -40,6 +40,7 @@ class Config:
             "points",
             "archive",
             "mining",
+            "tables",
             "all",
         ]
     ]
@@ -73,6 +74,7 @@ def main(config: Config) -> None:
         "points": points,
         "archive": archive,
         "mining": mining,
+        "tables": tables,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -167,6 +169,12 @@ def mining(config: Config) -> None:
 
     rows = mining.rows(archive.folder(config.archive), config.encoder, config.seeds)
     save("mining", rows, "scikit-learn", "stumpy")
+
+
+def tables(config: Config) -> None:
+    from suites import tables
+
+    save("tables", tables.rows(), "pandas", "pyarrow")
 
 
 def check_cases(config: Config, cases: Iterable[str]) -> None:

@@ -10,10 +10,16 @@
 
 The encoder decides which of the two. A series gives a Parquet file with the columns time, v0
 .. vD-1; where an encoder of one channel reads several columns, load_v0, load_v1, .. for each. It is
-scaled as those that the encoder was trained on. A cloud gives an NPZ with coords (N, 3) and
-features (N, D), or a PLY coloured by the features' first three principal components; several give
-a folder of NPZ files.
+scaled as those that the encoder was trained on. A long table, of several series, gives the column
+id besides; a labelled set has one row a series, with its part and label. A cloud gives an NPZ with
+coords (N, 3) and features (N, D), or a PLY coloured by the features' first three principal
+components; several give a folder of NPZ files.
 """
+
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,8 +31,9 @@ import tsrep.encoders.files
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.weights import encoder_path, read_encoder
+from tsrep.datasets.tables import TableConfig
 
-SERIES_ALONE = ("columns", "own_scale", "time_column", "pool", "window")
+SERIES_ALONE = ("columns", "own_scale", "table", "label", "pool", "window")
 POINTS_ALONE = ("voxel",)
 
 
@@ -44,8 +51,9 @@ class Config:
     """Series: columns to encode; by default those that the encoder was trained on."""
     own_scale: bool = False
     """Series: standardise by mean and deviation of these data, not of the training series."""
-    time_column: str | None = None
-    """Series: column with the timestamps; detected by default."""
+    label: str | None = None
+    """Series: column of the classes, which makes a table a labelled set of one vector a series."""
+    table: TableConfig = TableConfig()
     pool: bool = False
     """Series: write one vector, with the last timestamp: the maximum over time, or the summary of
     an encoder that has its own."""

@@ -11,6 +11,11 @@ tools/train_forecaster.py instead: it measures which past values the forecasts d
 (receptive.npz, field (horizon, lags), lag 0 first; receptive.png), and the share at whole seasons.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +29,9 @@ from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.figures import on_paper
 from tspcrep.common.runs import write_atomically, write_json
-from tsrep.datasets import is_classification, load, load_classification
+from tsrep.datasets import is_classification, load_classification, load_wide
 from tsrep.datasets.series import Panel, Series, check_length
+from tsrep.datasets.tables import TableConfig
 from tsrep.encoders.files import load_encoder
 from tsrep.evaluation import TASKS
 from tsrep.evaluation.tables import Readout
@@ -48,8 +54,6 @@ class Config:
     """Forecast only the published target of a named set, or the last column of a file."""
     columns: tuple[str, ...] | None = None
     """Columns to use; those that the encoder was trained on by default."""
-    time_column: str | None = None
-    """Column of the timestamps; detected by default."""
     data_root: Path | None = None
     """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
@@ -63,6 +67,9 @@ class Config:
     201 steps for an encoder that looks ahead."""
     receptive_field: bool = False
     """Measure the empirical receptive field of a trained forecaster at the longest horizon."""
+    label: str | None = None
+    """Column of the classes in a table of one's own, which makes it a labelled set."""
+    table: TableConfig = TableConfig()
 
 
 def main(config: Config) -> None:
@@ -70,7 +77,7 @@ def main(config: Config) -> None:
         _measure_field(config)
         return
     encoder = load_encoder(config.encoder)
-    task = TASKS[config.task or _default_task(config.data)]
+    task = TASKS[config.task or _default_task(config)]
     data = read(config, encoder.columns, task.reads)
     _check_channels(encoder, data.channels, data.name)
     options = {name: getattr(config, name) for name in task.options}
@@ -85,8 +92,9 @@ def main(config: Config) -> None:
         print(path)
 
 
-def _default_task(data: str) -> str:
-    return "classification" if is_classification(data) else "forecasting"
+def _default_task(config: Config) -> str:
+    labelled = is_classification(config.data, config.label)
+    return "classification" if labelled else "forecasting"
 
 
 def _measure_field(config: Config) -> None:
@@ -116,15 +124,17 @@ def _measure_field(config: Config) -> None:
 def read(config: Config, columns: Sequence[str], kind: type = Series) -> Series | Panel:
     """The data; of a series ``columns``, unless the configuration names some."""
     if kind is Panel:
-        return load_classification(config.data, root=config.data_root)
+        return load_classification(
+            config.data, label=config.label, root=config.data_root, **vars(config.table)
+        )
     chosen = config.target is not None or config.univariate or config.columns is not None
-    return load(
+    return load_wide(
         config.data,
         target=config.target,
         univariate=config.univariate,
         columns=config.columns if chosen else tuple(columns) or None,
-        time_column=config.time_column,
         root=config.data_root,
+        **vars(config.table),
     )
 
 

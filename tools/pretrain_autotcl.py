@@ -10,6 +10,11 @@
 The run folder ends with result.json, report.html and encoder.safetensors.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 import copy
 import time
 from dataclasses import dataclass, field
@@ -26,8 +31,9 @@ from tspcrep.common.training import Training
 from tspcrep.common.weights import FILE
 from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.contrast.pretraining import WindowConfig, train_encoder, training_windows
-from tsrep.datasets import is_classification, load, load_classification
+from tsrep.datasets import is_classification, load_classification, load_wide
 from tsrep.datasets.series import Panel, Series
+from tsrep.datasets.tables import TableConfig
 from tsrep.encoders import Encoder
 from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.files import load_encoder, save_encoder
@@ -37,7 +43,8 @@ from tsrep.evaluation import TASKS, classification, forecasts
 @dataclass(frozen=True)
 class Config:
     data: str
-    """ETTh1, ETTh2, ETTm1, WTH, mitdb, a CSV or Parquet file, or a set of the UEA/UCR archive."""
+    """ETTh1, ETTh2, ETTm1, WTH, mitdb, a CSV or Parquet file, or a set of the UEA/UCR archive. Of
+    a long table each series is a column."""
     output: Path
     """Folder to write the run into."""
     target: str | None = None
@@ -46,8 +53,6 @@ class Config:
     """Use only the published target of a named set, or the last column of a file."""
     columns: tuple[str, ...] | None = None
     """Columns to use; by default all numeric columns."""
-    time_column: str | None = None
-    """Column with the timestamps; detected by default."""
     data_root: Path | None = None
     """Folder with the named sets; default: $TSPCREP_DATA, then the cache of prepare_data.py."""
     horizons: tuple[int, ...] | None = None
@@ -56,6 +61,9 @@ class Config:
     """Random seeds; one encoder is trained for each."""
     resume: bool = False
     """Continue the run in the output folder."""
+    label: str | None = None
+    """Column of the classes in a table of one's own, which makes it a labelled set."""
+    table: TableConfig = TableConfig()
     encoder: EncoderConfig = EncoderConfig()
     window: WindowConfig = WindowConfig()
     method: AutoTCLConfig = AutoTCLConfig()
@@ -99,16 +107,18 @@ def report(folder: Path, config: Config, data: Series | Panel | None = None) -> 
 
 def load_data(config: Config) -> Series | Panel:
     """The data to train on; raises UserError for bad data or options before anything is written."""
-    if is_classification(config.data):
-        data = load_classification(config.data, root=config.data_root)
+    if is_classification(config.data, config.label):
+        data = load_classification(
+            config.data, label=config.label, root=config.data_root, **vars(config.table)
+        )
     else:
-        data = load(
+        data = load_wide(
             config.data,
             target=config.target,
             univariate=config.univariate,
             columns=config.columns,
-            time_column=config.time_column,
             root=config.data_root,
+            **vars(config.table),
         )
         horizons = config.horizons or data.horizons
         forecasts.check_horizons(data, horizons, config.window.length)

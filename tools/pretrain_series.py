@@ -11,6 +11,11 @@ the first seed, in half precision, for ``tsrep.load_encoder`` and tools/embed.py
 each channel of a series by itself.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 import time
 from dataclasses import dataclass, field
 from pathlib import Path

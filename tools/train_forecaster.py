@@ -12,6 +12,11 @@ The run folder receives result.json, report.html and forecaster.safetensors, whi
 ``tsrep.load_forecaster`` opens.
 """
 
+from tspcrep.common.options import check_options
+
+if __name__ == "__main__":
+    check_options(__file__)
+
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +32,8 @@ from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
-from tsrep.datasets import load
+from tsrep.datasets import load_wide
+from tsrep.datasets.tables import TableConfig
 from tsrep.evaluation import forecasts
 from tsrep.evaluation.forecasts import FORECASTING, check_horizons, control_scores, score
 from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
@@ -40,7 +46,8 @@ from tsrep.forecasting.training import LearningConfig, Settings, set_ridge_head
 @dataclass(frozen=True)
 class Config:
     data: str
-    """ETTh1, ETTh2, ETTm1, WTH, mitdb, or a CSV or Parquet file."""
+    """ETTh1, ETTh2, ETTm1, WTH, mitdb, or a CSV or Parquet file; of a long table each series is a
+    column."""
     output: Path
     """Folder of the run."""
     target: str | None = None
@@ -53,8 +60,6 @@ class Config:
     """Columns whose values are known ahead, such as planned prices; they are not forecast."""
     past_columns: tuple[str, ...] = ()
     """Columns that are known up to the present; they are read and not forecast."""
-    time_column: str | None = None
-    """Column of the timestamps; detected by default."""
     data_root: Path | None = None
     """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
@@ -65,6 +70,7 @@ class Config:
     """Continue the run that the output folder holds."""
     linear: bool = True
     """Add the network to a linear path from the lags; otherwise the network forecasts alone."""
+    table: TableConfig = TableConfig()
     model: ForecasterConfig = ForecasterConfig()
     contrast: ContrastConfig = ContrastConfig()
     learning: LearningConfig = LearningConfig()
@@ -105,15 +111,15 @@ def _load_inputs(config: Config) -> ForecastData:
     """Load the series and its inputs, and check the options before anything is written."""
     settings = config.settings  # which checks that they fit together
     beside = (*config.known_columns, *config.past_columns)
-    options = {"time_column": config.time_column, "root": config.data_root}
+    options = {"root": config.data_root, **vars(config.table)}
     if beside and (config.target is not None or config.columns is not None):
         wanted = config.columns or (config.target,)
-        series = load(config.data, columns=(*wanted, *beside), **options)
+        series = load_wide(config.data, columns=(*wanted, *beside), **options)
     elif config.univariate and beside:
         raise UserError("univariate: with exogenous columns, name what to forecast by --target")
     else:
         own = {"target": config.target, "univariate": config.univariate, "columns": config.columns}
-        series = load(config.data, **own, **options)
+        series = load_wide(config.data, **own, **options)
     inputs = inputs_of(series, config.known_columns, config.past_columns)
     horizons = config.horizons or series.horizons
     check_horizons(inputs.series, horizons, config.model.look_back)

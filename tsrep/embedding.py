@@ -1,21 +1,24 @@
-"""Encode the columns of a table: a Parquet file with one row of vectors per time step."""
+"""Encode the columns of a table: a Parquet file with a row of vectors for each time step."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
-from tsrep.datasets.loading import standardised
+from tsrep.datasets.files import column_names
+from tsrep.datasets.loading import is_classification, labelled_parts, standardised
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.series import Scaler
-from tsrep.datasets.tables import read_table
+from tsrep.datasets.tables import OneSeries, TableConfig, read_tables
 from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode, encode_in_chunks
 from tsrep.encoders.files import load_encoder
@@ -27,17 +30,19 @@ class Request:
 
     encoder : a run folder or an encoder file. data : name of a set, or a CSV or Parquet file.
     columns : columns to encode; None for those that the encoder was trained on. own_scale :
-    standardise by mean and deviation of these data, not of the training data. time_column : None to
-    find it. data_root : folder of the named sets. pool : write one vector, ``encoder.summary``,
-    with the last timestamp. window : length in steps of the window through which each step is seen;
-    None for the whole past.
+    standardise by mean and deviation of these data, each series of a long table by itself, not of
+    the training data. table : how the file is written. label : column of the classes, which makes
+    the data a labelled set. data_root : folder of the named sets. pool : write one vector a series,
+    ``encoder.summary``, with the last timestamp. window : length in steps of the window through
+    which each step is seen; None for the whole past.
     """
 
     encoder: Path
     data: str
     columns: tuple[str, ...] | None = None
     own_scale: bool = False
-    time_column: str | None = None
+    table: TableConfig = TableConfig()
+    label: str | None = None
     data_root: Path | None = None
     pool: bool = False
     window: int | None = None
@@ -46,51 +51,99 @@ class Request:
 def embed(request: Request, output: Path) -> None:
     """Write a Parquet file: time, v0 .. vD-1, or load_v0, load_v1, .. for each of several columns.
 
+    The vectors of a long table have the column id before the others, the name of their series. Of a
+    labelled set each series has one vector: part (train, test, all), label, v0 .. vD-1.
+
     Raises
     ------
     UserError
         The data do not fit the encoder; the output cannot be written.
     """
     encoder = load_encoder(request.encoder)
+    if is_classification(request.data, request.label):
+        _embed_instances(request, encoder, output)
+        return
     named = request.data in NAMED
     path = find(request.data, request.data_root) if named else Path(request.data)
-    columns = request.columns or encoder.columns or None
-    times, frame = read_table(path, columns=columns, time_column=request.time_column)
-    names = tuple(frame.columns)
+    own = set(encoder.columns) & set(column_names(path)) or named  # else a long table's series
+    columns = request.columns or (encoder.columns if own else None) or None
+    names, series = read_tables(path, columns=columns, **vars(request.table))
     if encoder.in_channels not in (1, len(names)):
         raise UserError(
             f"{path}: {len(names)} columns ({', '.join(names)}), the encoder reads "
             f"{encoder.in_channels} together: choose them with --columns"
         )
-    for name in names:
-        if frame[name].isna().all():
-            raise UserError(f"{path}: column {name!r} has no number: leave it out")
-    fitted = _scaler(request, encoder, names, frame.to_numpy(), path)
-    values = standardised(frame, fitted, path)[0]
-    parts = _rows(encoder, values, request.window)
-    if request.pool:
-        pooled = _pooled(encoder, values, request.window)
-        parts = iter([(slice(len(times) - 1, len(times)), pooled[None])])
+    parts = (part for one in series for part in _encoded(request, encoder, names, one, path))
     first = next(parts)  # what is amiss with an option shows before a file is opened
     parts = itertools.chain([first], parts)
-    width = first[1].shape[1]
+    width = first[2].shape[1]
     numbers = [f"v{i}" for i in range(width)]
     if encoder.in_channels == 1 and len(names) > 1:
         numbers = [f"{name}_v{i}" for name in names for i in range(width // len(names))]
+    _save(output, lambda file: _write_parquet(file, parts, numbers))
+
+
+def _embed_instances(request: Request, encoder: Encoder, output: Path) -> None:
+    """Write one vector a series of a labelled set, with its part and class, in their order."""
+    _, parts = labelled_parts(
+        request.data, label=request.label, root=request.data_root, **vars(request.table)
+    )
+    whole = [found.values.reshape(-1, found.values.shape[2]) for found in parts.values()]
+    names = encoder.columns or tuple(map(str, range(whole[0].shape[1])))
+    scaler = encoder.scaler
+    if request.own_scale:
+        scaler = Scaler.fit(np.concatenate(whole), where=request.data, keep_constant=True)
+    if scaler is None:
+        raise UserError(f"{request.encoder}: knows no scale of its data: give --own-scale")
+    if len(scaler.mean) != whole[0].shape[1] or encoder.in_channels not in (1, len(names)):
+        raise UserError(
+            f"{request.data} has {whole[0].shape[1]} channels, the encoder was trained on "
+            f"{len(scaler.mean)}: choose another encoder, or give --own-scale"
+        )
+    tables = []
+    for part, found in parts.items():
+        vectors = encode(encoder, scaler.transform(found.values), pool=True, apart=True)
+        columns = {f"v{i}": column for i, column in enumerate(vectors.T)}
+        tables.append(pd.DataFrame({"part": part, "label": found.labels, **columns}))
+    table = pa.Table.from_pandas(pd.concat(tables), preserve_index=False)
+    _save(output, lambda file: pq.write_table(table, file))
+
+
+def _save(output: Path, write: Callable[[BinaryIO], None]) -> None:
     try:
-        write_atomically(output, lambda file: _write_parquet(file, times, parts, numbers))
+        write_atomically(output, write)
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror or error}") from None
 
 
+def _encoded(
+    request: Request, encoder: Encoder, names: tuple[str, ...], one: OneSeries, path: Path
+) -> Iterator[tuple[str, pd.Index, np.ndarray]]:
+    """The name of a series, times (t,) and vectors (t, K D) of a few of its rows at a time."""
+    for name, column in zip(names, one.values.T, strict=True):
+        if np.isnan(column).all():
+            where = f"{path}, series {one.id!r}" if one.id else path
+            raise UserError(f"{where}: column {name!r} has no number: leave it out")
+    fitted = _scaler(request, encoder, names, one, path)
+    values = standardised(one.values, names, fitted, path)[0]
+    if request.pool:
+        yield one.id, one.times[-1:], _pooled(encoder, values, request.window)[None]
+        return
+    for rows, vectors in _rows(encoder, values, request.window):
+        yield one.id, one.times[rows], vectors
+
+
 def _scaler(
-    request: Request, encoder: Encoder, names: tuple[str, ...], values: np.ndarray, path: Path
+    request: Request, encoder: Encoder, names: tuple[str, ...], one: OneSeries, path: Path
 ) -> Scaler:
     """The training series' scaler for these columns, or the data's own where that is asked for."""
     if request.own_scale:
-        return Scaler.fit(values, names, str(path))
+        where = f"series {one.id!r} of {path}" if one.id else str(path)
+        return Scaler.fit(one.values, names, where, keep_constant=bool(one.id))
     if encoder.scaler is None:
         raise UserError(f"{request.encoder}: knows no scale of its data: give --own-scale")
+    if one.id in encoder.columns and len(names) == 1:
+        return encoder.scaler.part([encoder.columns.index(one.id)])
     unknown = [name for name in names if name not in encoder.columns]
     if unknown:
         raise UserError(
@@ -133,13 +186,13 @@ def _known_maximum(vectors: np.ndarray, values: np.ndarray) -> np.ndarray:
     return known.max(axis=0, initial=-np.inf)
 
 
-def _write_parquet(file, times, parts, numbers: list[str]) -> None:
-    stamps = times.to_series().reset_index(drop=True)
-    schema = pa.schema(
-        [("time", pa.Array.from_pandas(stamps[:1]).type), *((n, pa.float32()) for n in numbers)]
-    )
-    with pq.ParquetWriter(file, schema) as writer:
-        for rows, vectors in parts:
-            columns = [pa.Array.from_pandas(stamps[rows], type=schema.field("time").type)]
-            columns += [pa.array(column) for column in np.ascontiguousarray(vectors.T)]
-            writer.write_table(pa.table(columns, schema=schema))
+def _write_parquet(file, parts, numbers: list[str]) -> None:
+    writer = None
+    for name, times, vectors in parts:
+        arrays = {"id": pa.array([name] * len(times))} if name else {}
+        arrays["time"] = pa.Array.from_pandas(times.to_series())
+        arrays |= dict(zip(numbers, map(pa.array, np.ascontiguousarray(vectors.T)), strict=True))
+        table = pa.table(arrays)
+        writer = writer or pq.ParquetWriter(file, table.schema)
+        writer.write_table(table.cast(writer.schema))
+    writer.close()

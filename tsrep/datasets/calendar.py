@@ -1,6 +1,4 @@
-"""Timestamps: parsing, calendar features, and the season that follows from their step."""
-
-import warnings
+"""Timestamps: calendar features, and the season that follows from their step."""
 
 import numpy as np
 import pandas as pd
@@ -9,29 +7,6 @@ MINUTE, HOUR, DAY, WEEK, YEAR = 60.0, 3600.0, 86400.0, 604800.0, 365.25 * 86400.
 
 # Length of a step in days -> steps per season: a week of days, a year of weeks, months or quarters.
 _LONG_SEASONS = ((0.99, 1.01, 7), (6.9, 7.1, 52), (27.9, 31.1, 12), (89.9, 92.1, 4))
-
-
-def parse_dates(column: pd.Series) -> pd.DatetimeIndex | None:
-    """Timestamps (T,) of a column of dates or of text that reads as dates; None for any other.
-
-    Text has one format throughout, or is ISO 8601. A day such as 1/2/2010 is read month first, as
-    in the United States, unless only day first fits or gives the more even steps. Offsets that
-    change within a column (daylight saving) turn all timestamps to UTC. Missing ones become NaT.
-    """
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return pd.DatetimeIndex(column)
-    if pd.api.types.is_numeric_dtype(column) or column.isna().all():
-        return None
-    formats = ({}, {"dayfirst": True}, {"format": "ISO8601"}, {"format": "ISO8601", "utc": True})
-    readings: list[pd.DatetimeIndex] = []
-    for options in formats:
-        # ISO dates are the same day first; the later formats are for what the first cannot read.
-        if readings and "dayfirst" not in options:
-            break
-        reading = _to_datetime(column, **options)
-        if reading is not None:
-            readings.append(reading)
-    return min(readings, key=_unevenness, default=None)
 
 
 def _step_seconds(times: pd.Index) -> float | None:
@@ -76,14 +51,16 @@ def calendar_features(times: pd.Index) -> np.ndarray:
 def season(times: pd.Index) -> int | None:
     """Season in steps that follows from the frequency, None if there is none.
 
-    A day for steps from a minute to twelve hours (24 hourly, 96 for 15 minutes), a week of days, a
-    year of weeks, months or quarters.
+    A day for steps from a minute to twelve hours (24 hourly, 96 for 15 minutes), a week of days
+    (5 business days), a year of weeks, months or quarters.
     """
     step = _step_seconds(times)
     if step is None:
         return None
     if MINUTE <= step <= DAY / 2:
         return round(DAY / step)
+    if step == DAY and len(times) >= 14:
+        return times.dayofweek.nunique()
     for low, high, steps in _LONG_SEASONS:
         if low <= step / DAY <= high:
             return steps
@@ -102,24 +79,3 @@ def second_harmonics(calendar: np.ndarray) -> np.ndarray:
 def _seconds_of_day(times: pd.DatetimeIndex) -> np.ndarray:
     fraction = times.microsecond.to_numpy() / 1e6
     return times.hour.to_numpy() * HOUR + times.minute * MINUTE + times.second + fraction
-
-
-def _to_datetime(column: pd.Series, **options: object) -> pd.DatetimeIndex | None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            # A look at the first rows spares other text columns a guess for every row.
-            for rows in (column.dropna().iloc[:8], column):
-                times = pd.DatetimeIndex(pd.to_datetime(rows, **options))
-                if any("Could not infer format" in str(warning.message) for warning in caught):
-                    return None
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return times
-
-
-def _unevenness(times: pd.DatetimeIndex) -> float:
-    """The widest step over the usual one; 1 for even steps."""
-    steps = np.abs(np.diff(times.dropna().asi8))
-    usual = np.median(steps) if len(steps) else 0
-    return float(steps.max() / usual) if usual > 0 else np.inf

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tspcrep.common.checkpoints import fingerprint
-from tspcrep.common.errors import UserError
-from tsrep.datasets.tables import read_table
+from tspcrep.common.errors import DataWarning, UserError
+from tsrep.datasets.tables import read_tables
 
 _SHORTEST = 8  # steps; fewer say nothing
 _SUFFIXES = (".parquet", ".csv", ".csv.gz")
@@ -16,7 +16,8 @@ _SUFFIXES = (".parquet", ".csv", ".csv.gz")
 class FolderCorpus:
     """Pieces of real series (T, 1), float32, from the tables of a folder.
 
-    Each numeric column is a series, whatever the number of columns and rows of a file. It is
+    Each numeric column is a series, whatever the number of columns and rows of a file, and in a
+    long table each numeric column of each of its series. It is
     standardised and cut into pieces of ``steps``; a shorter last piece is kept, NaN behind its end.
 
     Parameters
@@ -26,7 +27,7 @@ class FolderCorpus:
 
     Warns
     -----
-    UserWarning
+    DataWarning
         Files that cannot be read, or hold no series of 8 steps, are left out: which, and how many.
 
     Raises
@@ -56,6 +57,7 @@ class FolderCorpus:
         if bad:
             warnings.warn(
                 f"{folder}: {len(bad)} of {len(files)} files are left out: " + "; ".join(bad),
+                DataWarning,
                 stacklevel=2,
             )
         self.values = np.full((len(pieces), steps, 1), np.nan, np.float32)
@@ -74,9 +76,11 @@ class FolderCorpus:
 
 
 def _pieces(file: Path, steps: int) -> list[np.ndarray]:
-    _, frame = read_table(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # a line a file is too much
+        tables = read_tables(file)
     found = []
-    for series in frame.to_numpy().T:
+    for series in (column for one in tables.series for column in one.values.T):
         if np.isnan(series).all():
             continue
         spread = np.nanstd(series)

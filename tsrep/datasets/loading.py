@@ -2,6 +2,7 @@
 
 series = load("ETTh1", univariate=True)       # a named set
 series = load("sales.csv", target="revenue")  # any CSV or Parquet file
+stores = load_any("stores.csv")               # a long table of several series
 panel = load_classification("BasicMotions")   # UEA/UCR, through sktime
 """
 
@@ -11,14 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, season
+from tsrep.datasets.channels import listed, note
+from tsrep.datasets.files import column_names
+from tsrep.datasets.labelled import SUFFIXES, Labelled, read_labelled, split_by_class
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
-from tsrep.datasets.panels import Cells, panel_files, stack_panel
-from tsrep.datasets.series import Panel, Scaler, Series, Split
-from tsrep.datasets.tables import check_column, read_table
+from tsrep.datasets.panels import panel_files, panel_of, stacked_cells
+from tsrep.datasets.series import Collection, Panel, Scaler, Series, Split
+from tsrep.datasets.tables import OneSeries, Tables, check_column, read_tables, widened
 
 
 def load(
@@ -27,18 +30,45 @@ def load(
     target: str | None = None,
     univariate: bool = False,
     columns: Sequence[str] | None = None,
-    time_column: str | None = None,
     root: str | Path | None = None,
+    **table: object,
 ) -> Series:
     """Load a named set, or any CSV or Parquet file, as one standardised series.
 
     source: a name (ETTh1, ETTh2, ETTm1, WTH, mitdb) or a path. target: keep only this channel.
     univariate: without ``target``, keep the published target of a named set or the last column of a
-    file. columns: keep these channels. time_column: see ``tables.read_table``. root: folder to
-    search for named sets, before ``$TSPCREP_DATA`` and the user cache.
+    file. columns: keep these channels. root: folder to search for named sets, before
+    ``$TSPCREP_DATA`` and the user cache. table: how the file is written, where that is not found by
+    itself: ``time_column``, ``time_format``, ``frequency``, ``missing``, ``drop_columns``; see
+    ``tables.TableConfig``.
 
-    Named sets have their published split and horizons; a file is split 60/20/20 % in time order,
-    and its rows are taken as evenly spaced steps. Raises UserError for input that cannot be used.
+    Named sets have their published split and horizons; a file is split 60/20/20 % in time order.
+    Absent rows are filled in as missing. Raises UserError for input that cannot be used, such as a
+    table of several series.
+    """
+    options = {"target": target, "univariate": univariate, "columns": columns, "root": root}
+    found = load_any(source, **options, **table)
+    if isinstance(found, Collection):
+        raise UserError(
+            f"{source} holds {len(found.ids)} series, {found.ids[0]!r} and others, expected one: "
+            "choose rows, or load them all with load_any or load_wide"
+        )
+    return found
+
+
+def load_any(
+    source: str | Path,
+    *,
+    target: str | None = None,
+    univariate: bool = False,
+    columns: Sequence[str] | None = None,
+    root: str | Path | None = None,
+    **table: object,
+) -> Series | Collection:
+    """:func:`load`, or a Collection where the table is long: a row for each series and time.
+
+    ``id_column`` of ``table`` names what tells its series apart; else it is found where timestamps
+    repeat. Series that are too short to be split are named and left out.
     """
     named = NAMED.get(str(source))
     if named is None:
@@ -52,22 +82,28 @@ def load(
         if columns is not None:
             check_column(target, columns, path)
         columns = (target,)
-    times, frame = read_table(path, columns=columns, last=univariate, time_column=time_column)
-    if named is not None and len(frame) != named.rows:
+    if path.suffix in SUFFIXES:
         raise UserError(
-            f"{path} has {len(frame)} rows, {source} as published has {named.rows}: "
+            f"{source} is a labelled set, expected a series to forecast: a CSV or Parquet file"
+        )
+    tables = read_tables(path, columns=columns, last=univariate, **table)
+    if len(tables.series) > 1:
+        return _collection(path, *tables)
+    names, ((_, times, values),) = tables
+    if named is not None and len(values) != named.rows:
+        raise UserError(
+            f"{path} has {len(values)} rows, {source} as published has {named.rows}: "
             f"fetch it again with: python tools/prepare_data.py --names {source}"
         )
-    split = _split(len(frame), named, path)
-    scaler = _fit_scaler(frame, split.train, path)
-    values = standardised(frame, scaler, path)  # (1, T, C)
+    split = _split(len(values), named, path)
+    scaler = _fit_scaler(values, names, split.train, path)
     period = season(times) if named is None else named.period
     return Series(
         name=path.stem if named is None else str(source),
-        values=values,
+        values=standardised(values, names, scaler, path),
         times=times,
         calendar=calendar_features(times),
-        columns=tuple(frame.columns),
+        columns=names,
         split=split,
         scaler=scaler,
         horizons=_fitting_horizons(split, period) if named is None else named.horizons,
@@ -75,15 +111,138 @@ def load(
     )
 
 
-def load_classification(name_or_path: str | Path, *, root: str | Path | None = None) -> Panel:
-    """Load a labelled set of the UEA/UCR archive, split as published. Needs sktime.
+def load_wide(
+    source: str | Path, *, columns: Sequence[str] | None = None, **options: object
+) -> Series:
+    """:func:`load`, or of a long table one series with a channel for each of its series.
+
+    All stand on common times, NaN where a series has no row. A series without a number in the train
+    rows is named and left out; a constant one keeps its unit. columns: as in :func:`load`, or the
+    series of a long table to keep.
+    """
+    path = Path(source).expanduser()
+    series = columns if not _are_columns(columns, source) else None
+    found = load_any(source, columns=None if series else columns, **options)
+    if isinstance(found, Series):
+        return found
+    parts = [
+        OneSeries(one.name, one.times, one.scaler.inverse(one.values[0])) for one in found.series
+    ]
+    names, ((_, times, values),) = widened(Tables(found.columns, parts), path)
+    split = _split(len(times), None, path)
+    held = ~np.isnan(values[split.train]).all(axis=0)
+    if not held.any():
+        raise UserError(f"{path}: no series has a number in the first 60 % of the common times")
+    if not held.all():
+        left = [name for name, has in zip(names, held, strict=True) if not has]
+        note(f"{path}: left out, as they begin behind the train rows: series {listed(left)}")
+    names = tuple(name for name, has in zip(names, held, strict=True) if has)
+    values = values[:, held]
+    if series is not None:
+        for name in series:
+            check_column(name, names, path)
+        values, names = values[:, [names.index(name) for name in series]], tuple(series)
+    scaler = Scaler.fit(values[split.train], names, str(path), keep_constant=True)
+    return Series(
+        name=path.stem,
+        values=standardised(values, names, scaler, path),
+        times=times,
+        calendar=calendar_features(times),
+        columns=names,
+        split=split,
+        scaler=scaler,
+        horizons=_fitting_horizons(split, found.period),
+        period=found.period,
+    )
+
+
+def _collection(path: Path, names: tuple[str, ...], series: Sequence[OneSeries]) -> Collection:
+    usable = [one for one in series if len(one.times) >= 3 and _has_numbers(one.values)]
+    if not usable:
+        raise UserError(f"{path} has no series of at least 3 rows with numbers in its train rows")
+    left = [one.id for one in series if len(one.times) < 3 or not _has_numbers(one.values)]
+    if left:
+        note(
+            f"{path}: left out, with fewer than 3 rows, or no number in a train column: series "
+            f"{listed(left)}"
+        )
+    calendars: dict[int, np.ndarray] = {}  # read_tables shares the times of equal series
+    period = season(max((one.times for one in usable), key=len))
+    found = []
+    for one in usable:
+        if id(one.times) not in calendars:
+            calendars[id(one.times)] = calendar_features(one.times)
+        split = _split(len(one.times), None, path)
+        where = f"series {one.id!r} of {path}"
+        scaler = Scaler.fit(one.values[split.train], names, where, keep_constant=True)
+        found.append(
+            Series(
+                name=one.id,
+                values=standardised(one.values, names, scaler, path),
+                times=one.times,
+                calendar=calendars[id(one.times)],
+                columns=names,
+                split=split,
+                scaler=scaler,
+                horizons=_fitting_horizons(split, period),
+                period=period,
+            )
+        )
+    middle = sorted(found, key=lambda one: len(one.times))[len(found) // 2]
+    ids = tuple(one.id for one in usable)
+    return Collection(path.stem, ids, tuple(found), middle.horizons)
+
+
+def _are_columns(names: Sequence[str] | None, source: str | Path) -> bool:
+    """Whether ``names`` are columns of a file, not series of a long table; True if in doubt."""
+    known = column_names(Path(source).expanduser())
+    return not names or not known or bool(set(names) & set(known)) or str(source) in NAMED
+
+
+def _has_numbers(values: np.ndarray) -> bool:
+    """Whether each column has one among the train rows."""
+    return not np.isnan(values[: int(len(values) * 0.6)]).all(axis=0).any()
+
+
+def load_classification(
+    name_or_path: str | Path,
+    *,
+    label: str | None = None,
+    root: str | Path | None = None,
+    **table: object,
+) -> Panel:
+    """Load a labelled set of the UEA or UCR archive, split as published, or one of your own.
 
     name_or_path: a name, or a folder with ``*_TRAIN.ts`` and ``*_TEST.ts``, or one of these two
-    files. Eight sets ship with sktime (ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand,
+    files, all of which need sktime; or a file as in :func:`tsrep.datasets.labelled.read_labelled`,
+    which explains label and table. Of a set without split, 70 % of each class are the train part.
+    Eight sets ship with sktime (ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand,
     JapaneseVowels, OSULeaf, PLAID). Others are looked for as a folder of their name in ``root``,
     ``$TSPCREP_DATA`` and the user cache, each directly or under ``classification``, and else
     downloaded by sktime into the cache. Raises UserError for what cannot be found or read.
     """
+    name, parts = labelled_parts(name_or_path, label=label, root=root, **table)
+    if "all" in parts:
+        parts = split_by_class(parts["all"])
+    return panel_of(name, parts["train"], parts["test"])
+
+
+def labelled_parts(
+    name_or_path: str | Path,
+    *,
+    label: str | None = None,
+    root: str | Path | None = None,
+    **table: object,
+) -> tuple[str, dict[str, Labelled]]:
+    """The name of a labelled set and its parts, train and test or all, in the data's units.
+
+    Arguments as in :func:`load_classification`.
+    """
+    path = Path(name_or_path).expanduser()
+    if label is not None or (path.suffix not in (".ts", "") and not path.is_dir()):
+        _check_is_path(name_or_path)
+        name = path.stem.removesuffix("_TRAIN").removesuffix("_TEST")
+        return name, read_labelled(path, label, **table)
     try:
         import sktime.datasets as archive
         from sktime.datasets.tsc_dataset_names import multivariate, univariate
@@ -98,26 +257,35 @@ def load_classification(name_or_path: str | Path, *, root: str | Path | None = N
             warnings.simplefilter("ignore")  # advice on mirrors, while it goes on to the next
             archive.load_UCR_UEA_dataset(name, split="train", extract_path=str(folder))
 
-    def read(path: Path) -> tuple[Cells, Sequence[str]]:
+    def read(path: Path) -> Labelled:
         try:
             cells, labels = archive.load_from_tsfile(str(path), return_data_type="nested_univ")
-            return [[np.asarray(cell) for cell in row] for row in cells.to_numpy()], labels
+            cells = [[np.asarray(cell) for cell in row] for row in cells.to_numpy()]
+            return Labelled(stacked_cells(cells), np.asarray(labels).astype(str))
         except (OSError, ValueError, TypeError, IndexError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path} is not a .ts file of labelled series: {reason}") from None
 
     shipped = Path(archive.__file__).parent / "data"
     files = panel_files(name_or_path, univariate + multivariate, shipped, download, root)
-    return stack_panel(files[0].name.removesuffix("_TRAIN.ts"), read(files[0]), read(files[1]))
+    parts = {part: read(file) for part, file in zip(("train", "test"), files, strict=True)}
+    return files[0].name.removesuffix("_TRAIN.ts"), parts
 
 
-def is_classification(source: str | Path) -> bool:
-    """Whether ``source`` is a labelled set: a name of the UEA/UCR archive, a folder, a .ts file."""
+def is_classification(source: str | Path, label: str | None = None) -> bool:
+    """Whether ``source`` is a labelled set.
+
+    It is one if it is a name of the UEA/UCR archive, a folder, a file .ts, .arff, .npz or .npy, one
+    called NAME_TRAIN or NAME_TEST, or has a column ``label``.
+    """
     path = Path(source).expanduser()
+    if label is not None:
+        return True
+    labelled = path.suffix in SUFFIXES or path.stem.endswith(("_TRAIN", "_TEST"))
     if str(source) in NAMED or path.exists():
-        return str(source) not in NAMED and (path.is_dir() or path.suffix == ".ts")
+        return str(source) not in NAMED and (path.is_dir() or labelled)
     if path.suffix:  # of a file that is missing; importing sktime takes seconds
-        return path.suffix == ".ts"
+        return labelled
     try:
         from sktime.datasets.tsc_dataset_names import multivariate, univariate
     except ImportError:
@@ -148,26 +316,30 @@ def _split(rows: int, named: NamedSet | None, path: Path) -> Split:
     return Split(slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2]))
 
 
-def _fit_scaler(frame: pd.DataFrame, train: slice, path: Path) -> Scaler:
-    for name in frame.columns:
-        if frame[name].isna().all():
+def _fit_scaler(values: np.ndarray, names: Sequence[str], train: slice, path: Path) -> Scaler:
+    for name, column in zip(names, values.T, strict=True):
+        if np.isnan(column).all():
             raise UserError(f"{path}: column {name!r} has no number: leave it out")
     where = f"{path} (train rows 1 to {train.stop})"
-    return Scaler.fit(frame.to_numpy()[train], list(frame.columns), where)
+    return Scaler.fit(values[train], names, where)
 
 
-def standardised(frame: pd.DataFrame, scaler: Scaler, path: Path) -> np.ndarray:
-    """(1, T, C). Raises UserError for a value that single precision cannot hold, as 1e300."""
+def standardised(
+    values: np.ndarray, names: Sequence[str], scaler: Scaler, path: Path
+) -> np.ndarray:
+    """``values (T, C)`` in the data's units -> (1, T, C).
+
+    Raises UserError for a value that single precision cannot hold, as 1e300.
+    """
     with np.errstate(over="ignore"):
-        values = scaler.transform(frame.to_numpy())
-    if np.isinf(values).any():
-        row, column = np.argwhere(np.isinf(values))[0]
+        found = scaler.transform(values)
+    if np.isinf(found).any():
+        row, column = np.argwhere(np.isinf(found))[0]
         raise UserError(
-            f"{path}: row {row + 1} of column {frame.columns[column]!r} is "
-            f"{frame.iat[row, column]:g}, too far from the train rows to standardise: "
-            "correct it or leave it empty"
+            f"{path}: row {row + 1} of column {names[column]!r} is {values[row, column]:g}, too "
+            "far from the train rows to standardise: correct it or leave it empty"
         )
-    return values[None]
+    return found[None]
 
 
 def _fitting_horizons(split: Split, period: int | None) -> tuple[int, ...]:

@@ -48,13 +48,14 @@ def panel_files(
     return _files_at(folder / name, known)
 
 
-def stack_panel(
-    name: str, train: tuple[Cells, Sequence[str]], test: tuple[Cells, Sequence[str]]
-) -> Panel:
-    """Panel from cells and labels of both parts, NaN behind the end of shorter series."""
-    steps = max(len(cell) for cells, _ in (train, test) for row in cells for cell in row)
-    values = [_stack(cells, steps) for cells, _ in (train, test)]
-    return panel_of(name, (values[0], train[1]), (values[1], test[1]))
+def stacked_cells(cells: Cells) -> np.ndarray:
+    """(N, T, C) float64, NaN behind the end of each series."""
+    steps = max(len(cell) for row in cells for cell in row)
+    values = np.full((len(cells), steps, len(cells[0])), np.nan)
+    for n, row in enumerate(cells):
+        for channel, cell in enumerate(row):
+            values[n, : len(cell), channel] = cell
+    return values
 
 
 def panel_of(
@@ -113,15 +114,6 @@ def _files_at(path: Path, known: Sequence[str]) -> tuple[Path, Path]:
         if not file.is_file():
             raise UserError(f"{file} does not exist: expected a train and a test file together")
     return train, test
-
-
-def _stack(cells: Cells, steps: int) -> np.ndarray:
-    """(N, T, C) float64, NaN behind the end of each series."""
-    values = np.full((len(cells), steps, len(cells[0])), np.nan)
-    for n, row in enumerate(cells):
-        for channel, cell in enumerate(row):
-            values[n, : len(cell), channel] = cell
-    return values
 
 
 def _extended(values: np.ndarray, steps: int) -> np.ndarray:

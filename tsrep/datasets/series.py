@@ -1,5 +1,6 @@
 """Data sets in memory: a series to forecast, or a panel of labelled series to classify."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from tspcrep.common.errors import UserError
+from tspcrep.common.errors import DataWarning, UserError
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,38 @@ class Series:
 
 
 @dataclass(frozen=True, eq=False)
+class Collection:
+    """Series of unequal length with the same columns and frequency, from one long table.
+
+    name: of the file. ids: (N,), what tells the series apart. series: (N,), each split and
+    standardised by itself; a constant channel keeps its unit. horizons: forecast lengths in steps,
+    those that fit a series of median length.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    series: tuple[Series, ...]
+    horizons: tuple[int, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.series[0].columns
+
+    @property
+    def channels(self) -> int:
+        return self.series[0].channels
+
+    @property
+    def period(self) -> int | None:
+        return max(self.series, key=lambda one: len(one.times)).period
+
+    @property
+    def train(self) -> np.ndarray:
+        """The train rows of all series, float32 (N, T, C), NaN behind the end of shorter ones."""
+        return stacked([one.train[0] for one in self.series])
+
+
+@dataclass(frozen=True, eq=False)
 class Panel:
     """Labelled series to classify.
 
@@ -176,6 +209,31 @@ def _is_constant(column: np.ndarray, what: str, allowed: bool) -> bool:
             f"{what} is constant ({low:g}, or to rounding), expected it to vary: leave it out"
         )
     return constant
+
+
+def warn_of_axes(values: np.ndarray) -> None:
+    """Warn where ``values (N, T, C)`` have so many channels that they may be (N, C, T).
+
+    That is 16 or more, and 8 times as many as steps.
+    """
+    _, steps, channels = values.shape
+    if channels >= max(16, 8 * steps):
+        warnings.warn(
+            f"found shape {values.shape}, which is read as (series, steps, channels): {steps} "
+            f"steps of {channels} channels; if it is (series, channels, steps), swap the last two "
+            "axes",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Series (T_n, C) of unequal length as one float32 (N, T, C), NaN behind their ends."""
+    longest = max(map(len, parts))
+    values = np.full((len(parts), longest, parts[0].shape[1]), np.nan, np.float32)
+    for row, part in zip(values, parts, strict=True):
+        row[: len(part)] = part
+    return values
 
 
 def filled(values: np.ndarray) -> np.ndarray:

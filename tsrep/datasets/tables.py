@@ -1,19 +1,68 @@
-"""Read a CSV or Parquet file as timestamps and numeric columns, with one-line errors."""
+"""Read a CSV or Parquet file as timestamps with even steps and numeric columns.
 
-import csv
-import gzip
+    times, frame = read_table("sales.csv", columns=["revenue"])
+    table = read_tables("stores.csv")  # of one series, or several, told apart by a column
+
+What is found by itself, filled in or left out is said in one line, as a ``DataWarning``.
+"""
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from tspcrep.common.errors import UserError
-from tsrep.datasets.calendar import parse_dates
+from tsrep.datasets.channels import channel_names, channel_values, listed, note
+from tsrep.datasets.files import read_fields
+from tsrep.datasets.ids import find_ids, joined_ids, named_id
+from tsrep.datasets.steps import clock_changes, even_steps, resampled
+from tsrep.datasets.times import Times, find_times, read_times
 
-# Rows in messages count from 1 and leave the header out.
-_NOT_TEXT = "is neither a Parquet file nor CSV in UTF-8: export it as one of them"
+
+@dataclass(frozen=True)
+class TableConfig:
+    """How a table is written, where that is not found by itself."""
+
+    time_column: tuple[str, ...] = ()
+    """Column of the timestamps, or several to join, such as a date and a time; detected by
+    default."""
+    time_format: str | None = None
+    """How times are written, as in %d.%m.%Y %H:%M; or s, ms, us, ns for numbers since 1970; or
+    excel for the days of a spreadsheet."""
+    frequency: str | None = None
+    """Bring uneven times to this step (15min, h, D, W, MS) by the mean of each; by default the
+    usual step of the rows is found, and absent rows are filled in as missing."""
+    id_column: tuple[str, ...] = ()
+    """Column that tells several series in one table apart, or several columns to join; detected
+    where the timestamps repeat."""
+    missing: tuple[str, ...] = ()
+    """Marks of missing values, such as ? or -999."""
+    drop_columns: tuple[str, ...] = ()
+    """Columns to leave out."""
+
+    def __post_init__(self):
+        for name in ("time_column", "id_column", "missing", "drop_columns"):
+            value = getattr(self, name)
+            names = () if value is None else (value,) if isinstance(value, str) else value
+            object.__setattr__(self, name, tuple(map(str, names)))
+
+
+class OneSeries(NamedTuple):
+    """A series of a table. id: its name, "" alone. times: (T,). values: float64 (T, C)."""
+
+    id: str
+    times: pd.DatetimeIndex | pd.RangeIndex
+    values: np.ndarray
+
+
+class Tables(NamedTuple):
+    """Series with the same columns, those of two or more rows, in order."""
+
+    columns: tuple[str, ...]
+    series: list[OneSeries]
 
 
 def read_table(
@@ -21,251 +70,259 @@ def read_table(
     *,
     columns: Sequence[str] | None = None,
     last: bool = False,
-    time_column: str | None = None,
+    **table: object,
 ) -> tuple[pd.DatetimeIndex | pd.RangeIndex, pd.DataFrame]:
-    """Read timestamps (T,) and channels (T, C) as float64, NaN where missing.
+    """Read timestamps (T,) with even steps and channels (T, C) as float64, NaN where missing.
 
-    path: Parquet, or CSV in UTF-8 with a header row, comma, semicolon or tab between fields (a
-    semicolon goes with a decimal comma where the numbers have one), gzipped or not. columns: the
-    channels to keep, in this order; None: every column but the time column. last: keep only the
-    last of them. time_column: None takes the first column that parses as dates, or a nameless first
-    column that counts rows; without either the index counts rows from 0. A time column may hold
-    dates, seconds (milli-, micro-, nanoseconds) since 1970, or evenly spaced integers. Columns that
-    are not kept may hold anything.
+    path: Parquet, or CSV in UTF-8 with a header row, comma, semicolon or tab between fields, a
+    decimal point or comma, gzipped or not. columns: the channels to keep, in this order; None:
+    every numeric column but those of the times. last: keep only the last of them. table: fields of
+    :class:`TableConfig`.
 
+    The usual step of the times is found (see ``tsrep.datasets.steps``), and absent rows are filled
+    in with NaN. Times may be dates, a date and a time, years, quarters, numbers such as 20240131 or
+    seconds since 1970, or a count; without any the index counts rows from 0. Rows with the newest
+    first are turned round. Columns that are not kept may hold anything.
+
+    Warns with a ``DataWarning`` of what was read in a way to be checked, filled in or left out.
     Raises UserError for a path that is no such file, an empty one, repeated or unknown column
-    names, timestamps that repeat, run backwards or are missing, text or infinity in a channel.
+    names, timestamps that repeat, run to and fro, are missing or without usual step, several series
+    in one table, text or infinity in a channel.
     """
-    path = Path(path).expanduser()
-    frame = _read_frame(path)
-    _check_names(frame, path)
-    if len(frame) == 0:
-        raise UserError(f"{path} has no rows: expected at least one below the header")
-    time_column, times = _take_times(frame, time_column, path)
-    others = [name for name in frame.columns if name != time_column]
-    wanted = others if columns is None else list(columns)
-    for name in wanted:
-        check_column(name, others, path)
-    if len(set(wanted)) < len(wanted):
-        raise UserError(f"columns name one of {', '.join(wanted)} twice: give each once")
-    if not wanted:
-        raise UserError(f"{path} has no channels: expected a column beside {time_column!r}")
-    if last:
-        wanted = wanted[-1:]
-    return times, pd.DataFrame({name: _numbers(frame[name], path) for name in wanted})
+    found = read_tables(path, columns=columns, last=last, **table)
+    if len(found.series) > 1:
+        raise UserError(
+            f"{path} holds {len(found.series)} series, {found.series[0].id!r} and others, expected "
+            "one: choose rows, or use what reads several, such as load_any"
+        )
+    (one,) = found.series
+    return one.times, pd.DataFrame(one.values, columns=list(found.columns))
+
+
+def read_tables(
+    path: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    last: bool = False,
+    **table: object,
+) -> Tables:
+    """Read a table that holds one series, or a long one, with a row for each series and time.
+
+    What tells its series apart is ``id_column``, or is found where timestamps repeat. Rows are
+    sorted by time. Each series has its own even steps, all in one frequency. A series of one row is
+    named and left out. The rest is as in :func:`read_table`. Raises UserError where a series holds
+    a timestamp twice, or series have different frequencies.
+    """
+    path, config = Path(path).expanduser(), TableConfig(**table)
+    fields = _read(path, columns, last, config)
+    names = tuple(fields.frame.columns)
+    series = [_one(fields, config, path)] if fields.ids is None else _many(fields, config, path)
+    return Tables(names, series)
+
+
+def widened(tables: Tables, path: str | Path) -> Tables:
+    """The series of a long table as the channels of one, on common times, NaN where they have none.
+
+    A channel is called as its series, or series/column where there are several columns. Raises
+    UserError where series lie between each other's steps.
+    """
+    times = tables.series[0].times
+    for one in tables.series[1:]:
+        if one.times is not times:
+            times = times.union(one.times)
+    grid = even_steps(times, f"{path}, all series together")
+    values = np.full((len(grid.times), len(tables.series), len(tables.columns)), np.nan)
+    for i, one in enumerate(tables.series):
+        values[grid.places[times.get_indexer(one.times)], i] = one.values
+    several = len(tables.columns) > 1
+    names = [f"{s.id}/{c}" if several else s.id for s in tables.series for c in tables.columns]
+    return Tables(tuple(names), [OneSeries("", grid.times, values.reshape(len(values), -1))])
 
 
 def check_column(name: str, known: Sequence[str], path: str | Path) -> None:
     """Raise UserError, listing the columns there are, where ``name`` is none of them."""
     if name not in known:
-        shown = ", ".join(list(known)[:20]) + (", ..." if len(known) > 20 else "")
-        raise UserError(f"{path} has no column {name!r}: its columns are {shown}")
+        raise UserError(f"{path} has no column {name!r}: its columns are {listed(known)}")
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: expected a CSV or Parquet file")
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-        if not start:
-            raise UserError(f"{path} is empty: expected a CSV or Parquet file")
-        if start == b"PAR1" or path.suffix.lower() in {".parquet", ".pq"}:
-            return _read_parquet(path)
-        return _read_csv(path, gzipped=start[:2] == b"\x1f\x8b")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: expected a CSV or Parquet file") from None
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{path} cannot be read: {_first_line(reason)}") from None
+class _Fields(NamedTuple):
+    """found: how the times were found. ids: (T,) or None. frame: the channels, float64."""
+
+    times: pd.Index
+    found: Times | None
+    ids: pd.Series | None
+    id_name: str
+    frame: pd.DataFrame
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(path, engine="pyarrow")
-    except (pa.ArrowException, ValueError, OSError) as error:
+def _read(path: Path, columns: Sequence[str] | None, last: bool, config: TableConfig) -> _Fields:
+    frame, comma = _fields(path, config)
+    found = _times(frame, config, path)
+    ids, id_columns = _ids(frame, found, config, path)
+    taken = (*(() if found is None else found.columns), *id_columns)
+    others = [name for name in frame.columns if name not in taken]
+    if columns is None:
+        timed = found is not None
+        wanted, left = channel_names(frame[others], timed, comma, config.missing, path)
+        if left and not last:
+            note(f"{path}: left out {listed(left)}")
+    else:
+        wanted = list(columns)
+        for name in wanted:
+            check_column(name, others, path)
+        if len(set(wanted)) < len(wanted):
+            raise UserError(f"columns name one of {', '.join(wanted)} twice: give each once")
+    if last:
+        wanted = wanted[-1:]
+    values = {n: channel_values(frame[n], comma, config.missing, path) for n in wanted}
+    times = pd.RangeIndex(len(frame)) if found is None else found.index
+    one_series = ids is not None and ids.nunique() < 2
+    return _Fields(
+        times,
+        found,
+        None if one_series else ids,
+        " and ".join(map(repr, id_columns)),
+        pd.DataFrame(values),
+    )
+
+
+def _fields(path: Path, config: TableConfig) -> tuple[pd.DataFrame, bool]:
+    frame, comma = read_fields(path)
+    for name in (*config.drop_columns, *config.time_column, *config.id_column):
+        check_column(name, list(frame.columns), path)
+    return frame.drop(columns=list(config.drop_columns)), comma
+
+
+def _times(frame: pd.DataFrame, config: TableConfig, path: Path) -> Times | None:
+    if config.time_column:
+        found = read_times(frame, config.time_column, config.time_format, str(path))
+    elif config.time_format is not None:
         raise UserError(
-            f"{path} is not a readable Parquet file ({_first_line(error)}): write it again"
-        ) from None
-    # pandas keeps a frame's own index (often its timestamps) apart from its columns.
-    counts_rows = isinstance(frame.index, pd.RangeIndex)
-    return frame if counts_rows else frame.reset_index()
-
-
-def _read_csv(path: Path, gzipped: bool) -> pd.DataFrame:
-    names, row, separator = _first_lines(path, gzipped)
-    repeated = [name for i, name in enumerate(names) if name and name in names[:i]]
-    if repeated:
-        raise UserError(f"{path} has two columns named {repeated[0]!r}: give each its own name")
-    numbered = [name for name in names if name] == [str(i) for i in range(sum(map(bool, names)))]
-    if not numbered and all(_is_number(name) for name in names):
-        raise UserError(
-            f"{path} has numbers in its first row: expected a header; add a row of column names"
+            f"time_format {config.time_format!r}: name the column it is of with --time-column"
         )
-    if len(row) > len(names):
-        # pandas would take the first columns for an index and shift every name.
-        raise UserError(
-            f"{path} has {len(row)} fields in its first row, expected the {len(names)} of its "
-            f"header ({', '.join(names)}): name every column"
-        )
-    decimal = "," if separator == ";" and any("," in field for field in row) else "."
-    try:
-        frame = pd.read_csv(
-            path,
-            sep=separator,
-            decimal=decimal,
-            compression="gzip" if gzipped else None,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-            low_memory=False,
-        )
-    except pd.errors.EmptyDataError:
-        raise UserError(f"{path} is empty: expected a header and rows") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} {_NOT_TEXT}") from None
-    except pd.errors.ParserError as error:
-        raise UserError(f"{path} is not a regular CSV file: {_first_line(error)}") from None
-    return frame.rename(columns=str.strip)
-
-
-def _first_lines(path: Path, gzipped: bool) -> tuple[list[str], list[str], str]:
-    """The header's names, the first row's fields, and the separator between them."""
-    opened = gzip.open if gzipped else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            start = file.read(65536)
-    except UnicodeDecodeError:
-        start = "\0"
-    if "\0" in start:
-        raise UserError(f"{path} {_NOT_TEXT}")
-    lines = [line for line in start.splitlines() if line.strip()]
-    if not lines:
-        raise UserError(f"{path} is empty: expected a header and rows")
-    separator = max(",;\t", key=lines[0].count)
-    rows = list(csv.reader(lines[:2], delimiter=separator, skipinitialspace=True))
-    header = [name.strip() for name in rows[0]]
-    return header, rows[1] if len(rows) > 1 else [], separator
-
-
-def _check_names(frame: pd.DataFrame, path: Path) -> None:
-    frame.columns = frame.columns.map(str)
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise UserError(f"{path} has two columns named {repeated[0]!r}: give each its own name")
-
-
-def _take_times(
-    frame: pd.DataFrame, time_column: str | None, path: Path
-) -> tuple[str | None, pd.DatetimeIndex | pd.RangeIndex]:
-    """The name of the time column (None: there is none) and its values."""
-    if time_column is not None:
-        check_column(time_column, list(frame.columns), path)
-        times = _parse_dates(frame[time_column], path)
-        if times is None:
-            times = _parse_integers(frame[time_column], path)
-        return time_column, _checked(times, time_column, path)
-    for name in frame.columns:
-        times = _parse_dates(frame[name], path)
-        if times is not None:
-            return name, _checked(times, name, path)
-    first = frame.columns[0]
-    # What DataFrame.to_csv writes for an index that nobody named.
-    nameless = first in {"", "Unnamed: 0", "index", "__index_level_0__"}
-    if nameless and np.array_equal(frame[first].to_numpy(), np.arange(len(frame))):
-        return first, pd.RangeIndex(len(frame))
-    return None, pd.RangeIndex(len(frame))
-
-
-def _parse_dates(column: pd.Series, path: Path) -> pd.DatetimeIndex | None:
-    """``parse_dates`` that names the row where a column of dates stops being one."""
-    times = parse_dates(column)
-    if times is None and parse_dates(column.iloc[:8]) is not None:
-        good, bad = 8, len(column)
-        while bad - good > 1:  # the first `good` rows read as dates, the first `bad` do not
-            middle = (good + bad) // 2
-            reads = parse_dates(column.iloc[:middle]) is not None
-            good, bad = (middle, bad) if reads else (good, middle)
-        raise UserError(
-            f"{path}: row {bad} of column {column.name!r} is {column.iloc[bad - 1]!r}, expected a "
-            f"date written as in row 1 ({column.iloc[0]}): correct it"
-        )
-    return times
-
-
-def _parse_integers(column: pd.Series, path: Path) -> pd.DatetimeIndex | pd.RangeIndex:
-    """Seconds (milli-, micro-, nanoseconds) since 1970, or an even count of steps."""
-    name = column.name
-    if not pd.api.types.is_numeric_dtype(column) or column.isna().any():
-        bad = column.isna().to_numpy()
-        row = f"row {bad.argmax() + 1} is empty" if bad.any() else f"the first is {column.iloc[0]}"
-        raise UserError(f"{path}: column {name!r} does not hold times, {row}: expected dates")
-    numbers = column.to_numpy(dtype=np.float64)
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)):
-        # 1e8 s is the year 1973, 1e10 s the year 2286: the four ranges do not meet.
-        if (numbers >= 1e8 * scale).all() and (numbers < 1e10 * scale).all():
-            return pd.DatetimeIndex(pd.to_datetime(column, unit=unit))
-    steps = np.diff(numbers)
-    step = steps[0] if len(steps) else 1.0
-    if (steps != step).any() or step <= 0 or (numbers % 1).any():
-        row = int((steps != step).argmax()) + 2 if len(steps) and step > 0 else 2
-        raise UserError(
-            f"{path}: time column {name!r} is neither dates nor evenly rising integers at row "
-            f"{row} ({column.iloc[row - 1]}): sort it, or give dates"
-        )
-    start = int(numbers[0])
-    return pd.RangeIndex(start, start + len(numbers) * int(step), int(step))
-
-
-def _checked(times: pd.Index, name: str, path: Path) -> pd.DatetimeIndex | pd.RangeIndex:
-    if isinstance(times, pd.RangeIndex):
-        return times
-    if times.isna().any():
-        row = int(times.isna().argmax()) + 1
+    else:
+        long = bool(config.id_column) or named_id(frame) is not None
+        found = find_times(frame.drop(columns=list(config.id_column)), str(path), long)
+    if found is not None and found.index.hasnans:
+        row = int(found.index.isna().argmax()) + 1
+        name = " ".join(found.columns)
         raise UserError(f"{path}: row {row} has no timestamp in {name!r}: fill or drop the row")
-    steps = np.diff(times.asi8)
-    if (steps <= 0).any():
-        row = int((steps <= 0).argmax()) + 2
-        what = "repeats" if steps[row - 2] == 0 else "is earlier than"
+    return found
+
+
+def _ids(
+    frame: pd.DataFrame, found: Times | None, config: TableConfig, path: Path
+) -> tuple[pd.Series | None, tuple[str, ...]]:
+    """The names of the series, one a row, and the columns that they come from."""
+    if config.id_column:
+        return joined_ids(frame, config.id_column), config.id_column
+    if found is None or (_dated(found.index) and clock_changes(found.index) is not None):
+        return None, ()
+    column = find_ids(frame.drop(columns=list(found.columns)), found.index)
+    return (None, ()) if column is None else (joined_ids(frame, (column,)), (column,))
+
+
+def _one(fields: _Fields, config: TableConfig, path: Path) -> OneSeries:
+    if config.frequency is None:
+        times, frame = _in_order(fields, path)
+    else:
+        times, frame = resampled(fields.times, fields.frame, config.frequency)
+    grid = even_steps(times, str(path))
+    _say(fields.found, grid.times, grid.step, path)
+    _say_absent(path, grid.absent, len(grid.times), grid.step)
+    return OneSeries("", grid.times, grid.placed(frame.to_numpy()))
+
+
+def _many(fields: _Fields, config: TableConfig, path: Path) -> list[OneSeries]:
+    codes, names = pd.factorize(fields.ids)
+    stamps = fields.times.asi8 if _dated(fields.times) else fields.times.to_numpy()
+    order = np.lexsort((stamps, codes))
+    bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    times, values, stamps = fields.times[order], fields.frame.to_numpy()[order], stamps[order]
+    series: list[OneSeries] = []
+    absent, steps, grids = 0, {}, {}  # series of the same times share their index
+    for name, start, stop in zip(map(str, names), bounds[:-1], bounds[1:], strict=True):
+        if stop - start < 2:
+            continue
+        part, rows = times[start:stop], values[start:stop]
+        where = f"{path}, series {name!r}"
+        if config.frequency is None:
+            _check_once(part, stamps[start:stop], where)
+        else:
+            part, frame = resampled(part, pd.DataFrame(rows), config.frequency)
+            rows = frame.to_numpy()
+        key = stamps[start:stop].tobytes()
+        if key not in grids:
+            grids[key] = even_steps(part, where)
+        grid = grids[key]
+        if len(grid.times) > 1:
+            steps.setdefault(grid.step, name)
+        absent += grid.absent
+        series.append(OneSeries(name, grid.times, grid.placed(rows)))
+    _check_one_step(steps, path)
+    if not config.id_column:
+        note(f"{path}: {len(names)} series, told apart by column {fields.id_name}")
+    single = [str(names[i]) for i in np.flatnonzero(np.diff(bounds) < 2)]
+    if single:
+        note(f"{path}: left out, as it has one row: series {listed(single)}")
+    step, total = next(iter(steps)), sum(len(one.times) for one in series)
+    _say(fields.found, times[np.argsort(stamps, kind="stable")], step, path)
+    _say_absent(path, absent, total, step)
+    return series
+
+
+def _in_order(fields: _Fields, path: Path) -> tuple[pd.Index, pd.DataFrame]:
+    """Times that rise, and the rows in their order."""
+    times, frame = fields.times, fields.frame
+    steps = np.diff(times.asi8 if _dated(times) else times.to_numpy())
+    if (steps > 0).all() or (_dated(times) and clock_changes(times) is not None):
+        return times, frame
+    if (steps < 0).all():
+        note(f"{path}: the newest row is the first; rows are taken the other way round")
+        return times[::-1], frame.iloc[::-1].reset_index(drop=True)
+    row = int((steps <= 0).argmax()) + 2
+    what = "repeats" if steps[row - 2] == 0 else "is earlier than"
+    name = " ".join(fields.found.columns)
+    raise UserError(
+        f"{path}: the timestamp of row {row} ({times[row - 1]}) {what} that of row {row - 1} "
+        f"({times[row - 2]}) in {name!r}: sort the rows and keep one a timestamp, or, where the "
+        "table holds several series, name the columns that tell them apart with --id-column"
+    )
+
+
+def _check_once(times: pd.Index, stamps: np.ndarray, where: str) -> None:
+    repeats = np.diff(stamps) == 0
+    if repeats.any():
         raise UserError(
-            f"{path}: the timestamp of row {row} ({times[row - 1]}) {what} that of row {row - 1} "
-            f"({times[row - 2]}) in {name!r}: sort the rows and keep one a timestamp"
+            f"{where}: holds {times[int(repeats.argmax())]} twice, expected each time once: a "
+            "second column may tell its series apart; join both with --id-column"
         )
-    return times
 
 
-def _numbers(column: pd.Series, path: Path) -> np.ndarray:
-    """(T,) float64, NaN where missing."""
-    name = column.name
-    if column.dtype.kind in "mM":  # to_numeric would turn dates and durations into nanoseconds
-        raise UserError(f"{path}: column {name!r} holds dates, expected numbers: leave it out")
-    try:
-        numbers = pd.to_numeric(column, errors="coerce")
-        values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise UserError(f"{path}: column {name!r} holds {column.dtype}, not numbers") from None
-    bad = np.isnan(values) & column.notna().to_numpy()
-    if bad.any():
-        row = int(bad.argmax())
+def _check_one_step(steps: dict[str, str], path: Path) -> None:
+    """steps: the first series of each frequency."""
+    if not steps:
+        raise UserError(f"{path} holds no series of two or more rows")
+    if len(steps) > 1:
+        (usual, first), (other, second) = list(steps.items())[:2]
         raise UserError(
-            f"{path}: row {row + 1} of column {name!r} is {column.iloc[row]!r}, expected a number: "
-            "correct it, leave it empty, or choose other columns"
+            f"{path}: series {first!r} has {usual}, series {second!r} has {other}, expected one "
+            "frequency: choose rows, or give --frequency"
         )
-    if np.isinf(values).any():
-        row = int(np.isinf(values).argmax())
-        raise UserError(
-            f"{path}: row {row + 1} of column {name!r} is infinite, expected a finite number: "
-            "correct it or leave it empty"
-        )
-    return values
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _say(found: Times | None, times: pd.Index, step: str, path: Path) -> None:
+    """How times were read that are no plain dates."""
+    if found is not None and found.how:
+        what = "column " if len(found.columns) == 1 else "columns "
+        what += " and ".join(map(repr, found.columns))
+        note(f"{path}: time: {what} ({found.how}), {step} from {times[0]} to {times[-1]}")
 
 
-def _first_line(error: object) -> str:
-    return " ".join(str(error).split())[:200]
+def _say_absent(path: Path, absent: int, total: int, step: str) -> None:
+    if absent:
+        note(f"{path}: {absent} of {total} {step} have no row and are filled in as missing")
+
+
+def _dated(times: pd.Index) -> bool:
+    return isinstance(times, pd.DatetimeIndex)

@@ -8,6 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
+from tsrep.datasets.series import warn_of_axes
 from tsrep.encoders.base import Encoder, Memory, largest
 
 CHUNK = 1 << 15  # steps of a causal pass at a time: bounds memory on long series
@@ -45,6 +46,7 @@ def encode(
     """
     values = np.require(values, np.float32, "W")  # torch warns of arrays that it could not write
     if apart and values.ndim == 3:
+        warn_of_axes(values)
         parts = encoder.apart(values)
         options = {"window": window, "pool": pool, "batch_size": batch_size}
         found = encode(encoder, np.concatenate(parts), **options)  # all channels in one batch

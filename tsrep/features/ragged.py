@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from tsrep.datasets.series import warn_of_axes
+
 
 class SeriesEstimator:
     """scikit-learn's tags of an estimator of series (N, T, C); stands before its ``BaseEstimator``.
@@ -44,6 +46,7 @@ def checked_panel(X, estimator, least_steps: int = 1) -> np.ndarray:
             f"X has shape {np.shape(X)}, expected (N, T, C), or (N, T) for one channel, with "
             f"at least {least_steps} {plural}; n_features=1 is one step"
         )
+    warn_of_axes(values)
     return values
 
 

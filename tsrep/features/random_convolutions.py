@@ -4,7 +4,11 @@ from itertools import combinations
 
 import numba
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from tspcrep.common.errors import UserError
@@ -19,7 +23,9 @@ MAX_CHANNELS = 9
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 
-class RandomConvolutions(SeriesEstimator, TransformerMixin, BaseEstimator):
+class RandomConvolutions(
+    SeriesEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Share of positive values of many random convolutions: series -> (N, ``n_features_out_``).
 
     Dempster, Schmidt & Webb, "MiniRocket" (KDD 2021), Section 3: all 84 kernels of length 9 with
@@ -79,7 +85,7 @@ class RandomConvolutions(SeriesEstimator, TransformerMixin, BaseEstimator):
             np.quantile(self._convolve(series.one(n), pair), levels[pair]).astype(np.float32)
             for pair, n in enumerate(sources)
         ]
-        self.n_features_out_ = int(counts.sum())
+        self.n_features_out_ = self._n_features_out = int(counts.sum())
         return self
 
     def transform(self, X):

@@ -21,6 +21,7 @@ from tspcrep.common import weights
 from tspcrep.common.config import from_dict
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, second_harmonics
+from tsrep.datasets.histories import even_history
 from tsrep.datasets.series import Scaler, Split, filled
 from tsrep.forecasting.intervals import LEVELS, Spread
 from tsrep.forecasting.network import Forecaster, ForecasterConfig, median, predictions, width
@@ -158,6 +159,10 @@ class SeriesForecaster(nn.Module):
 
     def _ahead(self, history, times, horizon, known, past) -> tuple[np.ndarray, np.ndarray]:
         """The standardised forecast, and the width of the network's quantiles: (H, C) each."""
+        names = self.names
+        history, times, known, past = even_history(
+            history, times, names.columns, horizon, known, names.known, past, names.past
+        )
         values, known, past = self._checked(history, known, past, horizon)
         calendar = self._calendar(times, len(values))
         count = len(values)

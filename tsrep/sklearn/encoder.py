@@ -11,7 +11,11 @@ model.fit(X, y)                          # X (N, T, C), NaN where missing
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from tspcrep.common.errors import UserError
@@ -26,7 +30,9 @@ from tsrep.encoders.level import centred, level_window
 from tsrep.features.ragged import SeriesEstimator, check_channels, checked_panel
 
 
-class ContrastiveEncoder(SeriesEstimator, TransformerMixin, BaseEstimator):
+class ContrastiveEncoder(
+    SeriesEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Vectors of series, from an encoder trained by contrastive learning (AutoTCL) in ``fit``.
 
     Parameters
@@ -119,6 +125,8 @@ class ContrastiveEncoder(SeriesEstimator, TransformerMixin, BaseEstimator):
             training(self.max_steps, self.batch_size, self.device),
             seed,
         )
+        one = encode(self.encoder_, scaled[:1], pool=True, apart=True)
+        self._n_features_out = one.shape[1]
         return self
 
     def transform(self, X):
@@ -183,6 +191,8 @@ def trained(
 
 def training(max_steps: int, batch_size: int, device: str) -> Training | None:
     """A training of exactly ``max_steps`` steps, however little data there is; None for 0 steps."""
+    if max_steps < 0:
+        raise UserError(f"max_steps: found {max_steps}, expected at least 0")
     if max_steps == 0:
         return None
     # An epoch has at least one step.

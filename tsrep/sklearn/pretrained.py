@@ -1,6 +1,11 @@
 """A scikit-learn transformer of series into the vectors of an encoder that is already trained."""
 
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from tsrep.datasets.series import Scaler
@@ -10,7 +15,9 @@ from tsrep.encoders.files import load_encoder
 from tsrep.features.ragged import SeriesEstimator, check_channels, checked_panel
 
 
-class PretrainedEncoder(SeriesEstimator, TransformerMixin, BaseEstimator):
+class PretrainedEncoder(
+    SeriesEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Vectors of series from a frozen encoder: (N, T, C) -> (N, D).
 
     Parameters
@@ -41,6 +48,8 @@ class PretrainedEncoder(SeriesEstimator, TransformerMixin, BaseEstimator):
         self.encoder_ = load_encoder(self.encoder) if named else self.encoder
         self.scaler_ = Scaler.fit(values, where="X", keep_constant=True)
         self.n_channels_ = values.shape[2]
+        one = encode(self.encoder_, self.scaler_.transform(values[:1]), pool=True, apart=True)
+        self._n_features_out = one.shape[1]
         return self
 
     def transform(self, X):

@@ -21,7 +21,7 @@ from tsrep.sklearn.encoder import (
     trained,
     training,
 )
-from tsrep.sktime.frames import calendar_of, check_frequency, times_of, values_of
+from tsrep.sktime.frames import calendar_of, evenly_spaced, times_of, values_of
 from tsrep.sktime.panels import stacked
 from tsrep.sktime.rolling import Blocks, Plan, fit_blocks, plan
 
@@ -144,7 +144,8 @@ class ContrastiveForecaster(BaseForecaster):
         return self
 
     def _fit(self, y, X, fh):
-        check_frequency(y.index)
+        y, X = evenly_spaced(y, X)
+        self._set_cutoff_from_y(y)
         self._cur_y, self._cur_X = y, X
         times = times_of(y.index)
         self._horizon = season(times) or HORIZON
@@ -167,6 +168,8 @@ class ContrastiveForecaster(BaseForecaster):
         self._cur_y = update_data(self._cur_y, y)
         if X is not None and self._cur_X is not None:
             self._cur_X = update_data(self._cur_X, X)
+        self._cur_y, self._cur_X = evenly_spaced(self._cur_y, self._cur_X)
+        self._set_cutoff_from_y(self._cur_y)
         if update_params:
             self._fit_readout()
         return self
@@ -266,6 +269,7 @@ class ContrastiveForecaster(BaseForecaster):
         """Instances (N, T, C), each standardised by itself, and the times of the first."""
         levels = list(range(y.index.nlevels - 1))
         frames = [frame.droplevel(levels) for _, frame in y.groupby(level=levels, sort=False)]
+        frames = [evenly_spaced(frame)[0] for frame in frames]
         for frame in frames:
             values_of(frame, "y")
         values = stacked(frames)

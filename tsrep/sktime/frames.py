@@ -1,9 +1,13 @@
 """sktime's frames and indices as arrays and timestamps."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 
+from tspcrep.common.errors import DataWarning
 from tsrep.datasets.calendar import calendar_features, second_harmonics
+from tsrep.datasets.steps import even_steps
 
 
 def values_of(frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -18,15 +22,32 @@ def values_of(frame: pd.DataFrame, name: str) -> np.ndarray:
     return values
 
 
-def check_frequency(index: pd.Index) -> None:
-    """ValueError where timestamps are uneven."""
-    if not isinstance(index, pd.DatetimeIndex) or index.freq is not None or len(index) < 3:
-        return
-    if pd.infer_freq(index) is None:
-        raise ValueError(
-            f"the timestamps of y, from {index[0]} to {index[-1]}, have no frequency that can be "
-            "inferred, expected even steps: use y.asfreq or y.resample; missing values may stay"
-        )
+def evenly_spaced(
+    y: pd.DataFrame, X: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """y, and X at its times, on even steps, NaN in rows that were absent; dates get a frequency.
+
+    Warns with a ``DataWarning`` if rows are filled in. Raises ValueError where the index of y has
+    no usual step, see :mod:`tsrep.datasets.steps`.
+    """
+    index = y.index
+    if len(index) < 3 or (isinstance(index, pd.DatetimeIndex) and index.freq is not None):
+        return y, X
+    periods = isinstance(index, pd.PeriodIndex)
+    grid = even_steps(pd.Index(index.asi8) if periods else index, "y")
+    whole = grid.times
+    if isinstance(whole, pd.DatetimeIndex):
+        whole = pd.DatetimeIndex(whole, freq=pd.infer_freq(whole))
+    elif periods:
+        whole = pd.period_range(index[0], index[-1], freq=index.freq)[:: whole.step]
+    if not grid.absent:
+        return (y.set_axis(whole) if isinstance(whole, pd.DatetimeIndex) else y), X
+    warnings.warn(
+        f"y: {grid.absent} of {len(whole)} {grid.step} have no row and are filled in as missing",
+        DataWarning,
+        stacklevel=2,
+    )
+    return y.reindex(whole), None if X is None else X.reindex(whole.union(X.index))
 
 
 def times_of(index: pd.Index, start: int = 0) -> pd.Index:

@@ -145,8 +145,9 @@ def test_unknown_names_and_folders_without_files(tmp_path):
     (tmp_path / "Tiny_TEST.ts").unlink()
     with pytest.raises(UserError, match=r"Tiny_TEST.ts does not exist"):
         load_classification(tmp_path)
+    (tmp_path / "Tiny.ts").touch()
     with pytest.raises(UserError, match=r"expected one \*_TRAIN.ts"):
-        load_classification(__file__)
+        load_classification(tmp_path / "Tiny.ts")
 
 
 @pytest.mark.parametrize(

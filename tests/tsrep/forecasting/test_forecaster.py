@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.tsrep.made_series import made_series, with_other_test_rows
-from tspcrep.common.errors import UserError
+from tspcrep.common.errors import DataWarning, UserError
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets.series import Scaler, Series
@@ -68,6 +68,20 @@ def test_a_prediction_is_the_forecast_of_the_last_row(fitted):
             np.testing.assert_allclose(ahead, expected, atol=1e-4)
     short = model.predict(history, times, 7)  # served by the path of 12 steps
     np.testing.assert_allclose(short, model.predict(history, times)[:7])
+
+
+def test_absent_rows_of_a_history_are_empty_ones(fitted):
+    model, data = fitted
+    history, times = raw(data.series, 500)
+    holes = [470, 471, 472, 480, 481, 490, 498]
+    empty = history.copy()
+    empty[holes] = np.nan
+    kept = np.setdiff1d(np.arange(500), holes)
+    expected = model.predict(empty, times)
+    with pytest.warns(DataWarning, match="7 of 500 hours have no row"):
+        np.testing.assert_allclose(model.predict(history[kept], times[kept]), expected)
+    frame = pd.DataFrame(empty, index=times, columns=["a", "b"]).assign(other=1.0)
+    np.testing.assert_allclose(model.predict(frame[["other", "b", "a"]]), expected)
 
 
 def test_nothing_but_the_look_back_is_read(fitted):

@@ -1,0 +1,156 @@
+"""A fitted forecaster on a table: a dated frame of forecasts, and a test over several cutoffs.
+
+    model = load_forecaster("runs/load")
+    ahead = forecast(model, frame)  # frame: a dated index; the columns that the model reads
+
+Rows behind the last one with a value to forecast are the future; from them come the inputs that are
+known ahead.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from tspcrep.common.errors import UserError
+from tsrep.datasets.calendar import season
+from tsrep.datasets.steps import even_steps, following
+from tsrep.forecasting.forecaster import SeriesForecaster
+
+
+def forecast(
+    model: SeriesForecaster,
+    frame: pd.DataFrame,
+    horizon: int | None = None,
+    quantiles: Sequence[float] = (0.1, 0.9),
+) -> pd.DataFrame:
+    """The next steps of each column that the model forecasts, in the data's units.
+
+    Parameters
+    ----------
+    frame : index of dates, or of steps, that rise; columns by name, others are ignored. Absent rows
+        are missing values.
+    horizon : H in steps; by default the longest that was fitted, or as far as there are rows with
+        inputs known ahead.
+    quantiles : in (0, 1); () for none.
+
+    Returns
+    -------
+    Frame of H rows, dated. Columns: load, load_q0.1, load_q0.9, and so on for each.
+
+    Raises
+    ------
+    UserError
+        A column is missing; a value is infinite; no usual step; the history is too short; the
+        horizon is beyond what was fitted or the rows with known inputs.
+    """
+    table, past = _table(model, frame)
+    if horizon is None:
+        ahead = len(table) - past
+        horizon = max(model.horizons)
+        horizon = min(horizon, ahead) if model.names.known and ahead else horizon
+    inputs = _inputs(model, table, past, horizon)
+    found = model.predict(**inputs)  # (H, C)
+    names = model.names.columns
+    columns = dict(zip(names, found.T, strict=True))
+    if quantiles:
+        spread = model.predict_quantiles(quantiles=quantiles, **inputs)  # (H, C, Q)
+        for name, levels in zip(names, spread.transpose(1, 2, 0), strict=True):
+            columns |= {f"{name}_q{q:g}": level for q, level in zip(quantiles, levels, strict=True)}
+    order = [c for name in names for c in (name, *(f"{name}_q{q:g}" for q in quantiles))]
+    return pd.DataFrame(columns, index=following(table.index[:past], horizon))[order]
+
+
+def backtest(
+    model: SeriesForecaster, frame: pd.DataFrame, horizon: int | None = None, cutoffs: int = 3
+) -> pd.DataFrame:
+    """Errors of forecasts from several cutoffs, one horizon apart, the last one before the end.
+
+    The model is not fitted again: it has learned from those cutoffs that lie in the rows it was
+    fitted to. At each cutoff it sees earlier rows only, and known inputs of later ones.
+
+    Returns
+    -------
+    A row for each cutoff and column: cutoff, column, mae, mse, and beside them those of repeating
+    the last season, naive_mae, naive_mse (the last value, where the frequency has no season), in
+    the data's units; missing values are left out.
+    """
+    table, past = _table(model, frame)
+    horizon = max(model.horizons) if horizon is None else horizon
+    first = past - cutoffs * horizon
+    if cutoffs < 1 or first < model.look_back:
+        raise UserError(
+            f"backtest: {cutoffs} cutoffs of horizon {horizon} leave {max(first, 0)} of {past} "
+            f"rows before the first, expected at least the {model.look_back} that a forecast reads"
+        )
+    names, rows = list(model.names.columns), []
+    for end in range(first, past, horizon):
+        inputs = _inputs(model, table, end, horizon)
+        truth = table[names].to_numpy()[end : end + horizon]
+        history = table[names].ffill().to_numpy()[:end]
+        period = season(table.index) or 1
+        period = period if period <= end else 1
+        naive = history[end - period + np.arange(horizon) % period]
+        errors, simple = model.predict(**inputs) - truth, naive - truth
+        for i, name in enumerate(names):
+            rows.append(
+                {
+                    "cutoff": table.index[end - 1],
+                    "column": name,
+                    "mae": _mean(np.abs(errors[:, i])),
+                    "mse": _mean(errors[:, i] ** 2),
+                    "naive_mae": _mean(np.abs(simple[:, i])),
+                    "naive_mse": _mean(simple[:, i] ** 2),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _mean(errors: np.ndarray) -> float:
+    known = errors[~np.isnan(errors)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _table(model: SeriesForecaster, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The columns that the model reads, on even steps, and the number of rows of the past."""
+    names = model.names
+    wanted = [*names.columns, *names.known, *names.past]
+    absent = [name for name in wanted if name not in frame.columns]
+    if absent:
+        raise UserError(
+            f"the table has no column {absent[0]!r}, expected {', '.join(wanted)}, which the "
+            "forecaster was fitted with"
+        )
+    index = frame.index
+    index = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index
+    grid = even_steps(index, "the table")
+    table = pd.DataFrame(
+        grid.placed(frame[wanted].to_numpy(np.float64)), index=grid.times, columns=wanted
+    )
+    held = table[list(names.columns)].notna().any(axis=1).to_numpy()
+    if not held.any():
+        raise UserError(f"the table holds no value of {', '.join(names.columns)}")
+    return table, int(np.flatnonzero(held)[-1]) + 1
+
+
+def _inputs(model: SeriesForecaster, table: pd.DataFrame, past: int, horizon: int) -> dict:
+    """Arguments of ``predict`` from the first ``past`` rows and the known inputs after them."""
+    names, history = model.names, table.iloc[:past]
+    known = None
+    if names.known:
+        later = table[list(names.known)].iloc[past : past + horizon]
+        bad = later.isna().any(axis=1).to_numpy()
+        if len(later) < horizon or bad.any():
+            good = int(bad.argmax()) if bad.any() else len(later)
+            raise UserError(
+                f"{', '.join(names.known)} are known for {good} steps after {history.index[-1]}, "
+                f"expected {horizon}: add rows with them, or give a shorter horizon"
+            )
+        known = table[list(names.known)].iloc[: past + horizon].to_numpy()
+    return {
+        "history": history[list(names.columns)].to_numpy(),
+        "times": history.index,
+        "horizon": horizon,
+        "known": known,
+        "past": history[list(names.past)].to_numpy() if names.past else None,
+    }
