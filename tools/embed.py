@@ -10,9 +10,9 @@
 
 The encoder decides which of the two. A series gives a Parquet file with the columns time, v0
 .. vD-1; where an encoder of one channel reads several columns, load_v0, load_v1, .. for each. It is
-scaled as those that the encoder was trained on. A cloud gives an NPZ with coords (N, 3) and
-features (N, D), or a PLY coloured by the features' first three principal components; several give
-a folder of NPZ files.
+scaled as those that the encoder was trained on. A cloud gives an NPZ with coords (N, 3), features
+(N, D) and row (N,), the number of each point in its file, or a PLY coloured by the features' first
+three principal components; several give a folder of NPZ files.
 """
 
 from dataclasses import dataclass, fields
@@ -20,12 +20,13 @@ from pathlib import Path
 
 import pcrep.embedding
 import tsrep.embedding
+from pcrep.datasets import Reading
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.weights import read_encoder
 from tsrep.encoders.files import encoder_path
 
-SERIES_ALONE = ("columns", "own_scale", "time_column", "pool", "window")
+SERIES_ALONE = ("own_scale", "time_column", "pool", "window")
 POINTS_ALONE = ("voxel",)
 
 
@@ -40,7 +41,8 @@ class Config:
     data_root: Path | None = None
     """Folder with the named sets; default: $TSPCREP_DATA, then the cache of prepare_data.py."""
     columns: tuple[str, ...] | None = None
-    """Series: columns to encode; by default those that the encoder was trained on."""
+    """Series: columns to encode; by default those that the encoder was trained on. Points: names
+    of the columns of files that do not name them, such as x,y,z,r,g,b,label."""
     own_scale: bool = False
     """Series: standardise by mean and deviation of these data, not of the training series."""
     time_column: str | None = None
@@ -59,7 +61,8 @@ def main(config: Config) -> None:
     if kind == "SparseUNet":
         refuse(config, SERIES_ALONE, "series, and this encoder reads points")
         encoder, data = config.encoder, config.data
-        pcrep.embedding.embed(encoder, data, config.output, config.voxel, config.data_root)
+        reading = Reading(columns=config.columns or ())
+        pcrep.embedding.embed(encoder, data, config.output, config.voxel, config.data_root, reading)
     else:
         refuse(config, POINTS_ALONE, "points, and this encoder reads series")
         names = [field.name for field in fields(tsrep.embedding.Request)]

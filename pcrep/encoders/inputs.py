@@ -1,5 +1,6 @@
 """What a network reads of a point: colour, height over ground, normal, intensity."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -67,6 +68,18 @@ def completed(cloud: Cloud, names: Sequence[str]) -> Cloud:
         shape = surface(cells.centre, nearest(cells.centre, 16)[0])
         found["normal"] = shape.normal[cells.member].astype(np.float32)
     return replace(cloud, **found) if found else cloud
+
+
+def say_missing(cloud: Cloud, names: Sequence[str]) -> None:
+    """Warn where a network reads colour or intensity, and the cloud has none."""
+    lost = [name for name in ("colour", "intensity") if name in names]
+    lost = [name for name in lost if getattr(cloud, name) is None]
+    if lost:
+        warnings.warn(
+            f"{cloud.name or 'a cloud'}: has no {' and no '.join(lost)}, which the network reads: "
+            "taken for 0 throughout",
+            stacklevel=2,
+        )
 
 
 def height_over_ground(coords: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pcrep.datasets.formats import npy
 from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
@@ -13,9 +14,15 @@ from tspcrep.common.errors import UserError
 _CLASS_NAMES = ("class_names", "classes")
 
 
-def _read(path: Path, max_points: int) -> Columns:
-    """Columns of an ``.npz``, by the names that ``columns.select`` knows, without unpickling."""
-    columns = select(_load(path, without=_CLASS_NAMES), path)
+def _read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
+    """Columns of an ``.npz`` by the names of its arrays, without unpickling.
+
+    One array without a name, or named fields in one, are read as a ``.npy``.
+    """
+    arrays = _load(path, without=_CLASS_NAMES)
+    if list(arrays) == ["arr_0"]:  # numpy.savez(path, array)
+        return npy.columns(arrays["arr_0"], path, max_points, names)
+    columns = select(arrays, path)
     judge_count(len(columns["coords"]), path, max_points)
     return columns
 
@@ -40,4 +47,4 @@ def _load(
         ) from None
 
 
-FORMAT = Format("NPZ", (".npz",), _read, (b"PK\3\4",))
+FORMAT = Format("NPZ", (".npz",), _read, (b"PK\3\4",), unnamed=True)

@@ -1,131 +1,255 @@
 """Text files of one point per line: XYZ, PTS, CSV, and the rooms of S3DIS."""
 
+import itertools
 import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 
 from pcrep.datasets.formats.columns import Columns, Format, select
+from pcrep.datasets.formats.names import guessed, has_coords, plain
 from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
 
 _CHUNK = 1_000_000  # lines read at once
-# Columns where no header line names them. Seven are in the order of PTS.
-_USUAL = {
-    3: ("x", "y", "z"),
+_REMARK = "#", "//", "%", "!"
+# What the suffix or a count in the first line says of columns without names.
+_PTS = {
     4: ("x", "y", "z", "intensity"),
     6: ("x", "y", "z", "r", "g", "b"),
     7: ("x", "y", "z", "intensity", "r", "g", "b"),
 }
+_OF_SUFFIX = {
+    ".xyzn": {6: ("x", "y", "z", "nx", "ny", "nz")},
+    ".xyzrgb": {6: ("x", "y", "z", "r", "g", "b")},
+}
 
 
-def read(path: Path, max_points: int) -> Columns:
+@dataclass(frozen=True)
+class Table:
+    """start : byte of the first line of numbers. first : that line. separator : a regular
+    expression. decimal : the mark. names : of the columns, where a line names them. declared :
+    number of points, where a line gives it.
+    """
+
+    start: int
+    first: str
+    separator: str
+    decimal: str
+    names: tuple[str, ...] | None
+    declared: int | None
+
+    def width(self, names: tuple[str, ...] | None) -> int:
+        """Columns: an empty last cell is one where there is a name for it."""
+        cells = _cells(self.first, self.separator)
+        return len(names) if names and len(cells) == len(names) else len(_filled(cells))
+
+
+def read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
     """Columns of a text file, separated by spaces, tabs, commas or semicolons.
 
     A line before the numbers may name the columns (``x y z r g b label``, also after ``#`` or
-    ``//``) or give the number of points, as in PTS; other lines before the numbers are skipped.
+    ``//``) or give the number of points, as in PTS. Lines that begin with ``#`` are remarks.
+    Without names, the columns are those of PTS, of the suffix, or guessed
+    (:func:`pcrep.datasets.formats.names.guessed`). Empty cells are NaN.
+
+    names : of the columns, in place of what the file says.
+
+    Raises UserError where a first line of words names no coordinates, or a line is too short.
     """
-    skip, names, declared, first = _start(path)
-    separator = next((mark for mark in ",;" if mark in first), r"\s+")
-    width = len(_numbers(first))
-    names = names or _USUAL.get(width)
-    if names is None or len(names) != width:
+    table = find_table(path, named=bool(names))
+    names = names or table.names
+    width = table.width(names)
+    if names and len(names) != width:
         raise UserError(
-            f"{path}: {width} columns, expected 3 (x y z), 4 (and intensity), 6 (x y z r g b) or 7 "
-            "(x y z intensity r g b); name others in a first line, such as: x y z r g b label"
+            f"{path}: has {width} numbers in a line and {len(names)} names of columns "
+            f"({' '.join(names)}), expected as many; name them with --columns"
         )
-    if declared is not None:
-        judge_count(declared, path, max_points)
-    values = table(path, skip, separator, width, max_points)
-    if declared not in (None, len(values)):
+    if table.declared is not None:
+        judge_count(table.declared, path, max_points)
+    values = numbers(path, table.start, table.separator, width, max_points, None, table.decimal)
+    if table.declared not in (None, len(values)):
         raise UserError(
-            f"{path}: holds {len(values)} points, expected {declared} from its first line; it is "
-            "cut off or of several parts"
+            f"{path}: holds {len(values)} points, expected {table.declared} from its first line; "
+            "it is cut off or of several parts"
         )
-    arrays = {name: values[:, column] for column, name in enumerate(names)}
-    return select(arrays, path)
+    if not names:
+        known = _PTS if table.declared is not None else _OF_SUFFIX.get(path.suffix.lower(), {})
+        names = known.get(width) or guessed(values, path)
+    return select({name: values[:, column] for column, name in enumerate(names)}, path)
 
 
-def _start(path: Path) -> tuple[int, tuple[str, ...] | None, int | None, str]:
-    """Lines to skip, column names, number of points, and the first line of numbers."""
-    names, declared = None, None
+def find_table(path: Path, named: bool = False) -> Table:
+    """What the lines before the numbers say; named : that they need not name the columns."""
+    names, declared, start = None, None, 0
     with path.open("rb") as file:
-        for skip in range(100):
+        for line in range(100):
             raw = file.readline(1 << 16)
             if not raw:
                 raise UserError(f"{path}: holds no points, expected lines of numbers")
-            if b"\0" in raw:
-                raise UserError(
-                    f"{path}: holds binary data, expected lines of numbers; give it the suffix of "
-                    "its format"
-                )
-            line = raw.decode("utf-8", "replace").strip()
-            try:
-                numbers = _numbers(line)
-            except ValueError:
-                words = tuple(word.strip('"').lower() for word in _words(line.lstrip("#/")))
-                names = words if {"x", "y", "z"} <= set(words) else names  # or a remark
-                continue
-            if len(numbers) == 1 and numbers[0].is_integer():
-                declared = int(numbers[0])
-            elif numbers:
-                return skip, names, declared, line
+            text = _decoded(raw, path).strip()
+            separator, decimal = _separator(text)
+            if _is_number(text, separator, decimal):
+                if len(_filled(_cells(text, separator))) > 1:
+                    return Table(start, text, separator, decimal, names, declared)
+                if not text.isdecimal():
+                    raise UserError(f"{path}: {text[:60]!r} in line {line + 1}, expected x y z ...")
+                declared = int(text)
+            elif text:
+                names = _named(text, separator) or names
+                if not (names or named or text.startswith(_REMARK)):
+                    raise UserError(
+                        f"{path}: line {line + 1} is {text[:60]!r}, expected numbers or the names "
+                        "of columns, x, y and z among them; name them with --columns"
+                    )
+            start = file.tell()
     raise UserError(f"{path}: no line of numbers among the first 100, expected x y z ...")
 
 
-def _words(line: str) -> list[str]:
-    return [word for word in re.split(r"[\s,;]+", line) if word]
+def _decoded(raw: bytes, path: Path) -> str:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path}: is text in UTF-16, expected UTF-8; save it in that encoding")
+    if b"\0" in raw:
+        raise UserError(
+            f"{path}: holds binary data, expected lines of numbers; give it the suffix of its "
+            "format"
+        )
+    return raw.decode("utf-8-sig", "replace")
 
 
-def _numbers(line: str) -> list[float]:
-    return [float(word) for word in _words(line)]
+def _separator(line: str) -> tuple[str, str]:
+    """What separates the cells of a line, and the decimal mark."""
+    for mark in (";", "\t"):
+        if mark in line:
+            return (mark if mark == ";" else r"\s+"), ("," if "," in line else ".")
+    return ("," if "," in line else r"\s+"), "."
 
 
-def table(
+def _cells(line: str, separator: str) -> list[str]:
+    if separator == r"\s+":
+        return line.split()
+    return [cell.strip() for cell in line.strip().split(separator)]
+
+
+def _filled(cells: list[str]) -> list[str]:
+    """The cells without an empty last one: a line may end in a separator."""
+    return cells[:-1] if not cells[-1] else cells
+
+
+def _is_number(line: str, separator: str, decimal: str) -> bool:
+    cells = [cell.strip('"').replace(decimal, ".") for cell in _cells(line, separator)]
+    try:
+        return bool([float(cell) for cell in cells if cell])
+    except ValueError:
+        return False
+
+
+def _named(line: str, separator: str) -> tuple[str, ...] | None:
+    """Plain names of columns in a line; None where coordinates are not among them."""
+    line = line.lstrip("#/%! ")
+    for cells in (_cells(line, separator), re.split(r"[\s,;]+", line.strip())):
+        names = tuple(plain(cell) for cell in _filled(cells))
+        if has_coords(names):
+            return names
+    return None
+
+
+def numbers(
     path: Path,
-    skip: int,
+    start: int,
     separator: str,
     width: int,
     max_points: int,
     rows: int | None = None,
+    decimal: str = ".",
+    skip: int = 0,
 ) -> np.ndarray:
-    """Numbers (N, width) of all lines after the first ``skip``, or of ``rows`` of them.
+    """Numbers (N, width) float64 of the lines from byte ``start`` on, or of ``rows`` of them.
 
-    Numbers beyond ``width`` in a line are left out. Raises UserError for a line that holds a word
-    or fewer numbers; rows of ``x y z`` alone may hold NaN.
+    Numbers beyond ``width`` in a line are left out, and so are lines after ``#`` and the first
+    ``skip`` ones. Raises UserError for a line that holds a word or fewer cells; a cell may be NaN
+    or, between separators, empty.
     """
     parts, count = [], 0
     try:
-        with pd.read_csv(
-            path,
-            sep=separator,
-            header=None,
-            names=range(width),
-            index_col=False,
-            skiprows=skip,
-            nrows=rows,
-            dtype=np.float64,
-            chunksize=_CHUNK,
-        ) as chunks:
-            for chunk in chunks:
-                count += len(chunk)
-                judge_count(count, path, max_points)
-                parts.append(chunk.to_numpy())
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # that a line ends in a comma
+            _advance(file, start, skip)
+            with pd.read_csv(
+                file,
+                sep=separator,
+                header=None,
+                names=range(width),
+                index_col=False,
+                nrows=rows,
+                dtype=np.float64,
+                decimal=decimal,
+                comment="#",
+                chunksize=_CHUNK,
+                encoding_errors="replace",
+            ) as chunks:
+                for chunk in chunks:
+                    count += len(chunk)
+                    judge_count(count, path, max_points)
+                    parts.append(chunk.to_numpy())
     except UserError:
         raise
+    except pd.errors.EmptyDataError:
+        pass
     except ValueError as error:  # pandas' ParserError is one
         raise UserError(
             f"{path}: {' '.join(str(error).split())}; expected {width} numbers per line"
         ) from None
     values = np.concatenate(parts) if parts else np.empty((0, width))
-    short = np.isnan(values[:, -1]) & (width > 3)  # x y z may be NaN, what follows may not
-    if short.any():
-        raise UserError(
-            f"{path}: point {int(short.argmax())} has no number in column {width}, expected "
-            f"{width} numbers per line; the file is cut off or has another column there"
-        )
+    _judge_short(path, start, skip, separator, np.flatnonzero(np.isnan(values[:, -1])), width)
     return values
 
 
-FORMAT = Format("text", (".xyz", ".pts", ".txt", ".csv"), read)
+def _advance(file: BinaryIO, start: int, skip: int) -> None:
+    file.seek(start)
+    for _ in range(skip):
+        file.readline()
+
+
+def _judge_short(
+    path: Path, start: int, skip: int, separator: str, rows: np.ndarray, width: int
+) -> None:
+    """Raise UserError where one of the ``rows``, whose last number is NaN, has too few cells.
+
+    The parser gives NaN for a cell that is empty or says so, and for one that is missing.
+    """
+    if not len(rows):
+        return
+    with path.open("rb") as file:
+        _advance(file, start, skip)
+        lines = _lines_of_points(file)
+        before = -1
+        for row in rows:
+            line = next(itertools.islice(lines, row - before - 1, None), "")
+            before = row
+            found = len(line.split()) if separator == r"\s+" else line.count(separator) + 1
+            if found < width:
+                raise UserError(
+                    f"{path}: point {row} has no number in column {width}, expected {width} "
+                    "numbers per line; the file is cut off or has another column there"
+                )
+
+
+def _lines_of_points(file: BinaryIO) -> Iterator[str]:
+    for raw in file:
+        line = raw.decode("utf-8", "replace").partition("#")[0].strip("\r\n")
+        if line.strip():
+            yield line
+
+
+FORMAT = Format(
+    "text",
+    (".xyz", ".pts", ".txt", ".csv", ".asc", ".xyzn", ".xyzrgb"),
+    read,
+    unnamed=True,
+)
