@@ -12,7 +12,13 @@ _PER_POINT = (
     *("coords", "colour", "intensity", "normal", "height"),
     *("label", "instance", "segment"),
 )
-_SOURCE = ("name", "origin", "row", "upright")  # where the points came from, not what they are
+_SOURCE = (
+    "name",
+    "origin",
+    "unit",
+    "row",
+    "upright",
+)  # where the points came from, not what they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,8 @@ class Cloud:
     segment : (N,) int64 in 0 .. S - 1 from an over-segmentation, -1 for none.
     objectness : (S,) float32 in 0 .. 1, how likely each segment is part of an object.
     name : source of the cloud, for messages.
-    origin : (3,) float64, what was subtracted from the coordinates of the file; None for nothing.
+    origin : (3,) float64 metres, what was subtracted from the coordinates; None for nothing.
+    unit : metres of a unit of the file.
     row : (N,) int64, the row of each point in its file; None where they are all rows, in order.
     upright : whether :func:`pcrep.preparation.planes.upright` has seen the cloud.
     """
@@ -45,6 +52,7 @@ class Cloud:
     objectness: np.ndarray | None = None
     name: str = ""
     origin: np.ndarray | None = None
+    unit: float = 1.0
     row: np.ndarray | None = None
     upright: bool = False
 
@@ -72,8 +80,8 @@ class Cloud:
         return np.arange(len(self)) if self.row is None else self.row
 
     def file_coords(self) -> np.ndarray:
-        """Coordinates (N, 3) float64 in the frame of the file, of a cloud that was not turned."""
-        return self.coords + (np.zeros(3) if self.origin is None else self.origin)
+        """Coordinates (N, 3) float64 as they are in the file, of a cloud that was not turned."""
+        return (self.coords + (np.zeros(3) if self.origin is None else self.origin)) / self.unit
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are known, by name, without those that say where the points came from."""

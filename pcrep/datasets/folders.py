@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pcrep.datasets.formats import SUFFIXES, arrays, text
+from pcrep.datasets.formats import SUFFIXES, arrays, tables, text
 from tspcrep.common.errors import UserError
 
 _TEXT = text.FORMAT.suffixes
@@ -52,7 +52,7 @@ def _is_beside(path: Path) -> str:
     if _BESIDE.search(path.stem.lower()):
         return "is no cloud by its name"
     try:
-        text.find_table(path)
+        tables.find_table(path)
     except UserError as error:
         return str(error).removeprefix(f"{path}: ")
     return ""

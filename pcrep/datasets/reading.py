@@ -1,4 +1,4 @@
-"""What a user says of files that do not say it themselves: names of columns, and what labels mean.
+"""What a user says of files that do not: names of columns, what labels mean, the unit.
 
 A label is the index of a class, 0 .. C - 1, or -1 for none.
 """
@@ -41,6 +41,12 @@ class Reading:
     """What labels mean: a file of lines such as "2 ground" or "2 0", of a number or an ASPRS name
     in the scans, and the name or the number of its class, or none; or asprs, for the classes of
     LAS files."""
+    unit: float = 1.0
+    """Metres of a unit of the coordinates: 0.001 for files in millimetres, 0.3048 in feet."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.unit < float("inf"):
+            raise UserError(f"unit: found {self.unit}, expected metres above 0")
 
     def names(self) -> tuple[str, ...]:
         """Plain names of the columns, "" for one that is left out."""

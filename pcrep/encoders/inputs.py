@@ -70,11 +70,14 @@ def completed(cloud: Cloud, names: Sequence[str]) -> Cloud:
     return replace(cloud, **found) if found else cloud
 
 
+def lacking(cloud: Cloud, names: Sequence[str]) -> list[str]:
+    """The named inputs that a cloud lacks and :func:`completed` cannot find."""
+    return [n for n in ("colour", "intensity") if n in names and getattr(cloud, n) is None]
+
+
 def say_missing(cloud: Cloud, names: Sequence[str]) -> None:
     """Warn where a network reads colour or intensity, and the cloud has none."""
-    lost = [name for name in ("colour", "intensity") if name in names]
-    lost = [name for name in lost if getattr(cloud, name) is None]
-    if lost:
+    if lost := lacking(cloud, names):
         warnings.warn(
             f"{cloud.name or 'a cloud'}: has no {' and no '.join(lost)}, which the network reads: "
             "taken for 0 throughout",

@@ -163,7 +163,7 @@ def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndar
 def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
     """The scenes, checked to have labels within the classes when they are read.
 
-    classes : names; by default those of the scenes, or else 0, 1, ... up to the largest label.
+    classes : names; by default those of the scenes, or else the numbers 0, 1, ... of the labels.
 
     Raises
     ------
@@ -175,7 +175,14 @@ def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
     if not names:
         checked = scenes.map(partial(_check_labels, names=()))
         bar = tqdm(checked, desc="read labels", unit="scene", delay=2, leave=False)
-        names = tuple(map(str, range(max(int(cloud.label.max()) for cloud in bar) + 1)))
+        found = sorted({int(n) for cloud in bar for n in np.unique(cloud.label) if n >= 0})
+        if found != list(range(len(found))):
+            raise UserError(
+                f"{scenes.name}: holds the labels {', '.join(map(str, found[:30]))}, expected "
+                f"0 .. {len(found) - 1} and -1 for none; name all classes in classes.txt, say "
+                "which class a label is with --label-map, or which is none with --ignore"
+            )
+        names = tuple(map(str, found))
     return replace(scenes.map(partial(_check_labels, names=names)), classes=names)
 
 
@@ -189,7 +196,8 @@ def _check_labels(cloud: Cloud, names: tuple[str, ...]) -> Cloud:
     if names and cloud.label.max() >= len(names):
         raise UserError(
             f"{cloud.name}: found label {cloud.label.max()}, expected 0 .. {len(names) - 1}, "
-            "the classes of the scenes to learn from, or -1 for none"
+            "the classes of the scenes to learn from, or -1 for none; name all classes in "
+            "classes.txt, or put a scene that shows it among those to learn from"
         )
     return cloud
 

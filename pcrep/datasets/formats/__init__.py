@@ -41,7 +41,7 @@ def load_points(
     max_points : from a larger ``.bin``, LAS, binary PLY or binary PCD file, one point in every k is
         read, with a warning, so that memory stays bounded; larger files of other formats are
         refused.
-    reading : names of columns, and what labels mean.
+    reading : names of columns, what labels mean, and the unit; by default the metre.
 
     Raises UserError where the file is missing, is not of the format of its name, is cut off or
     holds no usable points.
@@ -55,7 +55,7 @@ def load_points(
     else:
         columns = format.read(path, max_points)
     columns = columns | read_labels(path, len(columns["coords"]), columns.get("row"))
-    return reading.labelled(to_cloud(columns, path))
+    return reading.labelled(to_cloud(columns, path, reading.unit))
 
 
 def find_format(path: Path) -> Format:

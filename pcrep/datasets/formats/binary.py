@@ -14,10 +14,13 @@ whole numbers, or far more spread, in every second, third, ... record only.
 """
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from pcrep.datasets.formats.beside import NONE
 from pcrep.datasets.formats.columns import Columns, Format, select
+from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.formats.records import numbered, records, rows_to_read
 from tspcrep.common.errors import UserError
 
@@ -34,28 +37,34 @@ _ENOUGH = 50  # records to compare with as many
 
 def _read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
     """Columns of a ``.bin``. names : of the float32 of a record, by default judged."""
+    size, length = path.stat().st_size, _length(path, names)
+    count = size // (4 * length)
+    rows = rows_to_read(count, path, max_points)
+    values = records(path, 0, count, _record(length), rows)
+    named = zip(names or _COLUMNS[length], values.T, strict=True)
+    return numbered(select({name: column for name, column in named if name}, path), rows)
+
+
+def _length(path: Path, names: tuple[str, ...]) -> int:
+    """Numbers of a record: those that are named, or the first that are plausible."""
     size = path.stat().st_size
-    lengths = [n for n in (len(names),) if names] or list(_COLUMNS)
+    lengths = [len(names)] if names else list(_COLUMNS)
     if path.name.endswith(".pcd.bin") and not names:  # nuScenes' own suffix
         lengths = [5]
     lengths = [n for n in lengths if size % (4 * n) == 0]
     if not names:
         lengths = [n for n in lengths if _fits(np.fromfile(path, _record(n), _LOOK), n)]
     if not lengths:
-        expected = f"of {4 * len(names)}" if names else (
+        usual = (
             "of 16 (x y z intensity), 20 (and a ring in 0 .. 127) or 24 (x y z r g b, colours in "
             "0 .. 1 or whole in 0 .. 255)"
-        )  # fmt: skip
-        raise UserError(
-            f"{path}: {size} bytes, expected float32 records {expected}; the file is cut off or of "
-            "another kind: name its columns with --columns if they are float32"
         )
-    length = lengths[0]
-    count = size // (4 * length)
-    rows = rows_to_read(count, path, max_points)
-    values = records(path, 0, count, _record(length), rows)
-    named = zip(names or _COLUMNS[length], values.T, strict=True)
-    return numbered(select({name: column for name, column in named if name}, path), rows)
+        raise UserError(
+            f"{path}: {size} bytes, expected float32 records "
+            f"{f'of {4 * len(names)}' if names else usual}; the file is cut off or of another "
+            "kind: name its columns with --columns if they are float32"
+        )
+    return lengths[0]
 
 
 def _record(length: int) -> np.dtype:
@@ -105,4 +114,11 @@ def _whole(values: np.ndarray, most: float) -> bool:
     return bool(((values >= 0) & (values <= most) & (values == np.floor(values))).all())
 
 
-FORMAT = Format("binary", (".bin",), _read, unnamed=True)
+def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
+    """A ``.label`` file: 32-bit words, whose lower half is the class, or 65535 for none."""
+    length = _length(path, fields.names)
+    label = fields.of_rows(path.stat().st_size // (4 * length), path)["label"]
+    target.write(np.where(label < 0, NONE, label).astype("<u4").tobytes())
+
+
+FORMAT = Format("binary", (".bin",), _read, unnamed=True, write=_write, written=".label")

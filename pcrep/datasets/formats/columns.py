@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from pcrep.cloud import Cloud
+from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.formats.names import COMPONENTS, NAMES, SPLATS, guessed, plain
 from tspcrep.common.errors import UserError
 
@@ -28,8 +30,9 @@ class Format:
     marks : first bytes of such a file; empty for formats without a signature.
     marked : whether every file of the format begins with a mark.
     unnamed : whether a file may leave its columns without names.
-    write : (source, target, fields) writes the file ``source`` anew with fields (N,) of all its
-        rows in place of those that it had: see :func:`pcrep.datasets.formats.write_fields`.
+    write : (source, target, fields) writes ``source`` anew to the open file ``target``, with fields
+        of all its rows beside or in place of its own; see :mod:`pcrep.datasets.writing`.
+    written : suffix of what it writes; "" for that of the source.
     """
 
     name: str
@@ -38,7 +41,8 @@ class Format:
     marks: tuple[bytes, ...] = ()
     marked: bool = True
     unnamed: bool = False
-    write: Callable[[Path, Path, Columns], None] | None = None
+    write: Callable[[Path, BinaryIO, Fields], None] | None = None
+    written: str = ""
 
 
 _FAR = 10_000.0  # metres; float32 counts in steps of 1 mm here, of 0.5 m at 5,000 km
@@ -75,7 +79,7 @@ def select(arrays: dict[str, np.ndarray], path: Path) -> Columns:
     if coords.ndim == 2 and coords.shape[1] > 3 and coords.dtype.kind in "fiu":
         beside = dict(zip(guessed(coords, path), coords.T, strict=True))
         columns = select(beside, path) | {n: v for n, v in columns.items() if n != "coords"}
-    count = len(columns["coords"])
+    count = coords.shape[0] if coords.ndim else 1
     return {name: _shaped(name, values, count, path) for name, values in columns.items()}
 
 
@@ -99,7 +103,7 @@ def _shaped(field: str, values: np.ndarray, count: int, path: Path) -> np.ndarra
     return values if width == 3 else values.reshape(count)
 
 
-def to_cloud(columns: Columns, path: Path) -> Cloud:
+def to_cloud(columns: Columns, path: Path, unit: float = 1.0) -> Cloud:
     """Cloud of the points with finite coordinates below 1e12.
 
     Coordinates beyond 10 km, as in a national grid, would lose centimetres in float32: their
@@ -109,6 +113,7 @@ def to_cloud(columns: Columns, path: Path) -> Cloud:
     left out. ``row`` numbers the points in the file, where some of it was left out.
 
     columns : may hold ``row`` (N,), where a reader left points out itself.
+    unit : metres of a unit of the coordinates.
 
     Warns of the number of points dropped for NaN, infinite or absurd coordinates, of an extent that
     is unlikely in metres, and of coordinates that the file itself keeps in steps of a centimetre or
@@ -123,11 +128,12 @@ def to_cloud(columns: Columns, path: Path) -> Cloud:
         columns = {"row": np.arange(len(finite))} | columns
         columns = {name: values[finite] for name, values in columns.items()}
         coords = columns["coords"]
+    _judge_steps(coords.dtype, float(np.abs(coords).max()), path)
+    if unit != 1:
+        coords = coords.astype(np.float64) * unit
     low, high = coords.min(axis=0).astype(np.float64), coords.max(axis=0).astype(np.float64)
     _judge_extent(float((high - low).max()), path)
-    farthest = max(np.abs(low).max(), np.abs(high).max())
-    _judge_steps(coords.dtype, farthest, path)
-    origin = np.floor(low) if farthest > _FAR else None
+    origin = np.floor(low) if max(np.abs(low).max(), np.abs(high).max()) > _FAR else None
     if origin is not None:
         coords = coords - origin
     row = columns.get("row")
@@ -135,7 +141,7 @@ def to_cloud(columns: Columns, path: Path) -> Cloud:
     fields = {name: _typed(name, values, path) for name, values in columns.items()}
     fields = {name: values for name, values in fields.items() if values is not None}
     fields["coords"] = coords.astype(np.float32)
-    return Cloud(**fields, name=str(path), origin=origin, row=row)
+    return Cloud(**fields, name=str(path), origin=origin, row=row, unit=unit)
 
 
 def _judge_dropped(dropped: int, total: int, path: Path) -> None:
@@ -164,8 +170,8 @@ def _judge_steps(kind: np.dtype, farthest: float, path: Path) -> None:
     step = float(np.spacing(kind.type(farthest))) if kind.kind == "f" else 0
     if step >= _COARSE:
         warnings.warn(
-            f"{path}: keeps coordinates up to {farthest:.0f} m in {8 * kind.itemsize}-bit floats, "
-            f"which are steps of {step:.2g} m there; export it with 64-bit floats or an offset",
+            f"{path}: keeps coordinates up to {farthest:.0f} in {8 * kind.itemsize}-bit floats, "
+            f"which are steps of {step:.2g} there; export it with 64-bit floats or an offset",
             stacklevel=4,
         )
 
@@ -188,6 +194,8 @@ def _whole_numbers(name: str, values: np.ndarray, path: Path) -> np.ndarray:
         values = np.where(np.abs(values) < 2**31, values, -1)
         if not (values == np.floor(values)).all():
             raise UserError(f"{path}: {name} holds fractions, expected whole numbers")
+    elif values.dtype.itemsize == 8:
+        return np.where(values.astype(np.float64) < 2**53, values.astype(np.int64), -1)
     return values.astype(np.int64)
 
 

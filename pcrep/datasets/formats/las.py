@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from pcrep.datasets.formats.columns import Columns, Format, select
+from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.formats.las_header import judge_header
 from pcrep.datasets.formats.names import KNOWN, plain
 from pcrep.datasets.formats.records import CHUNK, judge_whole, numbered, rows_to_read, within
 from tspcrep.common.errors import UserError
 
-_UNSET = ("intensity", "classification", "red", "green", "blue")
+_COLOURS = ("red", "green", "blue")
+_UNSET = ("intensity", "classification", *_COLOURS)
 
 
 def _read(path: Path, max_points: int) -> Columns:
@@ -80,4 +83,57 @@ def _columns(chunk: Any) -> dict[str, np.ndarray]:
     return arrays | {name: np.asarray(chunk[name]) for name in known}
 
 
-FORMAT = Format("LAS", (".las", ".laz"), _read, (b"LASF",))
+def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
+    """The file with extra dimensions ``label`` and ``confidence``, and the classification.
+
+    The classification is the code of each class, where its bits can hold them all; else it stays
+    as it was. All else stays, but for the index of a COPC file, which would not fit any more.
+    """
+    laspy = _laspy()
+    with opened(path) as file:
+        count = file.header.point_count
+        values = fields.of_rows(count, path)
+        values |= _codes(values["label"], fields.codes, file.header.point_format.id)
+        header = _header(laspy, file.header, values)
+        packed = file.header.are_points_compressed
+        with laspy.open(target, "w", header=header, do_compress=packed, closefd=False) as out:
+            found = 0
+            for chunk in file.chunk_iterator(CHUNK):
+                points = laspy.ScaleAwarePointRecord.zeros(len(chunk), header=header)
+                for name in set(chunk.array.dtype.names) & set(points.array.dtype.names):
+                    points.array[name] = chunk.array[name]  # as they are, in integers
+                _set(points, {n: v[found : found + len(chunk)] for n, v in values.items()})
+                out.write_points(points)
+                found += len(chunk)
+            later = [r for r in file.evlrs or () if r.user_id.lower() != "copc"]
+            if later:
+                out.write_evlrs(laspy.vlrs.vlrlist.VLRList(later))
+
+
+def _codes(label: np.ndarray, codes: np.ndarray, kind: int) -> dict[str, np.ndarray]:
+    if codes.max() > (31 if kind < 6 else 255):
+        return {}
+    return {"classification": np.where(label < 0, 0, codes[label]).astype(np.uint8)}
+
+
+def _header(laspy: ModuleType, source: Any, values: dict[str, np.ndarray]) -> Any:
+    """The header of a file, with dimensions for the values."""
+    header = deepcopy(source)
+    header.vlrs = type(header.vlrs)(v for v in header.vlrs if v.user_id.lower() != "copc")
+    extra = [name for name in ("label", "confidence") if name in values]
+    for name in set(extra) & set(header.point_format.dimension_names):
+        header.remove_extra_dim(name)
+    header.add_extra_dims([laspy.ExtraBytesParams(name, values[name].dtype) for name in extra])
+    return header
+
+
+def _set(points: Any, values: dict[str, np.ndarray]) -> None:
+    known = set(points.point_format.dimension_names)
+    for name, of_points in values.items():
+        if name in _COLOURS:
+            of_points = of_points.astype(np.uint16) * 257
+        if name in known:
+            points[name] = of_points
+
+
+FORMAT = Format("LAS", (".las", ".laz"), _read, (b"LASF",), write=_write)

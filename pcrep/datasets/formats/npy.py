@@ -1,24 +1,29 @@
 """One NumPy array: a row for each point, or a record with named fields."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from pcrep.datasets.formats.columns import Columns, Format, select
+from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
 
 
 def _read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
     """Columns of a ``.npy`` of shape (N, C), or of N records with named fields."""
+    return columns(_load(path), path, max_points, names)
+
+
+def _load(path: Path) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
             f"{path}: cannot be read as NPY ({error}), expected an array of numbers; write it "
             "again with numpy.save"
         ) from None
-    return columns(array, path, max_points, names)
 
 
 def columns(array: np.ndarray, path: Path, max_points: int, names: tuple[str, ...]) -> Columns:
@@ -41,4 +46,12 @@ def columns(array: np.ndarray, path: Path, max_points: int, names: tuple[str, ..
     return select({name: array[:, i] for i, name in enumerate(names)}, path)
 
 
-FORMAT = Format("NPY", (".npy",), _read, (b"\x93NUMPY",), unnamed=True)
+def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
+    """An archive of the array and of those of the fields."""
+    array = _load(path)
+    np.savez(target, array, **fields.arrays(len(array), path))
+
+
+FORMAT = Format(
+    "NPY", (".npy",), _read, (b"\x93NUMPY",), unnamed=True, write=_write, written=".npz"
+)

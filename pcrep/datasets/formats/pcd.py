@@ -5,12 +5,15 @@ Open3D reads it too, but accepts text files that are cut off or hold words.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from pcrep.datasets.formats.columns import Columns, Format, select
+from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.formats.headers import header
 from pcrep.datasets.formats.records import (
+    CHUNK,
     Rows,
     judge_count,
     judge_whole,
@@ -18,7 +21,8 @@ from pcrep.datasets.formats.records import (
     records,
     rows_to_read,
 )
-from pcrep.datasets.formats.text import numbers
+from pcrep.datasets.formats.tables import numbers
+from pcrep.datasets.formats.text import write_lines
 from tspcrep.common.errors import UserError
 from tspcrep.common.jit import jit
 
@@ -134,7 +138,12 @@ def _binary(path: Path, start: int, head: _Header, rows: Rows) -> dict[str, np.n
 
 
 def _compressed(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
-    """Fields are stored one after the other, each for all points."""
+    columns = zip(head.names, head.types, head.counts, _columns(path, start, head), strict=True)
+    return {name: column.view(kind) for name, kind, count, column in columns if count == 1}
+
+
+def _columns(path: Path, start: int, head: _Header) -> list[np.ndarray]:
+    """Bytes of each field, which are stored one after the other, each for all points."""
     sizes = [kind.itemsize * n for kind, n in zip(head.types, head.counts, strict=True)]
     with path.open("rb") as file:
         file.seek(start)
@@ -148,12 +157,7 @@ def _compressed(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
             f"{path}: does not unpack to the {head.points} points of its header; it is cut off or "
             "damaged, get it again"
         )
-    fields, first = {}, 0
-    for name, kind, count, size in zip(head.names, head.types, head.counts, sizes, strict=True):
-        if count == 1:
-            fields[name] = plain[first : first + head.points * size].view(kind)
-        first += head.points * size
-    return fields
+    return np.split(plain, np.cumsum([head.points * size for size in sizes])[:-1])
 
 
 @jit
@@ -204,5 +208,82 @@ def _unpacked(colour: np.ndarray) -> np.ndarray:
     return np.where(unknown[:, None], np.nan, found.astype(np.float32)) if unknown.any() else found
 
 
+def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
+    """The file with fields ``label``, ``confidence`` and maybe ``rgb`` behind the others."""
+    lines, start = header(path, "DATA", "PCD")
+    head = _parse(lines, path)
+    values = fields.of_rows(head.points, path)
+    if "red" in values:
+        red, green, blue = (values.pop(name).astype(np.uint32) for name in ("red", "green", "blue"))
+        values["rgb"] = red << 16 | green << 8 | blue
+    kept = [i for i, name in enumerate(head.names) if name not in values]
+    target.write(_new_header(lines, head, kept, values))
+    if head.kind == "ascii":
+        of_fields = zip(head.names, head.counts, strict=True)
+        columns = [name for name, count in of_fields for _ in range(count)]
+        with path.open("rb") as source:
+            source.seek(start)
+            write_lines(source, target, columns, values)
+    elif head.kind == "binary":
+        _write_binary(path, start, target, head, kept, values)
+    else:
+        old = _columns(path, start, head)
+        parts = [old[i] for i in kept] + [column.view(np.uint8) for column in values.values()]
+        packed = _pack_lzf(np.concatenate(parts))
+        target.write(np.array([len(packed), sum(map(len, parts))], "<u4").tobytes() + packed)
+
+
+def _new_header(
+    lines: list[list[str]], head: _Header, kept: list[int], values: dict[str, np.ndarray]
+) -> bytes:
+    kinds = [column.dtype for column in values.values()]
+    added = {
+        "FIELDS": list(values),
+        "SIZE": [str(kind.itemsize) for kind in kinds],
+        "TYPE": [kind.kind.upper() for kind in kinds],
+        "COUNT": ["1"] * len(kinds),
+    }
+    out = []
+    for words in lines:
+        key = "FIELDS" if words[:1] == ["COLUMNS"] else (words or [""])[0]
+        if key in added:
+            words = [key, *(words[1 + i] for i in kept), *added[key]]
+        out.append(" ".join(words))
+    return ("\n".join(out) + "\n").encode("latin1")
+
+
+def _write_binary(
+    path: Path,
+    start: int,
+    target: BinaryIO,
+    head: _Header,
+    kept: list[int],
+    values: dict[str, np.ndarray],
+) -> None:
+    fields = list(zip(head.names, head.types, head.counts, strict=True))
+    record = np.dtype([(name, kind, (count,)) for name, kind, count in fields])
+    new = [(name, column.dtype, (1,)) for name, column in values.items()]
+    kind = np.dtype([(fields[i][0], fields[i][1], (fields[i][2],)) for i in kept] + new)
+    with path.open("rb") as source:
+        source.seek(start)
+        for first in range(0, head.points, CHUNK):
+            rows = np.fromfile(source, record, min(CHUNK, head.points - first))
+            out = np.empty(len(rows), kind)
+            for i in kept:
+                out[head.names[i]] = rows[head.names[i]]
+            for name, column in values.items():
+                out[name][:, 0] = column[first : first + len(rows)]
+            target.write(out.tobytes())
+
+
+def _pack_lzf(plain: np.ndarray) -> bytes:
+    """LibLZF's form without compression: runs of at most 32 bytes behind their length less one."""
+    whole = len(plain) // 32 * 32
+    runs = np.full((whole // 32, 33), 31, np.uint8)
+    runs[:, 1:] = plain[:whole].reshape(-1, 32)
+    rest = plain[whole:].tobytes()
+    return runs.tobytes() + (bytes([len(rest) - 1]) + rest if rest else b"")
+
+
 # A file may begin with any remark.
-FORMAT = Format("PCD", (".pcd",), _read, (b"# .PCD", b"VERSION"), marked=False)
+FORMAT = Format("PCD", (".pcd",), _read, (b"# .PCD", b"VERSION"), marked=False, write=_write)

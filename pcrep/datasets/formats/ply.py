@@ -1,27 +1,34 @@
 """PLY, text or binary. Open3D skips 16-bit properties such as ScanNet's labels."""
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from pcrep.datasets.formats.columns import Columns, Format, select
+from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.formats.headers import header
 from pcrep.datasets.formats.lists import scalars_of_lines, scalars_of_records
 from pcrep.datasets.formats.names import has_coords, plain
 from pcrep.datasets.formats.records import (
+    CHUNK,
     judge_count,
     judge_whole,
     numbered,
     records,
     rows_to_read,
 )
-from pcrep.datasets.formats.text import numbers
+from pcrep.datasets.formats.tables import numbers
+from pcrep.datasets.formats.text import write_lines
 from tspcrep.common.errors import UserError
 
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
 _TYPES |= {"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"}
+_WORDS = {"u1": "uchar", "i2": "short", "i4": "int", "f4": "float"}
 _TYPES |= {f"{kind}{8 * n}": f"{kind[0]}{n}" for kind in ("int", "uint") for n in (1, 2, 4)}
 
 
@@ -134,4 +141,70 @@ def _ascii(path: Path, found: Layout) -> dict[str, np.ndarray]:
     return {name: values[:, column] for column, (name, *_) in enumerate(points.properties)}
 
 
-FORMAT = Format("PLY", (".ply",), _read, (b"ply",))
+def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
+    """The file with properties ``label``, ``confidence``, ..., behind the others of its points."""
+    found = layout(path)
+    points = found.points
+    values = fields.of_rows(points.count, path)
+    if points.lists or (found.order and any(element.lists for element in found.before)):
+        raise UserError(
+            f"{path}: has lists in or before its points, expected plain numbers to write labels "
+            "beside; save it again with the points first"
+        )
+    kept = [name for name, *_ in points.properties if name not in values]
+    with path.open("rb") as source:
+        for line in _header_lines(source, points, kept, values):
+            target.write(line)
+        if found.order:
+            _write_records(path, source, target, found, kept, values)
+        else:
+            for _ in range(sum(element.count for element in found.before)):
+                target.write(source.readline())
+            write_lines(source, target, [name for name, *_ in points.properties], values)
+        shutil.copyfileobj(source, target)
+
+
+def _header_lines(
+    source: BinaryIO, points: Element, kept: list[str], values: dict[str, np.ndarray]
+) -> Iterator[bytes]:
+    """The header, with the properties of the points that are kept, and the new ones."""
+    inside = False
+    for raw in source:
+        words = raw.decode("latin1").split()
+        if inside and words[:1] != ["property"] and words[:1] != ["comment"]:
+            for name, column in values.items():
+                yield f"property {_WORDS[column.dtype.str[1:]]} {name}\n".encode()
+            inside = False
+        if words[:2] == ["element", points.name]:
+            inside = True
+        if not inside or words[0] != "property" or words[-1] in kept:
+            yield raw
+        if words[:1] == ["end_header"]:
+            return
+
+
+def _write_records(
+    path: Path,
+    source: BinaryIO,
+    target: BinaryIO,
+    found: Layout,
+    kept: list[str],
+    values: dict[str, np.ndarray],
+) -> None:
+    record, count = found.points.record(found.order), found.points.count
+    for element in found.before:
+        target.write(source.read(element.count * element.record(found.order).itemsize))
+    new = [(name, found.order + column.dtype.str[1:]) for name, column in values.items()]
+    kind = np.dtype([*((name, record[name]) for name in kept), *new])
+    for first in range(0, count, CHUNK):
+        rows = np.fromfile(source, record, min(CHUNK, count - first))
+        judge_whole(path, first + len(rows), min(first + CHUNK, count))
+        out = np.empty(len(rows), kind)
+        for name in kept:
+            out[name] = rows[name]
+        for name, column in values.items():
+            out[name] = column[first : first + len(rows)]
+        target.write(out.tobytes())
+
+
+FORMAT = Format("PLY", (".ply",), _read, (b"ply",), write=_write)

@@ -186,7 +186,7 @@ def test_coordinates_in_a_national_grid_keep_their_digits(tmp_path, kind):
 
 def test_coordinates_that_the_file_itself_has_in_steps_are_told(tmp_path):
     for name, data in far_files("float"):
-        with pytest.warns(UserWarning, match=r"32-bit floats.*steps of 0\.5 m"):
+        with pytest.warns(UserWarning, match=r"32-bit floats.*steps of 0\.5 there"):
             load_points(put(tmp_path, name, data))
 
 
