@@ -11,6 +11,7 @@ from pcrep.datasets import Reading, load_scenes
 from pcrep.encoders.encoding import check_encoder, encode, voxel_size
 from pcrep.encoders.inputs import say_missing
 from pcrep.encoders.unet import SparseUNet, load_encoder
+from pcrep.evaluation.checks import voxel_of
 from pcrep.preparation.planes import upright
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
@@ -31,7 +32,7 @@ def embed(
         each point in its file, which differs from 0 .. N - 1 where points without coordinates were
         left out) or ``.ply`` (coloured by :func:`principal_colours`) for one scene; a folder of
         ``<scene>.npz`` for several.
-    voxel : metres, see :func:`pcrep.encoders.encoding.voxel_size`.
+    voxel : metres; by default that of the encoder's training, or else one that fits the points.
     reading : what the user says of the files.
 
     Raises
@@ -41,7 +42,8 @@ def embed(
     """
     network = load_encoder(encoder)
     check_encoder(network, str(encoder))
-    size, scenes = voxel_size(network, voxel), load_scenes(data, data_root, reading)
+    scenes = load_scenes(data, data_root, reading)
+    size = voxel_size(network, voxel if voxel is not None else network.voxel or voxel_of(scenes))
     one = output.suffix.lower() in (".npz", ".ply")
     if one and len(scenes) > 1:
         raise UserError(

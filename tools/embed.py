@@ -53,7 +53,8 @@ class Config:
     window: int | None = None
     """Series: encode each step through a window of this many steps; default: the whole past."""
     voxel: float | None = None
-    """Points: voxel edge in metres; default: that of the training, or else 0.02."""
+    """Points: voxel edge in metres; default: that of the training, or else one that fits the
+    distance between points."""
 
 
 def main(config: Config) -> None:

@@ -13,7 +13,7 @@ encoder.safetensors.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from pcrep.encoders.encoding import check_encoder, new_encoder, untrained, voxel
 from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.evaluation import scores
-from pcrep.evaluation.checks import read_through
+from pcrep.evaluation.checks import read_through, voxel_of
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.evaluation.segmentation import (
     SEGMENTER,
@@ -87,6 +87,7 @@ def main(config: Config) -> None:
     refuse_ranks("fine-tuning")
     run = Run("finetune_segmentation", config)
     learn, test = load(config)
+    config = with_voxel(config, learn)
     for seed in run.start():
         run.add(seed, _one_seed(config, learn, test, seed, run.seed_folder(seed)))
     result = summary(config, len(learn), run.results())
@@ -114,16 +115,25 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
     if config.mode != "finetune" and config.encoder is None:
         raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
     encoder = build(config)
-    voxel = voxel_size(encoder, config.segmentation.voxel)
+    voxel_size(encoder, config.segmentation.voxel)
     split = labelled_split(config.data, config.data_root, config.reading)
     complete = partial(completed, names=encoder.inputs)
     learn, test = (keep(s.map(upright).map(complete)) for s in (split.learn, split.test))
     learn = with_labels(learn)
     test = with_labels(test, learn.classes)
     labelled(config, learn, config.seeds[0])
+    voxel = voxel_size(encoder, with_voxel(config, learn).segmentation.voxel)
     for part in (learn, test):
         read_through(part, voxel, encoder.inputs)
     return learn, test
+
+
+def with_voxel(config: Config, learn: Scenes) -> Config:
+    """The configuration with a voxel size that fits the points, where neither it nor the encoder
+    has one."""
+    if config.segmentation.voxel is not None or build(config).voxel is not None:
+        return config
+    return replace(config, segmentation=replace(config.segmentation, voxel=voxel_of(learn)))
 
 
 def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:

@@ -176,6 +176,10 @@ def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
         checked = scenes.map(partial(_check_labels, names=()))
         bar = tqdm(checked, desc="read labels", unit="scene", delay=2, leave=False)
         found = sorted({int(n) for cloud in bar for n in np.unique(cloud.label) if n >= 0})
+        if not found:
+            raise UserError(
+                f"{scenes.name}: found no labelled point, expected labels to learn from"
+            )
         if found != list(range(len(found))):
             raise UserError(
                 f"{scenes.name}: holds the labels {', '.join(map(str, found[:30]))}, expected "

@@ -6,14 +6,14 @@ A new format is a module with a reader and its :class:`columns.Format`, and one 
 from pathlib import Path
 
 from pcrep.cloud import Cloud
-from pcrep.datasets.formats import arrays, binary, las, npy, npz, pcd, ply, text
+from pcrep.datasets.formats import arrays, binary, e57, las, npy, npz, pcd, ply, text
 from pcrep.datasets.formats.beside import read_labels
 from pcrep.datasets.formats.columns import Format, to_cloud
 from pcrep.datasets.formats.records import MAX_POINTS
 from pcrep.datasets.reading import Reading
 from tspcrep.common.errors import UserError
 
-_FORMATS = tuple(module.FORMAT for module in (ply, pcd, las, npz, npy, binary, text))
+_FORMATS = tuple(module.FORMAT for module in (ply, pcd, las, e57, npz, npy, binary, text))
 _BY_SUFFIX = {suffix: format for format in _FORMATS for suffix in format.suffixes}
 SUFFIXES = tuple(_BY_SUFFIX)
 """The suffixes of all formats, in lower case."""
@@ -27,6 +27,7 @@ def load_points(
     ======================  ====================================================================
     .ply, .pcd              colours, normals, intensity, label, instance; splats' colours
     .las, .laz              through laspy: colours, intensity, classification, extra dimensions
+    .e57                    through pye57: colours, intensity
     .bin                    float32 records of KITTI, nuScenes, or xyzrgb
     .npz, .npy, folder      arrays called coords, colour, label, instance, ...; or one of (N, C)
     .xyz, .pts, .txt, .csv  columns x y z, then colours and more; a first line may name them

@@ -1,6 +1,7 @@
 """Files as other tools and data sets write them: read as they mean it, or refused in one line."""
 
 import struct
+import sys
 import warnings
 
 import numpy as np
@@ -440,3 +441,27 @@ def test_a_colour_that_is_not_known_is_grey(tmp_path):
         read = load_points(tmp_path / "a.npz")
     assert (read.colour[5] == 0.5).all()
     np.testing.assert_allclose(np.delete(read.colour, 5, 0), np.delete(RGB, 5, 0) / 255, atol=1e-6)
+
+
+def test_e57_of_two_scans(tmp_path):
+    """In one frame, colours of both; against what pye57 was given."""
+    pye57 = pytest.importorskip("pye57", reason="pye57 is an extra of its own: pip install pye57")
+    with pye57.E57(str(tmp_path / "a.e57"), mode="w") as file:
+        for part, shift in ((slice(0, 100), 0.0), (slice(100, COUNT), 10.0)):
+            fields = {f"cartesian{a}": XYZ[part, i] for i, a in enumerate("XYZ")}
+            names = ("colorRed", "colorGreen", "colorBlue")
+            fields |= {name: RGB[part, i].astype(np.uint8) for i, name in enumerate(names)}
+            file.write_scan_raw(fields, translation=np.array([shift, 0, 0]))
+    read = load_points(tmp_path / "a.e57")
+    expected = XYZ + np.where(np.arange(COUNT)[:, None] < 100, 0, [[10.0, 0, 0]])
+    np.testing.assert_allclose(read.coords, expected, atol=1e-5)
+    np.testing.assert_allclose(read.colour, RGB / 255, atol=1e-6)
+    data = (tmp_path / "a.e57").read_bytes()
+    with pytest.raises(UserError, match=r"b\.e57: cannot be read as E57"):
+        load_points(put(tmp_path, "b.e57", data[: len(data) // 2]))
+
+
+def test_e57_without_its_library(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pye57", None)
+    with pytest.raises(UserError, match=r"pip install 'tspcrep\[e57\]'"):
+        load_points(put(tmp_path, "a.e57", b"ASTM-E57" + bytes(100)))
