@@ -12,6 +12,13 @@ _PER_POINT = (
     *("coords", "colour", "intensity", "normal", "height"),
     *("label", "instance", "segment"),
 )
+_SOURCE = (
+    "name",
+    "origin",
+    "unit",
+    "row",
+    "upright",
+)  # where the points came from, not what they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +35,10 @@ class Cloud:
     segment : (N,) int64 in 0 .. S - 1 from an over-segmentation, -1 for none.
     objectness : (S,) float32 in 0 .. 1, how likely each segment is part of an object.
     name : source of the cloud, for messages.
+    origin : (3,) float64 metres, what was subtracted from the coordinates; None for nothing.
+    unit : metres of a unit of the file.
+    row : (N,) int64, the row of each point in its file; None where they are all rows, in order.
+    upright : whether :func:`pcrep.preparation.planes.upright` has seen the cloud.
     """
 
     coords: np.ndarray
@@ -40,11 +51,15 @@ class Cloud:
     segment: np.ndarray | None = None
     objectness: np.ndarray | None = None
     name: str = ""
+    origin: np.ndarray | None = None
+    unit: float = 1.0
+    row: np.ndarray | None = None
+    upright: bool = False
 
     def __post_init__(self) -> None:
         if self.coords.ndim != 2 or self.coords.shape[1] != 3 or not len(self.coords):
             raise ValueError(f"coords have shape {self.coords.shape}, expected (N, 3), N > 0")
-        for name in _PER_POINT[1:]:
+        for name in (*_PER_POINT[1:], "row"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.coords):
                 raise ValueError(
@@ -57,11 +72,20 @@ class Cloud:
     def take(self, rows: np.ndarray) -> "Cloud":
         """The points at ``rows`` (indices or a mask) with all their attributes."""
         known = {name: getattr(self, name) for name in _PER_POINT}
-        return replace(self, **{n: v[rows] for n, v in known.items() if v is not None})
+        taken = {n: v[rows] for n, v in known.items() if v is not None}
+        return replace(self, **taken, row=self.rows()[rows])
+
+    def rows(self) -> np.ndarray:
+        """The row (N,) int64 of each point in its file."""
+        return np.arange(len(self)) if self.row is None else self.row
+
+    def file_coords(self) -> np.ndarray:
+        """Coordinates (N, 3) float64 as they are in the file, of a cloud that was not turned."""
+        return (self.coords + (np.zeros(3) if self.origin is None else self.origin)) / self.unit
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that are known, by name."""
-        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "name"}
+        """The arrays that are known, by name, without those that say where the points came from."""
+        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _SOURCE}
         return {name: values for name, values in known.items() if values is not None}
 
 

@@ -7,9 +7,11 @@ import numpy as np
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud
-from pcrep.datasets import load_scenes
+from pcrep.datasets import Reading, load_scenes
 from pcrep.encoders.encoding import check_encoder, encode, voxel_size
+from pcrep.encoders.inputs import say_missing
 from pcrep.encoders.unet import SparseUNet, load_encoder
+from pcrep.evaluation.checks import voxel_of
 from pcrep.preparation.planes import upright
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
@@ -21,13 +23,17 @@ def embed(
     output: Path,
     voxel: float | None = None,
     data_root: Path | None = None,
+    reading: Reading | None = None,
 ) -> None:
-    """Write the features of every point, with the coordinates as they were read.
+    """Write the features of every point, with the coordinates of its file.
 
     encoder : a run folder or an encoder file. data : a named set, or a file or folder.
-    output : ``.npz`` (coords (N, 3), features (N, D), float32) or ``.ply`` (coloured by
-        :func:`principal_colours`) for one scene; a folder of ``<scene>.npz`` for several.
-    voxel : metres, see :func:`pcrep.encoders.encoding.voxel_size`.
+    output : ``.npz`` (coords (N, 3) float64, features (N, D) float32, and row (N,), the number of
+        each point in its file, which differs from 0 .. N - 1 where points without coordinates were
+        left out) or ``.ply`` (coloured by :func:`principal_colours`) for one scene; a folder of
+        ``<scene>.npz`` for several.
+    voxel : metres; by default that of the encoder's training, or else one that fits the points.
+    reading : what the user says of the files.
 
     Raises
     ------
@@ -36,7 +42,8 @@ def embed(
     """
     network = load_encoder(encoder)
     check_encoder(network, str(encoder))
-    size, scenes = voxel_size(network, voxel), load_scenes(data, data_root)
+    scenes = load_scenes(data, data_root, reading)
+    size = voxel_size(network, voxel if voxel is not None else network.voxel or voxel_of(scenes))
     one = output.suffix.lower() in (".npz", ".ply")
     if one and len(scenes) > 1:
         raise UserError(
@@ -46,6 +53,7 @@ def embed(
     for index in tqdm(range(len(scenes)), desc="embed", unit="scene", delay=2):
         path = output if one else output / f"{scenes.names[index]}.npz"
         cloud = scenes[index]
+        say_missing(cloud, network.inputs)
         _write(path, cloud, _point_features(network, cloud, size))
 
 
@@ -78,9 +86,9 @@ def principal_colours(features: np.ndarray) -> np.ndarray:
 def _write(path: Path, cloud: Cloud, features: np.ndarray) -> None:
     def write(file: BinaryIO) -> None:
         if path.suffix.lower() == ".ply":
-            _write_ply(file, cloud.coords, principal_colours(features))
+            _write_ply(file, cloud.file_coords(), principal_colours(features))
         else:
-            np.savez(file, coords=cloud.coords, features=features)
+            np.savez(file, coords=cloud.file_coords(), features=features, row=cloud.rows())
 
     try:
         write_atomically(path, write)
@@ -89,12 +97,12 @@ def _write(path: Path, cloud: Cloud, features: np.ndarray) -> None:
 
 
 def _write_ply(file: BinaryIO, coords: np.ndarray, colours: np.ndarray) -> None:
-    """A binary PLY of points with colours (N, 3) uint8."""
-    kinds = [(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
+    """A binary PLY of points (N, 3) float64 with colours (N, 3) uint8."""
+    kinds = [(axis, "<f8") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
     rows = np.empty(len(coords), kinds)
     for i in range(3):
         rows[kinds[i][0]], rows[kinds[3 + i][0]] = coords[:, i], colours[:, i]
-    words = {"<f4": "float", "u1": "uchar"}
+    words = {"<f8": "double", "u1": "uchar"}
     properties = "".join(f"property {words[kind]} {name}\n" for name, kind in kinds)
     file.write(
         f"ply\nformat binary_little_endian 1.0\nelement vertex {len(rows)}\n{properties}"

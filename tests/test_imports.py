@@ -29,6 +29,7 @@ CORE = "tspcrep.common"  # the name that the folder common/ is imported by
 WRAPPED_IN = {
     "open3d": None,
     "laspy": "pcrep/datasets/formats/las.py",
+    "pye57": "pcrep/datasets/formats/e57.py",
     "plotly": "pcrep/reports/pictures.py",
     "sktime": "tsrep/datasets/loading.py",
     "MinkowskiEngine": "pcrep/sparse/engines/minkowski.py",

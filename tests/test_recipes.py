@@ -56,7 +56,7 @@ def checkout(tmp_path_factory):
     follow(
         "format",
         "pcrep/datasets/formats/off.py",
-        {"import binary, las, npz, ": "off, ", "for module in (": "off, "},
+        {"las, npy, npz, ": "off, ", "for module in (": "off, "},
         "pcrep/datasets/formats/__init__.py",
     )
     follow(

@@ -12,8 +12,8 @@ The encoder decides which of the two. A series gives a Parquet file with the col
 .. vD-1; where an encoder of one channel reads several columns, load_v0, load_v1, .. for each. It is
 scaled as those that the encoder was trained on. A long table, of several series, gives the column
 id besides; a labelled set has one row a series, with its part and label. A cloud gives an NPZ with
-coords (N, 3) and features (N, D), or a PLY coloured by the features' first three principal
-components; several give a folder of NPZ files.
+coords (N, 3), features (N, D) and row (N,), the number of each point in its file, or a PLY coloured
+by the features' first three principal components; several give a folder of NPZ files.
 """
 
 from tspcrep.common.options import check_options
@@ -28,12 +28,13 @@ import pcrep.embedding
 import pcrep.encoders.unet
 import tsrep.embedding
 import tsrep.encoders.files
+from pcrep.datasets import Reading
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.weights import encoder_path, read_encoder
 from tsrep.datasets.tables import TableConfig
 
-SERIES_ALONE = ("columns", "own_scale", "table", "label", "pool", "window")
+SERIES_ALONE = ("own_scale", "table", "label", "pool", "window")
 POINTS_ALONE = ("voxel",)
 
 
@@ -48,7 +49,8 @@ class Config:
     data_root: Path | None = None
     """Folder with the named sets; default: $TSPCREP_DATA, then the cache of prepare_data.py."""
     columns: tuple[str, ...] | None = None
-    """Series: columns to encode; by default those that the encoder was trained on."""
+    """Series: columns to encode; by default those that the encoder was trained on. Points: names
+    of the columns of files that do not name them, such as x,y,z,r,g,b,label."""
     own_scale: bool = False
     """Series: standardise by mean and deviation of these data, not of the training series."""
     label: str | None = None
@@ -60,7 +62,8 @@ class Config:
     window: int | None = None
     """Series: encode each step through a window of this many steps; default: the whole past."""
     voxel: float | None = None
-    """Points: voxel edge in metres; default: that of the training, or else 0.02."""
+    """Points: voxel edge in metres; default: that of the training, or else one that fits the
+    distance between points."""
 
 
 def main(config: Config) -> None:
@@ -69,7 +72,8 @@ def main(config: Config) -> None:
     if kind == "SparseUNet":
         refuse(config, SERIES_ALONE, "series, and this encoder reads points")
         encoder, data = config.encoder, config.data
-        pcrep.embedding.embed(encoder, data, config.output, config.voxel, config.data_root)
+        reading = Reading(columns=config.columns or ())
+        pcrep.embedding.embed(encoder, data, config.output, config.voxel, config.data_root, reading)
     else:
         refuse(config, POINTS_ALONE, "points, and this encoder reads series")
         names = [field.name for field in fields(tsrep.embedding.Request)]

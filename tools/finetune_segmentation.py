@@ -7,12 +7,13 @@
     python tools/finetune_segmentation.py --data mosd --labelled-fraction 0.001 --output runs/few
 
 Controls are the same network trained from scratch, on the same labels for as many steps, and a
-probe of an untrained network. The run folder holds result.json, report.html and, after fine-tuning,
-encoder.safetensors and segmenter.safetensors of the first seed.
+probe of an untrained network. The run folder holds result.json, report.html and, of the first seed,
+segmenter.safetensors for tools/predict.py (but not of a kNN probe) and, after fine-tuning,
+encoder.safetensors.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +22,12 @@ import torch
 
 import pcrep.reports.segmentation
 from pcrep.cloud import Scenes, keep
-from pcrep.datasets import labelled_split
+from pcrep.datasets import Reading, labelled_split
 from pcrep.encoders.encoding import check_encoder, new_encoder, untrained, voxel_size
 from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
-from pcrep.encoders.voxelize import check_extent
 from pcrep.evaluation import scores
+from pcrep.evaluation.checks import read_through, voxel_of
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.evaluation.segmentation import (
     SEGMENTER,
@@ -60,6 +61,8 @@ class Config:
     """A run folder or an encoder.safetensors; without it the network is trained from scratch."""
     network: str = "small"
     """Network to train without an encoder: small, or a Res16UNet such as 34C."""
+    inputs: tuple[str, ...] = ("colour",)
+    """What such a network reads: colour, height (over ground), normal, intensity."""
     mode: Literal["finetune", "linear", "knn"] = "finetune"
     """Train the whole network, or fit a classifier (linear or kNN) to frozen features."""
     labelled_scenes: int | None = None
@@ -72,6 +75,7 @@ class Config:
     """Random seeds; each draws the labels and the random weights."""
     resume: bool = False
     """Continue the run in the output folder."""
+    reading: Reading = Reading()
     segmentation: SegmentationConfig = SegmentationConfig()
     probe: ProbeConfig = ProbeConfig()
     training: Training = field(
@@ -83,6 +87,7 @@ def main(config: Config) -> None:
     refuse_ranks("fine-tuning")
     run = Run("finetune_segmentation", config)
     learn, test = load(config)
+    config = with_voxel(config, learn)
     for seed in run.start():
         run.add(seed, _one_seed(config, learn, test, seed, run.seed_folder(seed)))
     result = summary(config, len(learn), run.results())
@@ -98,7 +103,7 @@ def report(folder: Path, config: Config) -> Path:
     if not (folder / SEGMENTER).exists():
         return pcrep.reports.segmentation.write(folder, result)
     segmenter, classes = load_segmenter(folder / SEGMENTER)
-    test = labelled_split(config.data, config.data_root).test.map(upright)
+    test = labelled_split(config.data, config.data_root, config.reading).test.map(upright)
     return pcrep.reports.segmentation.write(folder, result, segmenter, with_labels(test, classes))
 
 
@@ -110,13 +115,25 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
     if config.mode != "finetune" and config.encoder is None:
         raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
     encoder = build(config)
-    voxel = voxel_size(encoder, config.segmentation.voxel)
-    split = labelled_split(config.data, config.data_root)
+    voxel_size(encoder, config.segmentation.voxel)
+    split = labelled_split(config.data, config.data_root, config.reading)
     complete = partial(completed, names=encoder.inputs)
     learn, test = (keep(s.map(upright).map(complete)) for s in (split.learn, split.test))
     learn = with_labels(learn)
-    check_extent(labelled(config, learn, config.seeds[0])[0], voxel)
-    return learn, with_labels(test, learn.classes)
+    test = with_labels(test, learn.classes)
+    labelled(config, learn, config.seeds[0])
+    voxel = voxel_size(encoder, with_voxel(config, learn).segmentation.voxel)
+    for part in (learn, test):
+        read_through(part, voxel, encoder.inputs)
+    return learn, test
+
+
+def with_voxel(config: Config, learn: Scenes) -> Config:
+    """The configuration with a voxel size that fits the points, where neither it nor the encoder
+    has one."""
+    if config.segmentation.voxel is not None or build(config).voxel is not None:
+        return config
+    return replace(config, segmentation=replace(config.segmentation, voxel=voxel_of(learn)))
 
 
 def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:
@@ -132,7 +149,7 @@ def build(config: Config) -> SparseUNet:
         encoder = load_encoder(config.encoder)
         check_encoder(encoder, str(config.encoder))
         return encoder
-    return new_encoder(config.network)
+    return new_encoder(config.network, config.inputs)
 
 
 def _one_seed(
@@ -154,6 +171,8 @@ def _one_seed(
         found |= train(config, learn, test, encoder, seed, folder, name)
     else:
         found |= probe(given, config.mode)
+        if config.mode == "linear":
+            save_probe(config, learn, given, seed, folder)
     scratch = {key: found[key] for key in found if key in ("miou", "iou", "foreground")}
     if config.encoder is not None:
         scratch = train(config, learn, test, untrained(given, seed), seed, folder, "scratch")
@@ -161,6 +180,15 @@ def _one_seed(
     random = probe(untrained(given, seed), kind)
     found["controls"] = {"scratch": scratch, "random_encoder_probe": random}
     return {**found, "timing": {"seconds": time.perf_counter() - started}}
+
+
+def save_probe(config: Config, learn: Scenes, encoder: SparseUNet, seed: int, folder: Path) -> None:
+    """Save the encoder with the linear probe as its head, for tools/predict.py."""
+    voxel = config.segmentation.voxel
+    probe = scores.fit_probe(encoder, learn, voxel, "linear", config.probe, seed)
+    head = linear_map(probe, len(learn.classes))
+    segmenter = Segmenter(encoder, len(learn.classes), config.segmentation, head)
+    save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
 
 
 def train(

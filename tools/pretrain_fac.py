@@ -15,27 +15,28 @@ compares a linear probe of the frozen encoder with one of the untrained encoder.
 import copy
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 import pcrep.reports.pretraining
-from pcrep.cloud import Scenes, keep
+from pcrep.cloud import Scenes
 from pcrep.contrast import OBJECTIVES
 from pcrep.contrast.fac import FAC, FACConfig
 from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
-from pcrep.datasets import Split, labelled_split, load_scenes
+from pcrep.datasets import Reading, Split, find_split, load_scenes, pretraining_scenes
 from pcrep.encoders.encoding import new_encoder
+from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.evaluation import scores
+from pcrep.evaluation.checks import labelled_parts, read_through
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.preparation import PrepareConfig, prepare
 from pcrep.preparation.cache import preprocessed
-from pcrep.preparation.planes import upright
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
-from tspcrep.common.errors import UserError
 from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
@@ -52,12 +53,15 @@ class Config:
     """Objective to minimise; all use the same network, views, optimiser and steps."""
     network: str = "small"
     """Network to train: small, or a Res16UNet such as 34C."""
+    inputs: tuple[str, ...] = ("colour",)
+    """What the network reads: colour, height (over ground), normal, intensity."""
     data_root: Path | None = None
     """Folder of named data sets, before $TSPCREP_DATA and the cache of tools/prepare_data.py."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Random seeds; one encoder is trained per seed."""
     resume: bool = False
     """Continue the run in the output folder."""
+    reading: Reading = Reading()
     pretraining: PretrainingConfig = PretrainingConfig()
     fac: FACConfig = FACConfig()
     probe: ProbeConfig = ProbeConfig()
@@ -91,8 +95,9 @@ def main(config: Config) -> None:
 def report(folder: Path, config: Config) -> Path:
     """Write ``report.html`` of a finished run; it shows the first test scene, if any."""
     result = read_json(folder / "result.json")
-    split = find_split(config)
-    scenes = load_scenes(config.data, config.data_root) if split is None else split.test
+    source = config.data, config.data_root, config.reading
+    split = find_split(*source)
+    scenes = load_scenes(*source) if split is None else split.test
     title = f"{OBJECTIVES[config.method].title} on {config.data}"
     augment = config.pretraining.views.augment
     return pcrep.reports.pretraining.write(
@@ -103,25 +108,20 @@ def report(folder: Path, config: Config) -> Path:
 def load(config: Config) -> tuple[Scenes, Split | None]:
     """Scenes to pretrain on, and the labelled split where there is one.
 
-    Raises UserError where the data or an option is invalid; nothing is written before.
+    Raises UserError where the data or an option is invalid; nothing is prepared or written before.
     """
-    new_encoder(config.network)
-    scenes, split = load_scenes(config.data, config.data_root), find_split(config)
-    if split is None:
-        return scenes, None
-    learn, test = (keep(part.map(upright)) for part in (split.learn, split.test))
-    return split.unlabelled, Split(learn, test, split.unlabelled)
-
-
-def find_split(config: Config) -> Split | None:
-    try:
-        return labelled_split(config.data, config.data_root)
-    except UserError:  # without a test set all scenes are for pretraining
-        return None
+    new_encoder(config.network, config.inputs)
+    source = config.data, config.data_root, config.reading
+    scenes, split = pretraining_scenes(*source), find_split(*source)
+    if split is not None:
+        split = labelled_parts(split)
+    read_through(scenes, config.pretraining.views.voxel, config.inputs)
+    return scenes, split
 
 
 def batches(config: Config, scenes: Scenes) -> SceneBatches:
-    prepared = preprocessed(scenes, prepare, PrepareConfig())
+    complete = partial(completed, names=config.inputs)
+    prepared = preprocessed(scenes, prepare, PrepareConfig()).map(complete)
     return SceneBatches(prepared, config.pretraining.views.voxel)
 
 
@@ -135,7 +135,7 @@ def train(
 ) -> tuple[SparseUNet, SparseUNet, float]:
     """The trained encoder, the same encoder before training, and the training time in seconds."""
     torch.manual_seed(seed)
-    encoder = new_encoder(config.network)
+    encoder = new_encoder(config.network, config.inputs)
     encoder.voxel = config.pretraining.views.voxel
     untrained = copy.deepcopy(encoder)
     objective = build_objective(config, encoder)

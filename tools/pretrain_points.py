@@ -29,10 +29,11 @@ from pcrep.contrast.distillation import DistillationConfig, SelfDistillation
 from pcrep.contrast.fac import FAC, FACConfig
 from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
 from pcrep.contrast.views import ViewConfig
-from pcrep.datasets import load_scenes
+from pcrep.datasets import Reading, pretraining_scenes
 from pcrep.encoders.encoding import new_encoder
 from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import save_encoder
+from pcrep.evaluation.checks import read_through
 from pcrep.preparation import PrepareConfig, prepare
 from pcrep.preparation.cache import preprocessed
 from pcrep.procedural.endless import KINDS, Endless
@@ -66,6 +67,7 @@ class Config:
     """Random seeds, of the made scenes and of the training; one encoder is trained for each."""
     resume: bool = False
     """Continue the run in the output folder."""
+    reading: Reading = Reading()
     pretraining: PretrainingConfig = field(
         default_factory=lambda: PretrainingConfig(
             views=ViewConfig(voxel=0.05, smallest=0.25, parts=2)
@@ -118,7 +120,8 @@ def own_scenes(config: Config) -> dict[str, Corpus]:
     found = {}
     for name in config.data:
         if name not in KINDS:
-            scenes = load_scenes(name, config.data_root)
+            scenes = pretraining_scenes(name, config.data_root, config.reading)
+            read_through(scenes, config.pretraining.views.voxel, config.inputs)
             scenes = preprocessed(scenes, prepare, PrepareConfig()).map(complete)
             found[name] = SceneBatches(scenes, config.pretraining.views.voxel).scenes
     return found

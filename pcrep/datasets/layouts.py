@@ -1,19 +1,26 @@
 """Folder layouts of published data sets, and that of a user's own folder."""
 
-import re
-from collections.abc import Callable, Iterable
+import os
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pcrep.cloud import Cloud, Scenes
-from pcrep.datasets.formats import SUFFIXES, load_points, npz
+from pcrep.datasets.folders import clouds_below
+from pcrep.datasets.formats import load_points, npz
 from pcrep.datasets.formats.columns import judge_labels
+from pcrep.datasets.reading import Reading
 from tspcrep.common.errors import UserError
 
 LEARN, TEST, UNLABELLED = "learn", "test", "unlabelled"
-# Subfolders of a user's folder, and the part of the split that their files belong to.
-_PART_OF = {"learn": LEARN, "train": LEARN, "test": TEST, "val": TEST, "unlabelled": UNLABELLED}
+# Subfolders of a user's folder, in lower case, and the part of the split that their files are in.
+_PART_OF = {
+    **dict.fromkeys(("learn", "train", "training"), LEARN),
+    **dict.fromkeys(("test", "testing", "val", "validation", "evaluation"), TEST),
+    **dict.fromkeys(("unlabelled", "unlabeled", "unsupervised"), UNLABELLED),
+}
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,18 @@ class Layout:
     things: tuple[str, ...] = ()
 
     def scenes(self, name: str, paths: list[Path]) -> Scenes:
-        """Scenes of these paths. Reading a label outside the classes raises a UserError."""
+        """Scenes of these paths, whose names differ: those of one title are called by their paths.
+
+        Reading a label outside the classes raises a UserError.
+        """
+        titles = [self.title(path) for path in paths]
+        seen, top = Counter(titles), os.path.commonpath([path.parent for path in paths] or ["."])
         return Scenes(
             name,
-            tuple(self.title(path) for path in paths),
+            tuple(
+                title if seen[title] == 1 else path.relative_to(top).as_posix()
+                for title, path in zip(titles, paths, strict=True)
+            ),
             partial(_read, self.read, tuple(paths), self.classes),
             self.classes,
             self.things,
@@ -53,37 +68,29 @@ def _read(
     return judge_labels(read(paths[index]), classes)
 
 
-def own(folder: Path, files: list[Path]) -> Layout:
+def own(folder: Path, files: list[Path], reading: Reading) -> Layout:
     """Layout of a user's folder of files of any format, in it or in subfolders.
 
-    Labels are class indices, with names from a file ``classes.txt`` in the folder, one per line, or
-    from an array ``class_names`` in the first NPZ. Subfolders ``learn`` (or ``train``), ``test``
-    (or ``val``) and ``unlabelled`` define the split.
+    Labels are class indices, with names from ``reading``, from a file ``classes.txt`` in the
+    folder, one per line, or from an array ``class_names`` in the first NPZ. Subfolders ``learn``
+    (or ``train``, ``training``), ``test`` (or ``val``, ...) and ``unlabelled``, in any case, define
+    the split.
     """
-    classes = _classes(folder, files)
-    return Layout(
-        "a folder of files", own_files, load_points, lambda path: path.stem, _part, classes
-    )
+    classes = reading.classes or _classes(folder, files)
+    read = partial(load_points, reading=reading)
+    return Layout("a folder of files", _own_files, read, _stem, _part, classes)
 
 
-def own_files(folder: Path) -> list[Path]:
-    """Sorted files below a folder that have the suffix of a known format."""
-    here = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
-    return natural(p for p in here if p.is_file() and p.name not in ("classes.txt", "README.txt"))
+def _own_files(folder: Path) -> list[Path]:
+    return clouds_below(folder)[0]
 
 
-def natural(paths: Iterable[Path]) -> list[Path]:
-    """Natural sort order: scene2 before scene10."""
-
-    def key(path: Path):
-        words = re.split(r"(\d+)", str(path.with_suffix("")))
-        return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
-
-    return sorted(paths, key=key)
+def _stem(path: Path) -> str:
+    return path.stem
 
 
 def _part(path: Path, folder: Path) -> str | None:
-    inside = path.relative_to(folder).parts[:-1]
+    inside = [name.lower() for name in path.relative_to(folder).parts[:-1]]
     return next((_PART_OF[name] for name in inside if name in _PART_OF), None)
 
 
@@ -91,7 +98,7 @@ def _classes(folder: Path, files: list[Path]) -> tuple[str, ...]:
     listed = folder / "classes.txt"
     if listed.is_file():
         try:
-            lines = listed.read_text(encoding="utf-8").split("\n")
+            lines = listed.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"{listed}: cannot be read ({error}), expected one class per line"

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pcrep.cloud import Cloud
+from pcrep.datasets.folders import files_below
 from pcrep.datasets.formats import load_points
 from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout
 from tspcrep.common.errors import UserError
@@ -32,7 +33,7 @@ _NAME = re.compile(r"(learn|test)(\d+)\.pcd$")
 
 def _files(folder: Path) -> list[Path]:
     """Scenes below ``folder``: learn before test, then by number."""
-    found = [(match, path) for path in folder.rglob("*.pcd") if (match := _NAME.match(path.name))]
+    found = [(match, path) for path in files_below(folder) if (match := _NAME.match(path.name))]
     return [path for _, path in sorted(found, key=lambda f: (f[0][1], int(f[0][2])))]
 
 

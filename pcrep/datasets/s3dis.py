@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from pcrep.cloud import Cloud
+from pcrep.datasets.folders import natural
 from pcrep.datasets.formats import text
 from pcrep.datasets.formats.columns import to_cloud
 from pcrep.datasets.formats.records import MAX_POINTS, judge_count
-from pcrep.datasets.layouts import LEARN, TEST, Layout, natural
+from pcrep.datasets.layouts import LEARN, TEST, Layout
 from tspcrep.common.errors import UserError
 
 CLASSES = (
@@ -21,6 +22,7 @@ CLASSES = (
 THINGS = ("table", "chair", "sofa", "bookcase", "board")
 """The classes that are foreground."""
 
+_COLUMNS = ("x", "y", "z", "r", "g", "b")
 _ALSO_CLUTTER = ("stairs",)
 _TEST_AREA = "Area_5"
 
@@ -40,7 +42,7 @@ def _room(path: Path) -> Cloud:
         raise UserError(f"{path / 'Annotations'}: holds no .txt, expected one per object")
     parts: list[dict[str, np.ndarray]] = []
     for instance, file in enumerate(objects):
-        columns = text.read(file, MAX_POINTS)
+        columns = text.read(file, MAX_POINTS, _COLUMNS)
         count = len(columns["coords"])
         parts.append(
             columns

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from pcrep.cloud import Cloud
+from pcrep.datasets.folders import natural
 from pcrep.datasets.formats import load_points
-from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
+from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout
 from tspcrep.common.errors import UserError
 
 # The 20 classes of the benchmark and their numbers among the 40 of NYU.

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from pcrep.cloud import Cloud
+from pcrep.datasets.folders import natural
 from pcrep.datasets.formats import load_points
-from pcrep.datasets.formats.binary import label_file
-from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout, natural
+from pcrep.datasets.formats.beside import label_file
+from pcrep.datasets.layouts import LEARN, TEST, UNLABELLED, Layout
 from tspcrep.common.errors import UserError
 
 # The 19 classes of the single-scan task, in the order of the benchmark, and the annotated numbers
@@ -70,7 +71,7 @@ def _frame(path: Path) -> Cloud:
     """A frame in sensor coordinates: x ahead, y left, z up, metres.
 
     ``label`` is an index into ``CLASSES``, or -1 where the benchmark ignores it. ``instance``
-    numbers the things, see :mod:`pcrep.datasets.formats.binary`.
+    numbers the things, see :mod:`pcrep.datasets.formats.beside`.
     """
     cloud = load_points(path)
     if cloud.label is None:

@@ -1,5 +1,6 @@
 """What a network reads of a point: colour, height over ground, normal, intensity."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -67,6 +68,21 @@ def completed(cloud: Cloud, names: Sequence[str]) -> Cloud:
         shape = surface(cells.centre, nearest(cells.centre, 16)[0])
         found["normal"] = shape.normal[cells.member].astype(np.float32)
     return replace(cloud, **found) if found else cloud
+
+
+def lacking(cloud: Cloud, names: Sequence[str]) -> list[str]:
+    """The named inputs that a cloud lacks and :func:`completed` cannot find."""
+    return [n for n in ("colour", "intensity") if n in names and getattr(cloud, n) is None]
+
+
+def say_missing(cloud: Cloud, names: Sequence[str]) -> None:
+    """Warn where a network reads colour or intensity, and the cloud has none."""
+    if lost := lacking(cloud, names):
+        warnings.warn(
+            f"{cloud.name or 'a cloud'}: has no {' and no '.join(lost)}, which the network reads: "
+            "taken for 0 throughout",
+            stacklevel=2,
+        )
 
 
 def height_over_ground(coords: np.ndarray) -> np.ndarray:

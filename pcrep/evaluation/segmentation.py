@@ -21,6 +21,7 @@ from pcrep.augment import AugmentConfig, augmented
 from pcrep.cloud import Batch, Cloud, Scenes
 from pcrep.encoders.encoding import check_encoder, encode, network_input, voxel_size
 from pcrep.encoders.unet import SparseUNet, UNetConfig
+from pcrep.preparation.planes import upright
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Phase
@@ -98,6 +99,7 @@ class Segmenter(nn.Module):
         check_encoder(encoder)
         self.config = config or SegmentationConfig()
         self.voxel = voxel_size(encoder, self.config.voxel)
+        self.upright = True  # as the scenes are that the tools train on
         self.encoder, self.head = encoder, nn.Linear(encoder.dim, classes)
         self.pretrained = head is not None
         if head is not None:
@@ -133,7 +135,12 @@ class Segmenter(nn.Module):
         pass
 
     def predict(self, cloud: Cloud) -> np.ndarray:
-        """Predicted class (N,) int64 of each point."""
+        """Predicted class (N,) int64 of each point of a cloud as ``load_points`` reads it.
+
+        It is turned upright first, and its height and normals are found where they are read; see
+        :class:`pcrep.prediction.SegmentationPipeline` for large scans and for confidence.
+        """
+        cloud = upright(cloud) if self.upright else cloud
         features, point_to_voxel = encode(self.encoder, cloud, self.voxel)
         weight, bias = (p.detach().cpu().numpy() for p in (self.head.weight, self.head.bias))
         return (features @ weight.T + bias).argmax(1)[point_to_voxel]
@@ -156,7 +163,7 @@ def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndar
 def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
     """The scenes, checked to have labels within the classes when they are read.
 
-    classes : names; by default those of the scenes, or else 0, 1, ... up to the largest label.
+    classes : names; by default those of the scenes, or else the numbers 0, 1, ... of the labels.
 
     Raises
     ------
@@ -168,7 +175,18 @@ def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
     if not names:
         checked = scenes.map(partial(_check_labels, names=()))
         bar = tqdm(checked, desc="read labels", unit="scene", delay=2, leave=False)
-        names = tuple(map(str, range(max(int(cloud.label.max()) for cloud in bar) + 1)))
+        found = sorted({int(n) for cloud in bar for n in np.unique(cloud.label) if n >= 0})
+        if not found:
+            raise UserError(
+                f"{scenes.name}: found no labelled point, expected labels to learn from"
+            )
+        if found != list(range(len(found))):
+            raise UserError(
+                f"{scenes.name}: holds the labels {', '.join(map(str, found[:30]))}, expected "
+                f"0 .. {len(found) - 1} and -1 for none; name all classes in classes.txt, say "
+                "which class a label is with --label-map, or which is none with --ignore"
+            )
+        names = tuple(map(str, found))
     return replace(scenes.map(partial(_check_labels, names=names)), classes=names)
 
 
@@ -182,7 +200,8 @@ def _check_labels(cloud: Cloud, names: tuple[str, ...]) -> Cloud:
     if names and cloud.label.max() >= len(names):
         raise UserError(
             f"{cloud.name}: found label {cloud.label.max()}, expected 0 .. {len(names) - 1}, "
-            "the classes of the scenes to learn from, or -1 for none"
+            "the classes of the scenes to learn from, or -1 for none; name all classes in "
+            "classes.txt, or put a scene that shows it among those to learn from"
         )
     return cloud
 
@@ -244,11 +263,15 @@ def _few_labels(scenes: Scenes, fraction: float, seed: int, index: int) -> Cloud
 
 
 def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str]) -> None:
-    """Save weights of encoder and head, voxel size, inputs and classes to a safetensors file."""
+    """Save weights of encoder and head, and what a raw cloud needs, to a safetensors file.
+
+    That is: whether it is turned upright, the voxel size, the inputs and the names of the classes.
+    """
     config = {
         "network": asdict(segmenter.encoder.config),
         "voxel": segmenter.voxel,
         "inputs": segmenter.encoder.inputs,
+        "upright": segmenter.upright,
         "classes": list(classes),
     }
     weights.save_encoder(path, segmenter, Segmenter.__name__, config)
@@ -273,5 +296,6 @@ def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
         len(config["classes"]),
         SegmentationConfig(voxel=config["voxel"]),
     )
+    segmenter.upright = bool(config.get("upright", True))
     weights.load_into(segmenter, tensors, path)
     return segmenter.eval(), tuple(config["classes"])

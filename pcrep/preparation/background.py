@@ -55,10 +55,11 @@ def is_background(cells: Cells, normal: np.ndarray, variance: np.ndarray) -> np.
 def _bounding_planes(centre: np.ndarray, normal: np.ndarray, size: float) -> list[Plane]:
     """Planes that bound the scene, with normals that point into it.
 
-    Dominant planes with at least 2 % of the cells on them, at most 3 % behind them, and an extent
-    of at least a fifth of the scene's cross-section: this excludes a table in a room and the lid of
-    the highest box. A plane that faces down counts only if there is something below at least half
-    of it, which tells a ceiling from a roof seen from the air.
+    Dominant planes with at least 2 % of the cells on them, at most 3 % behind them, and an area of
+    at least a fifth of the scene's, seen along the plane's normal: this excludes a table in a room,
+    and the lids of boxes of one height, which share a plane. A plane that faces down counts only if
+    there is something below at least half of it, which tells a ceiling from a roof seen from the
+    air.
     """
     kept = []
     for plane in dominant_planes(centre, normal, 2 * size, share=0.02, most=12):
@@ -66,7 +67,7 @@ def _bounding_planes(centre: np.ndarray, normal: np.ndarray, size: float) -> lis
         behind, before = (distance < -2 * size).mean(), (distance > 2 * size).mean()
         if before < behind:
             plane = plane._replace(normal=-plane.normal, offset=-plane.offset)
-        if min(before, behind) > 0.03 or _coverage(plane, centre) < 0.2:
+        if min(before, behind) > 0.03 or _coverage(plane, centre, 3 * size) < 0.2:
             continue
         if plane.normal[2] < -0.7 and _overhang(plane, centre, 3 * size) < 0.5:
             continue
@@ -74,18 +75,17 @@ def _bounding_planes(centre: np.ndarray, normal: np.ndarray, size: float) -> lis
     return kept
 
 
-def _coverage(plane: Plane, centre: np.ndarray) -> float:
-    """Extent of a plane relative to the scene, as a product over two axes of the plane."""
-    steep = abs(plane.normal[2]) < 0.7
-    first = np.cross([0.0, 0, 1] if steep else [1.0, 0, 0], plane.normal)  # a wall's runs level
-    first /= np.linalg.norm(first)
+def _coverage(plane: Plane, centre: np.ndarray, tile: float) -> float:
+    """Area of a plane relative to that of the scene as it is seen along the normal, by tile.
+
+    Area, and not extent: that of two lids at opposite ends of a floor is the floor's.
+    """
+    first = np.cross([0.0, 0, 1] if abs(plane.normal[2]) < 0.7 else [1.0, 0, 0], plane.normal)
+    first /= np.linalg.norm(first)  # level, for a wall
     axes = np.stack([first, np.cross(plane.normal, first)]).astype(np.float32)
-    along = np.einsum("ni,ji->nj", centre, axes)
-    of_plane, of_scene = (
-        np.ptp(np.quantile(rows, [0.05, 0.95], axis=0), axis=0)
-        for rows in (along[plane.rows], along)
-    )
-    return float(np.prod(of_plane / np.maximum(of_scene, 1e-9)))
+    key = _tiles(np.einsum("ni,ji->nj", centre, axes), tile)
+    number = key[:, 0] * (key[:, 1].max() + 1) + key[:, 1]
+    return len(np.unique(number[plane.rows])) / len(np.unique(number))
 
 
 def _overhang(plane: Plane, centre: np.ndarray, tile: float) -> float:

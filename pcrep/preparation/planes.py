@@ -112,12 +112,12 @@ def upright(cloud: Cloud) -> Cloud:
     origin, within 60 degrees of the z axis, and span a field of view of at least 20 degrees. Its
     largest plane, a table or a floor, is taken as horizontal and the normal towards the camera as
     up; planes that face the camera or stand beside it are taken for walls and used only if there
-    is no other.
+    is no other. A cloud that came from this function is returned as it is.
     """
-    rotation = _rotation_upright(cloud.coords)
+    rotation = None if cloud.upright else _rotation_upright(cloud.coords)
     if rotation is None:
-        return cloud
-    turned = {"coords": _turn(cloud.coords, rotation)}
+        return replace(cloud, upright=True)
+    turned = {"coords": _turn(cloud.coords, rotation), "upright": True}
     if cloud.normal is not None:
         turned["normal"] = _turn(cloud.normal, rotation)
     return replace(cloud, **turned)

@@ -6,44 +6,63 @@ A new format is a module with a reader and its :class:`columns.Format`, and one 
 from pathlib import Path
 
 from pcrep.cloud import Cloud
-from pcrep.datasets.formats import binary, las, npz, pcd, ply, text
+from pcrep.datasets.formats import arrays, binary, e57, las, npy, npz, pcd, ply, text
+from pcrep.datasets.formats.beside import read_labels
 from pcrep.datasets.formats.columns import Format, to_cloud
 from pcrep.datasets.formats.records import MAX_POINTS
+from pcrep.datasets.reading import Reading
 from tspcrep.common.errors import UserError
 
-_FORMATS = tuple(module.FORMAT for module in (ply, pcd, las, npz, binary, text))
+_FORMATS = tuple(module.FORMAT for module in (ply, pcd, las, e57, npz, npy, binary, text))
 _BY_SUFFIX = {suffix: format for format in _FORMATS for suffix in format.suffixes}
 SUFFIXES = tuple(_BY_SUFFIX)
 """The suffixes of all formats, in lower case."""
 
 
-def load_points(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
+def load_points(
+    path: str | Path, max_points: int = MAX_POINTS, reading: Reading | None = None
+) -> Cloud:
     """Read the points of a file with all their attributes.
 
     ======================  ====================================================================
-    .ply, .pcd              colours, normals, intensity, label, instance
-    .las, .laz              through laspy: colours, intensity, classification, treeID
-    .bin                    float32 records of KITTI (with its .label file), nuScenes, or xyzrgb
-    .npz                    arrays called coords, colour, label, instance, ... (or xyz, rgb, ...)
+    .ply, .pcd              colours, normals, intensity, label, instance; splats' colours
+    .las, .laz              through laspy: colours, intensity, classification, extra dimensions
+    .e57                    through pye57: colours, intensity
+    .bin                    float32 records of KITTI, nuScenes, or xyzrgb
+    .npz, .npy, folder      arrays called coords, colour, label, instance, ...; or one of (N, C)
     .xyz, .pts, .txt, .csv  columns x y z, then colours and more; a first line may name them
     ======================  ====================================================================
 
-    A file with another suffix is read if its first bytes identify the format. ``label`` and
-    ``instance`` are the numbers in the file. See :func:`columns.to_cloud` for the treatment of far
-    coordinates, of points that are not finite, and of colours.
+    A file with another suffix is read if its first bytes identify the format. What a field may be
+    called is in :mod:`names`; columns without names are guessed, with a warning. Labels may lie in
+    a file beside the cloud, see :mod:`beside`. ``label`` and ``instance`` are the numbers in the
+    file, where ``reading`` does not say otherwise; -1 is none. See :func:`columns.to_cloud` for the
+    treatment of far coordinates, of points that are not finite, and of colours.
 
     max_points : from a larger ``.bin``, LAS, binary PLY or binary PCD file, one point in every k is
         read, with a warning, so that memory stays bounded; larger files of other formats are
         refused.
+    reading : names of columns, what labels mean, and the unit; by default the metre.
 
     Raises UserError where the file is missing, is not of the format of its name, is cut off or
     holds no usable points.
     """
-    path = Path(path)
-    return to_cloud(_format(path).read(path, max_points), path)
+    path, reading = Path(path), reading or Reading()
+    format = find_format(path)
+    if format.unnamed:
+        columns = format.read(path, max_points, reading.names())
+    elif reading.columns:
+        raise UserError(f"{path}: {format.name} names its columns itself: leave --columns out")
+    else:
+        columns = format.read(path, max_points)
+    columns = columns | read_labels(path, len(columns["coords"]), columns.get("row"))
+    return reading.labelled(to_cloud(columns, path, reading.unit))
 
 
-def _format(path: Path) -> Format:
+def find_format(path: Path) -> Format:
+    """The format of a file, by its first bytes and its suffix; UserError where they disagree."""
+    if arrays.is_folder(path):
+        return arrays.FORMAT
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -60,7 +79,7 @@ def _format(path: Path) -> Format:
             f"{path}: holds {marked.name}, expected {named.name} from its name; give it the right "
             "suffix"
         )
-    if named and named.marks and not marked:
+    if named and named.marks and named.marked and not marked:
         expected = " or ".join(mark.decode("latin1") for mark in named.marks)
         raise UserError(
             f"{path}: begins with {start!r}, expected {expected!r}: this is no {named.name} file; "

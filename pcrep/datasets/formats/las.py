@@ -1,80 +1,139 @@
-"""LAS and LAZ, read through laspy."""
+"""LAS and LAZ, read and written through laspy."""
 
-import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from pcrep.datasets.formats.columns import Columns, Format, select
-from pcrep.datasets.formats.records import CHUNK, judge_whole, rows_to_read, within
+from pcrep.datasets.formats.fields import Fields
+from pcrep.datasets.formats.las_header import judge_header
+from pcrep.datasets.formats.names import KNOWN, plain
+from pcrep.datasets.formats.records import CHUNK, judge_whole, numbered, rows_to_read, within
 from tspcrep.common.errors import UserError
 
 _COLOURS = ("red", "green", "blue")
+_UNSET = ("intensity", "classification", *_COLOURS)
 
 
 def _read(path: Path, max_points: int) -> Columns:
     """Columns of an airborne or terrestrial scan.
 
     Coordinates are float64, from the file's integers, scale and offset; ``to_cloud`` subtracts an
-    origin. ``classification`` becomes the label, ``treeID`` the instance. Colours, intensities or
-    classifications that are 0 throughout were never set and are left out.
+    origin. The label is an extra dimension of such a name, or else the classification; instances
+    are extra dimensions, such as treeID. Colours, intensities or classifications that are 0
+    throughout were never set and are left out.
     """
+    with opened(path) as file:
+        count = file.header.point_count
+        rows = rows_to_read(count, path, max_points)
+        chunks, found = [], 0
+        for chunk in file.chunk_iterator(CHUNK):
+            chunks.append(_columns(chunk[within(rows, found, len(chunk))]))
+            found += len(chunk)
+    judge_whole(path, found, count)
+    if not chunks:
+        return {"coords": np.empty((0, 3))}
+    arrays = {name: np.concatenate([chunk.pop(name) for chunk in chunks]) for name in [*chunks[0]]}
+    set_ = {n: v for n, v in arrays.items() if plain(n) not in _UNSET or v.any()}
+    return numbered(select(set_, path), rows)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """laspy's reader of a file; what it and its parts raise becomes a UserError.
+
+    One of them, the LAZ backend, panics with an exception that is no Exception.
+    """
+    laspy = _laspy()
+    judge_header(path)
+    try:
+        with laspy.open(path) as file:
+            if not file.header.are_points_compressed:
+                room = path.stat().st_size - file.header.offset_to_point_data
+                judge_whole(path, room // file.header.point_format.size, file.header.point_count)
+            yield file
+    except UserError:
+        raise
+    # laspy, its LAZ backend and numpy each raise their own errors for the same broken bytes.
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise UserError(
+            f"{path}: cannot be read as LAS ({' '.join(str(error).split())}); it is cut off or "
+            "damaged, get it again"
+        ) from None
+
+
+def _laspy() -> ModuleType:
     try:
         import laspy
     except ImportError:
         raise UserError("LAS files need laspy: pip install 'tspcrep[points]'") from None
-    _judge_header(path)
-    try:
-        with laspy.open(path) as file:
-            count = file.header.point_count
-            if not file.header.are_points_compressed:
-                room = path.stat().st_size - file.header.offset_to_point_data
-                judge_whole(path, room // file.header.point_format.size, count)
-            rows = rows_to_read(count, path, max_points)
-            chunks, found = [], 0
-            for chunk in file.chunk_iterator(CHUNK):
-                chunks.append(_columns(chunk[within(rows, found, len(chunk))]))
-                found += len(chunk)
-    except UserError:
-        raise
-    # laspy, its LAZ backend and numpy each raise their own errors for the same broken bytes.
-    except Exception as error:
-        raise UserError(
-            f"{path}: cannot be read as LAS ({error}); it is cut off or damaged, get it again"
-        ) from None
-    judge_whole(path, found, count)
-    if not chunks:
-        return {"coords": np.empty((0, 3))}
-    arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-    columns = select(arrays, path)
-    return {n: v for n, v in columns.items() if n == "coords" or v.any()}
+    return laspy
 
 
-def _judge_header(path: Path) -> None:
-    """Raise UserError where the header announces more variable length records than fit.
-
-    laspy would try to read them, millions after a wrong byte.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(247)
-    points, before = struct.unpack_from("<II", start, 96) if len(start) >= 104 else (0, 0)
-    after = 0
-    if len(start) == 247 and start[24:26] == b"\1\4":
-        (after,) = struct.unpack_from("<I", start, 243)
-    if points > size or 54 * before > points or 60 * after > size:
-        raise UserError(
-            f"{path}: its LAS header announces {before} records before the points at byte {points} "
-            f"and {after} after them, expected them to fit in {size} bytes; it is cut off or "
-            "damaged, get it again"
-        )
-
-
-def _columns(chunk) -> dict[str, np.ndarray]:
-    wanted = {"intensity", "classification", "treeID", *_COLOURS}
-    names = wanted.intersection(chunk.point_format.dimension_names)
+def _columns(chunk: Any) -> dict[str, np.ndarray]:
+    known = [name for name in chunk.point_format.dimension_names if plain(name) in KNOWN - {*"xyz"}]
     arrays = {axis: np.asarray(getattr(chunk, axis)) for axis in "xyz"}
-    return arrays | {name: np.asarray(chunk[name]) for name in names}
+    return arrays | {name: np.asarray(chunk[name]) for name in known}
 
 
-FORMAT = Format("LAS", (".las", ".laz"), _read, (b"LASF",))
+def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
+    """The file with extra dimensions ``label`` and ``confidence``, and the classification.
+
+    The classification is the code of each class, where its bits can hold them all; else it stays
+    as it was. All else stays, but for the index of a COPC file, which would not fit any more.
+    """
+    laspy = _laspy()
+    with opened(path) as file:
+        count = file.header.point_count
+        values = fields.of_rows(count, path)
+        values |= _codes(values["label"], fields.codes, file.header.point_format.id)
+        header = _header(laspy, file.header, values)
+        packed = file.header.are_points_compressed
+        with laspy.open(target, "w", header=header, do_compress=packed, closefd=False) as out:
+            found = 0
+            for chunk in file.chunk_iterator(CHUNK):
+                points = laspy.ScaleAwarePointRecord.zeros(len(chunk), header=header)
+                for name in set(chunk.array.dtype.names) & set(points.array.dtype.names):
+                    points.array[name] = chunk.array[name]  # as they are, in integers
+                _set(points, {n: v[found : found + len(chunk)] for n, v in values.items()})
+                out.write_points(points)
+                found += len(chunk)
+            later = [r for r in file.evlrs or () if r.user_id.lower() != "copc"]
+            if later:
+                out.write_evlrs(laspy.vlrs.vlrlist.VLRList(later))
+
+
+def _codes(label: np.ndarray, codes: np.ndarray, kind: int) -> dict[str, np.ndarray]:
+    if codes.max() > (31 if kind < 6 else 255):
+        return {}
+    return {"classification": np.where(label < 0, 0, codes[label]).astype(np.uint8)}
+
+
+def _header(laspy: ModuleType, source: Any, values: dict[str, np.ndarray]) -> Any:
+    """The header of a file, with dimensions for the values."""
+    header = deepcopy(source)
+    header.vlrs = type(header.vlrs)(v for v in header.vlrs if v.user_id.lower() != "copc")
+    extra = [name for name in ("label", "confidence") if name in values]
+    for name in set(extra) & set(header.point_format.dimension_names):
+        header.remove_extra_dim(name)
+    header.add_extra_dims([laspy.ExtraBytesParams(name, values[name].dtype) for name in extra])
+    return header
+
+
+def _set(points: Any, values: dict[str, np.ndarray]) -> None:
+    known = set(points.point_format.dimension_names)
+    for name, of_points in values.items():
+        if name in _COLOURS:
+            of_points = of_points.astype(np.uint16) * 257
+        if name in known:
+            points[name] = of_points
+
+
+FORMAT = Format("LAS", (".las", ".laz"), _read, (b"LASF",), write=_write)

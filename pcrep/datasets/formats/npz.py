@@ -3,21 +3,34 @@
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from pcrep.datasets.formats import npy
 from pcrep.datasets.formats.columns import Columns, Format, select
+from pcrep.datasets.formats.fields import Fields
+from pcrep.datasets.formats.names import NAMES, plain
 from pcrep.datasets.formats.records import judge_count
 from tspcrep.common.errors import UserError
 
 _CLASS_NAMES = ("class_names", "classes")
+_ALONE = "arr_0"  # the name of an array without one
+_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
-def _read(path: Path, max_points: int) -> Columns:
-    """Columns of an ``.npz``, by the names that ``columns.select`` knows, without unpickling."""
-    columns = select(_load(path, without=_CLASS_NAMES), path)
-    judge_count(len(columns["coords"]), path, max_points)
-    return columns
+def _read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
+    """Columns of an ``.npz`` by the names of its arrays, without unpickling.
+
+    An array without a name, of ``numpy.savez(path, array)``, is read as a ``.npy``.
+    """
+    arrays = _load(path, without=_CLASS_NAMES)
+    if _ALONE not in arrays:
+        columns = select(arrays, path)
+        judge_count(len(columns["coords"]), path, max_points)
+        return columns
+    coords = npy.columns(arrays.pop(_ALONE), path, max_points, names)
+    return coords | select(arrays | {"coords": coords["coords"]}, path)
 
 
 def class_names(path: Path) -> tuple[str, ...]:
@@ -33,11 +46,26 @@ def _load(
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [n for n in archive if n not in without and (only is None or n in only)]
             return {name: archive[name] for name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
         raise UserError(
             f"{path}: cannot be read as NPZ ({error}), expected arrays of numbers; write it again "
             "with numpy.savez"
         ) from None
 
 
-FORMAT = Format("NPZ", (".npz",), _read, (b"PK\3\4",))
+def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
+    """The archive with arrays ``label``, ``confidence`` and, where asked for, ``colour``."""
+    arrays = _load(path)
+    coords = arrays[_ALONE] if _ALONE in arrays else select(arrays, path)["coords"]
+    kept = {n: v for n, v in arrays.items() if plain(n) not in NAMES["label"]}
+    np.savez(target, **kept | fields.arrays(len(coords), path))
+
+
+FORMAT = Format("NPZ", (".npz",), _read, (b"PK\3\4",), unnamed=True, write=_write)

@@ -32,6 +32,11 @@ def rows_to_read(count: int, path: Path, most: int) -> Rows:
     return np.minimum(first + drawn, count - 1)
 
 
+def numbered(columns: dict[str, np.ndarray], rows: Rows) -> dict[str, np.ndarray]:
+    """The columns, with the ``row`` of each point in the file where not all were read."""
+    return columns if isinstance(rows, slice) else {**columns, "row": rows}
+
+
 def within(rows: Rows, start: int, length: int) -> Rows:
     """The rows that fall into a chunk, relative to its start."""
     if isinstance(rows, slice):

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from pcrep.datasets import load_points, load_scenes
+from pcrep.datasets import Reading, load_points, load_scenes
 from tests.pcrep.datasets.formats import lines, pcd, ply, random_cloud
 from tspcrep.common.errors import UserError
 
@@ -42,15 +42,27 @@ def las_bytes(folder, suffix, count=300):
     [
         ("a.ply", b"hello, this is no point cloud", ("no PLY file", "hello")),
         ("a.pcd", ply(CLOUD, "ascii"), ("holds PLY", "expected PCD")),
-        ("a.npz", b"\x93NUMPY not an archive", ("no NPZ file",)),
+        ("a.npz", b"\x93NUMPY not an archive", ("holds NPY, expected NPZ",)),
         ("a.las", pcd(CLOUD, "binary"), ("holds PCD", "expected LAS")),
         ("a.bin", ply(CLOUD, "binary_little_endian"), ("holds PLY", "expected binary")),
         ("a.xyz", b"1 2 3\x00\x01\x02" * 9, ("binary data",)),
-        ("a.xyz", b"a thing or two\n" * 200, ("no line of numbers",)),
+        ("a.xyz", b"a thing or two\n" * 200, ("line 1 is 'a thing or two'", "--columns")),
+        ("a.xyz", b"# a thing or two\n" * 200, ("no line of numbers",)),
         ("a.obj", b"v 1 2 3\n", ("no known point cloud format", ".ply")),
         ("a.ply", b"", ("is empty",)),
     ],
-    ids=["text.ply", "ply.pcd", "npy.npz", "pcd.las", "ply.bin", "nul.xyz", "words", "obj", "none"],
+    ids=[
+        "text.ply",
+        "ply.pcd",
+        "npy.npz",
+        "pcd.las",
+        "ply.bin",
+        "nul.xyz",
+        "words",
+        "remarks",
+        "obj",
+        "none",
+    ],
 )
 def test_a_file_that_is_not_what_its_name_says(tmp_path, name, data, words):
     refused(put(tmp_path, name, data), *words)
@@ -125,7 +137,7 @@ def test_text_cut_off(tmp_path):
     refused(put(tmp_path, "a.xyz", row * 9 + b"1.5 2 3 10\n"), "point 9", "column 6")
     refused(put(tmp_path, "a.xyz", row * 9 + b"1.5 two 3 10 20 30\n"), "two", "6 numbers per line")
     refused(put(tmp_path, "b.pts", b"12\n" + row * 9), "holds 9 points, expected 12")
-    refused(put(tmp_path, "c.xyz", b"1 2 3 4 5\n"), "5 columns", "name others in a first line")
+    refused(put(tmp_path, "c.xyz", b"1 2 3 4 5\n"), "5 columns", "name them with --columns")
 
 
 @pytest.mark.parametrize("size", [3, 17, 30, 100])
@@ -135,15 +147,15 @@ def test_bin_of_no_whole_number_of_records(tmp_path, size):
 
 
 def test_bin_of_other_numbers(tmp_path):
-    values = np.full((10, 12), -1, np.float32)
-    refused(put(tmp_path, "a.bin", values.tobytes()), "480 bytes", "not negative")
+    values = np.full((10, 12), 1e-30, np.float32)
+    refused(put(tmp_path, "a.bin", values.tobytes()), "480 bytes", "--columns")
     refused(put(tmp_path, "a.bin", bytes([255]) * 240), "240 bytes", "cut off")  # NaN
 
 
 def test_labels_of_another_length(tmp_path):
     path = put(tmp_path, "a.bin", np.full((10, 4), 0.5, np.float32).tobytes())
     put(tmp_path, "a.label", bytes(44))
-    said = refused(path, "a.label", "44 bytes", "expected 40", "10 points")
+    said = refused(path, "a.label", "11 labels", "expected 10", "points of a.bin")
     assert said.startswith(str(tmp_path / "a.label"))
     refused(put(tmp_path, "b.npz", b"PK\3\4"), "NPZ")
     np.savez(tmp_path / "b.npz", coords=CLOUD["coords"], label=CLOUD["label"][:9])
@@ -230,7 +242,7 @@ def test_what_white_is_follows_from_the_colours(tmp_path, colour, white):
     np.testing.assert_allclose(load_points(tmp_path / "a.npz").colour, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("value", [-0.5, 70000.0, np.nan])
+@pytest.mark.parametrize("value", [-0.5, 70000.0])
 def test_colours_that_are_none(tmp_path, value):
     np.savez(tmp_path / "a.npz", coords=np.ones((1, 3)), rgb=np.array([[0, 0, value]]))
     refused(tmp_path / "a.npz", "colours are", "0 .. 255")
@@ -340,10 +352,10 @@ def test_memory_is_bounded_by_what_is_kept(tmp_path, monkeypatch):
     with path.open("wb") as file:
         file.truncate(20 * 2_000_000)  # a hole of 40 MB
     monkeypatch.setattr("pcrep.datasets.formats.records.CHUNK", 10_000)
-    monkeypatch.setattr("pcrep.datasets.formats.binary._LOOK", 10_000)
+    reading = Reading(columns=("x,y,z,intensity,-",))
     tracemalloc.start()
     with pytest.warns(UserWarning, match="holds 2,000,000 points.*one in every 1000 is"):
-        assert len(load_points(path, max_points=2_000)) == 2_000
+        assert len(load_points(path, 2_000, reading)) == 2_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2e6

@@ -132,8 +132,8 @@ def test_coloured_records(white, seed, count):
 @pytest.mark.parametrize(
     ("suffix", "separator", "first"),
     [
-        (".xyz", " ", ""),
-        (".txt", "\t", "# a remark of six words\n\n"),
+        (".xyz", " ", "# X Y Z Red Green Blue\n"),
+        (".xyzrgb", "\t", "# a remark of six words\n\n"),
         (".txt", " ", "# made\nx y z r g b\n"),
         (".csv", ",", "x,y,z,R,G,B\n"),
         (".txt", ";", "//X;Y;Z;R;G;B\n"),

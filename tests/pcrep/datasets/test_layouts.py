@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pcrep.datasets import labelled_split, load_points, load_scenes, mosd, semantickitti
+from pcrep.datasets import (
+    Reading,
+    find_split,
+    labelled_split,
+    load_points,
+    load_scenes,
+    mosd,
+    pretraining_scenes,
+    semantickitti,
+)
 from pcrep.procedural.shapes import CLASSES as PROCEDURAL_CLASSES
 from tests.pcrep.datasets.formats import pcd, ply, random_cloud
 from tspcrep.common.errors import UserError
@@ -269,3 +278,129 @@ def test_which_mosd_scenes_have_a_class():
 def test_load_points_gives_the_files_own_numbers(small_mosd):
     cloud = load_points(small_mosd / "learn" / "learn2.pcd")
     assert cloud.label.tolist() == [1, 1, 2, 20, 21, 30]
+
+
+def npz(folder, name, labels=(0, 1)):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, xyz=np.arange(3.0 * len(labels)).reshape(-1, 3), label=np.array(labels))
+    return path
+
+
+def test_links_are_followed_and_not_in_a_circle(tmp_path):
+    npz(tmp_path / "elsewhere", "s1.npz")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for part in ("learn", "test"):
+        (folder / part).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(folder)
+    (folder / "test.npz").symlink_to(tmp_path / "elsewhere" / "s1.npz")
+    scenes = load_scenes(folder)
+    assert scenes.names == ("learn/s1.npz", "test/s1.npz", "test")
+    assert labelled_split(folder).test.names == ("s1",)
+    (tmp_path / "pcd").mkdir()
+    put(tmp_path / "real", "learn2.pcd", pcd(random_cloud(0, 8), "binary"))
+    (tmp_path / "pcd" / "mOSD").symlink_to(tmp_path / "real")
+    assert load_scenes(tmp_path / "pcd").classes == ("table", "box", "cylinder")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("calib.txt", "P0: 1 2 3 4\n", True),
+        ("trajectory.csv", "time,x,y,z\n0,0,0,0\n1,1,1,1\n", True),
+        ("scan_poses.txt", "1 0 0 0 0 1 0 0 0 0 1 0\n" * 3, True),
+        ("notes.txt", "scanned in May\n", True),
+        ("._s1.npz", b"\0\5\x16\7" + bytes(100), False),
+        (".hidden/s2.npz", b"PK", False),
+        ("classes.txt", "a\nb\n", False),
+        ("README.txt", "how it was made\n", False),
+        ("s1.labels.npy", b"\x93NUMPY", False),
+        ("s1.obj", "v 1 2 3\n", False),
+    ],
+)
+def test_what_is_no_cloud_is_left_out(tmp_path, name, content, told, recwarn):
+    npz(tmp_path, "s1.npz")
+    if name == "s1.labels.npy":
+        np.save(tmp_path / name, np.array([1, 0]))
+    else:
+        put(tmp_path, name, content)
+    scenes = load_scenes(tmp_path)
+    assert scenes.names == ("s1",) and len(scenes[0]) == 2
+    said = [str(w.message) for w in recwarn]
+    assert len(said) == told
+    if told:
+        assert name in said[0] and "\n" not in said[0] and "left out" in said[0]
+    (tmp_path / "s1.npz").unlink()
+    with pytest.raises(UserError, match="holds no point clouds") as error:
+        load_scenes(tmp_path)
+    assert (name in str(error.value)) == told
+
+
+def test_a_folder_of_very_many_files_with_a_bad_one(tmp_path):
+    for index in range(300):
+        put(tmp_path, f"{index}.xyz", "0 0 0\n1 1 1\n")
+    put(tmp_path, "120.xyz", "0 0 0\n1 one 1\n")
+    scenes = load_scenes(tmp_path)
+    assert len(scenes) == 300
+    with pytest.raises(UserError, match=r"120\.xyz: .*one"):
+        scenes[120]
+
+
+def test_labels_in_files_of_mmdetection_and_pointcept(tmp_path):
+    rng = np.random.default_rng(0)
+    label, coords = rng.integers(0, 3, 300), rng.uniform(0, 5, (300, 3))
+    frame = np.column_stack([coords, rng.random(300)]).astype("<f4")
+    put(tmp_path / "mm", "points/a.bin", frame.tobytes())
+    put(tmp_path / "mm", "semantic_mask/a.bin", label.astype("<i8").tobytes())
+    put(tmp_path / "mm", "instance_mask/a.bin", (label + 7).astype("<i8").tobytes())
+    with pytest.warns(UserWarning, match=r"a\.bin lies in .*_mask/"):
+        scenes = load_scenes(tmp_path / "mm")
+    assert scenes.names == ("a",)
+    np.testing.assert_array_equal(scenes[0].label, label)
+    np.testing.assert_array_equal(scenes[0].instance, label + 7)
+    for part, scene in (("train", "scene0"), ("val", "scene1")):
+        folder = tmp_path / "pointcept" / part / scene
+        folder.mkdir(parents=True)
+        np.save(folder / "coord.npy", coords)
+        np.save(folder / "segment.npy", label)
+    split = labelled_split(tmp_path / "pointcept")
+    assert names(split)[:2] == (("scene0",), ("scene1",))
+    np.testing.assert_array_equal(split.test[0].label, label)
+    text = "".join(f"{n}\n" for n in label)
+    np.savetxt(tmp_path / "b.txt", coords)
+    put(tmp_path, "b.labels", text)
+    np.testing.assert_array_equal(load_points(tmp_path / "b.txt").label, label)
+    put(tmp_path, "b.labels", text + "1\n")
+    with pytest.raises(UserError, match=r"b\.labels: holds 301 labels, expected 300"):
+        load_points(tmp_path / "b.txt")
+
+
+@pytest.mark.parametrize(
+    "parts", [("Train", "Validation"), ("training", "testing"), ("LEARN", "Test"), ("train", "val")]
+)
+def test_names_of_parts(tmp_path, parts):
+    for part in parts:
+        npz(tmp_path, f"{part}/{part}.npz")
+    learn, test, unlabelled = names(labelled_split(tmp_path))
+    assert (learn, test, unlabelled) == ((parts[0],), (parts[1],), (parts[0],))
+
+
+def test_scenes_for_tests_are_never_pretrained_on(tmp_path, small_mosd):
+    npz(tmp_path / "own", "test/a.npz")
+    with pytest.raises(UserError, match="all 1 scenes are for tests"):
+        pretraining_scenes(tmp_path / "own")
+    npz(tmp_path / "own", "b.npz")
+    assert find_split(tmp_path / "own") is None
+    assert pretraining_scenes(tmp_path / "own").names == ("b",)
+    npz(tmp_path / "own", "unlabelled/c.npz")
+    assert pretraining_scenes(tmp_path / "own").names == ("c",)
+    npz(tmp_path / "own", "learn/d.npz")
+    scenes = pretraining_scenes(tmp_path / "own")
+    assert scenes.names == ("d", "c") and scenes[0].label is None
+    assert pretraining_scenes(small_mosd).names == labelled_split(small_mosd).unlabelled.names
+
+
+def test_a_published_layout_says_itself_what_its_files_hold(small_mosd):
+    with pytest.raises(UserError, match=r"layout of mOSD.*leave --columns, --ignore"):
+        load_scenes(small_mosd, None, Reading(ignore=(255,)))

@@ -106,9 +106,10 @@ def test_a_camera_frame_is_turned_up(pitch, roll, ahead):
     lengths = np.linalg.norm(turned.coords, axis=1)
     np.testing.assert_allclose(lengths, np.linalg.norm(cloud.coords, axis=1), rtol=1e-4)
     np.testing.assert_allclose(turned.normal, turned.coords, atol=1e-5)
+    np.testing.assert_array_equal(upright(turned).coords, turned.coords)  # and stays so
 
 
 @pytest.mark.parametrize("shift", [(0, 0, 0), (0.6, 0.6, 0), (500, 300, 400), (0, 0, 40)])
 def test_what_is_not_a_camera_frame_stays(shift):
     cloud = Cloud(coords=(table() + shift).astype(np.float32))
-    assert upright(cloud) is cloud
+    assert upright(cloud).coords is cloud.coords

@@ -1,0 +1,62 @@
+"""Write classes of points back into the format that they came in."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pcrep.datasets.formats import find_format
+from pcrep.datasets.formats.fields import Fields
+from pcrep.datasets.reading import ASPRS
+from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_atomically
+
+
+def target_of(source: Path, target: Path) -> Path:
+    """Path that :func:`write_fields` writes to: ``target`` with the suffix of what is written.
+
+    Raises UserError where nothing can be written for the format of the source.
+    """
+    format = find_format(source)
+    if format.write is None:
+        raise UserError(
+            f"{source}: {format.name} is read alone, expected LAS, PLY, PCD, NPZ, text or KITTI to "
+            "write classes to; save it in one of these"
+        )
+    return target.with_suffix(format.written) if format.written else target
+
+
+def write_fields(source: Path, target: Path, fields: Fields) -> None:
+    """Write the file ``source`` to ``target``, with the fields of its points.
+
+    ======================  ====================================================================
+    .las, .laz              dimensions label and confidence; the classification; colours where the
+                            point format has them
+    .ply, .pcd              fields label and confidence, and red, green, blue, or rgb
+    .npz, .npy              an NPZ with arrays label, confidence and colour
+    .bin                    a .label file, and .confidence.npy (N,) beside it
+    text                    columns label, confidence, red, green, blue, and a line of names
+    ======================  ====================================================================
+
+    All else of the source stays as it is, in its order. A point that is not known has label -1.
+
+    Raises UserError where the source has changed since it was read or the target cannot be written.
+    """
+    format = find_format(source)
+    try:
+        write_atomically(target, lambda file: format.write(source, file, fields))
+        if target.suffix == ".label":
+            confidence = np.zeros(target.stat().st_size // 4, np.float32)
+            confidence[fields.row] = fields.confidence
+            place = target.with_suffix(".confidence.npy")
+            write_atomically(place, lambda file: np.save(file, confidence))
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error.strerror or error}") from None
+
+
+def las_codes(classes: tuple[str, ...]) -> np.ndarray:
+    """Number (C,) of each class in a LAS classification: the code of the ASPRS, or its index.
+
+    Codes are taken where all classes have a name of the ASPRS.
+    """
+    known = [ASPRS.get(name.lower()) for name in classes]
+    return np.array(range(len(classes)) if None in known else known)

@@ -1,0 +1,120 @@
+"""Scans are predicted with one command, and classes come back in the format that came in."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pcrep.datasets import load_points
+from pcrep.encoders.encoding import encode
+from pcrep.evaluation.segmentation import SegmentationConfig, Segmenter, save_segmenter
+from tests.pcrep.made_scenes import CLASSES, made_scene
+from tests.pcrep.networks import tiny
+from tests.tools.running import contents, is_one_line
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    """A file with an untrained segmenter whose classes vary, and the segmenter."""
+    path = tmp_path_factory.mktemp("segmenter") / "segmenter.safetensors"
+    method = Segmenter(tiny(5), 3, SegmentationConfig(voxel=0.05)).eval()
+    features = torch.from_numpy(encode(method.encoder, made_scene(0), 0.05)[0])
+    with torch.no_grad():
+        method.head.weight.mul_(10)
+        method.head.bias.copy_(-method.head.weight @ features.mean(0))
+    save_segmenter(path, method, CLASSES)
+    return path, method
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """A LAZ far away, a PLY-like NPZ in a subfolder, one scan that is cut off, and a note."""
+    laspy = pytest.importorskip("laspy")
+    folder = tmp_path / "scans"
+    (folder / "deep").mkdir(parents=True)
+    cloud = made_scene(1)
+    header = laspy.LasHeader(point_format=2, version="1.2")
+    header.scales, header.offsets = [0.0001] * 3, [600_000, 5_400_000, 0]
+    file = laspy.LasData(header)
+    file.x, file.y, file.z = (cloud.coords + np.array([600_000, 5_400_000, 0])).T
+    file.red, file.green, file.blue = (cloud.colour * 65535).astype(np.uint16).T
+    file.write(folder / "a.laz")
+    np.savez(folder / "deep" / "a.npz", xyz=cloud.coords, rgb=cloud.colour)
+    (folder / "notes.txt").write_text("of May")
+    return folder
+
+
+def predict(tool, segmenter, data, output, *options):
+    options = ("--segmenter", segmenter[0], "--data", data, "--output", output, *options)
+    return tool("predict", *options)
+
+
+def test_a_folder_and_again(tool, segmenter, scans, tmp_path):
+    output = tmp_path / "out"
+    status, stdout, stderr = predict(tool, segmenter, scans, output)
+    assert status == 0, stderr
+    left = {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()}
+    assert left == {"a.laz", "deep/a.npz", "predict.json", "classes.txt", "picture.png"}
+    assert (output / "classes.txt").read_text().split() == list(CLASSES)
+    for name in ("a.laz", "deep/a.npz"):
+        before, after = load_points(scans / name), load_points(output / name)
+        np.testing.assert_array_equal(after.label, segmenter[1].predict(before))
+        np.testing.assert_array_equal(after.coords, before.coords)
+        np.testing.assert_array_equal(after.colour, before.colour)
+    assert len(np.unique(after.label)) > 1
+    counts = dict(line.rsplit(maxsplit=1) for line in stdout.splitlines()[:-1])
+    assert counts["predicted"] == "2"
+    assert sum(int(counts[name].replace(",", "")) for name in CLASSES) == 2 * len(after)
+
+    (output / "deep" / "a.npz").unlink()  # as if it had been stopped
+    kept = (output / "a.laz").stat().st_mtime_ns
+    status, stdout, _ = predict(tool, segmenter, scans, output)
+    assert status == 0 and stdout.splitlines()[0].split() == ["there", "already", "1"]
+    assert (output / "a.laz").stat().st_mtime_ns == kept and (output / "deep" / "a.npz").exists()
+    status, _, stderr = predict(tool, segmenter, scans, output, "--colours")
+    is_one_line(status, stderr, "holds predictions of another segmenter or with other options")
+
+
+def test_one_bad_scan_among_others_is_left_out_and_told(tool, segmenter, scans, tmp_path):
+    data = (scans / "a.laz").read_bytes()
+    (scans / "cut.laz").write_bytes(data[: len(data) // 2])
+    status, stdout, stderr = predict(tool, segmenter, scans, tmp_path / "out")
+    said = [line for line in stderr.splitlines() if line]
+    assert status == 2 and "predicted" in stdout
+    assert any(line.startswith("left out: ") and "cut.laz" in line for line in said)
+    assert said[-1].startswith("predict.py: 1 of 3 scans could not be predicted")
+    assert not (tmp_path / "out" / "cut.laz").exists()
+    status, _, stderr = predict(tool, segmenter, scans / "cut.laz", tmp_path / "one")
+    is_one_line(status, stderr, "predict.py: ", "cut.laz")
+
+
+def test_colours_and_tiles(tool, segmenter, scans, tmp_path):
+    assert predict(tool, segmenter, scans / "a.laz", tmp_path / "whole")[0] == 0
+    options = ("--colours", "--tile", 100)
+    assert predict(tool, segmenter, scans / "a.laz", tmp_path / "tiles", *options)[0] == 0
+    whole, tiled = (load_points(tmp_path / name / "a.laz") for name in ("whole", "tiles"))
+    np.testing.assert_array_equal(tiled.label, whole.label)
+    for index in np.unique(tiled.label):
+        assert len(np.unique(tiled.colour[tiled.label == index], axis=0)) == 1
+    assert len(np.unique(tiled.colour, axis=0)) == len(np.unique(tiled.label))
+    note = json.loads((tmp_path / "tiles" / "predict.json").read_text())
+    assert note["colours"] is True and len(note["segmenter"]) == 64
+
+
+def test_what_cannot_be_predicted(tool, segmenter, scans, tmp_path):
+    before = contents(scans)
+    cases = {
+        ("--data", tmp_path / "nowhere"): "no such file or folder",
+        ("--output", scans): "holds the scans",
+        ("--segmenter", tmp_path / "none"): "no such file",
+        ("--tile", 0): "tile: found 0",
+        ("--unit", 0): "unit: found 0",
+    }
+    for option, words in cases.items():
+        status, _, stderr = predict(tool, segmenter, scans, tmp_path / "out", *option)
+        is_one_line(status, stderr, "predict.py: ", words)
+    (tmp_path / "empty").mkdir()
+    status, _, stderr = predict(tool, segmenter, tmp_path / "empty", tmp_path / "out")
+    is_one_line(status, stderr, "holds no point clouds")
+    assert contents(scans) == before and not (tmp_path / "out").exists()

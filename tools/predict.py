@@ -1,0 +1,157 @@
+"""Segment new scans of any size, and write classes back into the format that they came in.
+
+    python tools/predict.py --segmenter runs/seg --data tile.laz --output predicted/
+    python tools/predict.py --segmenter runs/probe --data scans/ --output predicted/ --colours
+
+The segmenter is of tools/finetune_segmentation.py: fine-tuned, or a linear probe. It knows its
+voxels, inputs and classes, and takes scans as they are. Large scans are cut into tiles that
+overlap. Each output has the points, order and fields of its scan and, beside them, label (an index
+into classes.txt) and confidence: in LAS and LAZ as extra dimensions and classification (the codes
+of the ASPRS, where the classes have its names), in PLY, PCD, NPZ and text as fields; of KITTI's
+.bin a .label file is written. A folder keeps its subfolders. What is written already is passed
+over, so that a run that was stopped goes on with the same command. picture.png shows the first
+scan.
+"""
+
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pooch
+from tqdm import tqdm
+
+from pcrep.datasets import Reading, load_points
+from pcrep.datasets.folders import clouds_below
+from pcrep.datasets.formats.fields import Fields
+from pcrep.datasets.writing import las_codes, target_of, write_fields
+from pcrep.evaluation.segmentation import SEGMENTER
+from pcrep.prediction import Prediction, SegmentationPipeline
+from pcrep.preparation.planes import upright
+from pcrep.reports.pictures import class_colours
+from pcrep.reports.scenes import page
+from tspcrep.common.config import run_tool
+from tspcrep.common.errors import UserError
+from tspcrep.common.pages import read_json
+from tspcrep.common.runs import write_atomically, write_json, write_text
+
+DRAWN = 300_000
+"""Points in the picture."""
+
+
+@dataclass(frozen=True)
+class Config:
+    segmenter: Path
+    """A run folder of tools/finetune_segmentation.py, or its segmenter.safetensors."""
+    data: Path
+    """A scan, or a folder of scans."""
+    output: Path
+    """Folder to write to, another one than that of the scans."""
+    colours: bool = False
+    """Colour points by their class in place of their own colours."""
+    device: str = "cpu"
+    """Device of the network, such as cpu or cuda."""
+    tile: int = 400_000
+    """Points of a tile, without those around it; fewer take less memory."""
+    reading: Reading = Reading()
+
+
+def main(config: Config) -> None:
+    pipeline = SegmentationPipeline.load(config.segmenter, config.tile)
+    pipeline.segmenter.to(config.device)
+    scans = find_scans(config)
+    begin(config, pipeline)
+    counts, failed = Counter(), []
+    one = len(scans) == 1
+    for source, target in tqdm(scans.items(), desc="predict", unit="scan", delay=2, disable=one):
+        if target.exists():
+            counts["there already"] += 1
+            continue
+        try:
+            found = predict(config, pipeline, source, target, one)
+        except UserError as error:  # of one scan among many
+            if one:
+                raise
+            failed.append(source)
+            tqdm.write(f"left out: {error}", file=sys.stderr)
+            continue
+        counts["predicted"] += 1
+        counts.update({name: int((found.label == i).sum()) for i, name in enumerate(found.classes)})
+    for name, count in counts.items():
+        print(f"{name:<24}{count:>12,}")
+    print(config.output)
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(scans)} scans could not be predicted, the first {failed[0]}; "
+            "mend or remove them and run the same command again"
+        )
+
+
+def find_scans(config: Config) -> dict[Path, Path]:
+    """Where each scan is written to. Raises UserError where there is none, or no place for it."""
+    data, output = config.data, config.output
+    if not data.exists():
+        raise UserError(f"{data}: no such file or folder, expected scans")
+    if output.resolve() in (data.resolve(), data.resolve().parent):
+        raise UserError(f"--output {output}: holds the scans, expected another folder")
+    if output.is_file():
+        raise UserError(f"--output {output}: is a file, expected a folder")
+    if data.is_file():
+        scans = {data: output / data.name}
+    else:
+        paths, _ = clouds_below(data)
+        inside = [path for path in paths if output.resolve() not in path.resolve().parents]
+        scans = {path: output / path.relative_to(data) for path in inside}
+    if not scans:
+        raise UserError(f"{data}: holds no point clouds, expected scans to predict")
+    return {source: target_of(source, target) for source, target in scans.items()}
+
+
+def begin(config: Config, pipeline: SegmentationPipeline) -> None:
+    """Write what the predictions of the folder are of; UserError where it holds others."""
+    path = config.segmenter / SEGMENTER if config.segmenter.is_dir() else config.segmenter
+    reading = {name: str(value) for name, value in asdict(config.reading).items()}
+    made = {"segmenter": pooch.file_hash(path), "colours": config.colours, "reading": reading}
+    note = config.output / "predict.json"
+    try:
+        if note.exists():
+            if read_json(note) != made:
+                raise UserError(
+                    f"{config.output}: holds predictions of another segmenter or with other "
+                    "options; give another --output"
+                )
+            return
+        write_json(note, made)
+        write_text(config.output / "classes.txt", "\n".join(pipeline.classes) + "\n")
+    except OSError as error:
+        raise UserError(f"{config.output} cannot be written: {error.strerror or error}") from None
+
+
+def predict(
+    config: Config, pipeline: SegmentationPipeline, source: Path, target: Path, bar: bool
+) -> Prediction:
+    """Predict one scan and write it."""
+    cloud = load_points(source, reading=config.reading)
+    found = pipeline(cloud, bar)
+    colours = (255 * class_colours(len(found.classes))).round().astype(np.uint8)
+    fields = Fields(
+        found.label,
+        found.confidence,
+        cloud.rows(),
+        las_codes(found.classes),
+        colours[found.label] if config.colours else None,
+        config.reading.names(),
+    )
+    write_fields(source, target, fields)
+    picture = config.output / "picture.png"
+    if not picture.exists():
+        some = slice(None, None, 1 + len(cloud) // DRAWN)
+        seen = replace(cloud, label=found.label).take(np.arange(len(cloud))[some])
+        image = page([replace(upright(seen), name=source.name)], found.classes)
+        write_atomically(picture, lambda file: file.write(image))
+    return found
+
+
+if __name__ == "__main__":
+    run_tool(main, Config)
