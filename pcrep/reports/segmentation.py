@@ -8,13 +8,13 @@ import numpy as np
 
 from pcrep.cloud import Scenes
 from pcrep.encoders.voxelize import thin
-from pcrep.evaluation.scores import PROBES
 from pcrep.evaluation.segmentation import Segmenter
 from pcrep.reports import pictures
 from pcrep.reports.pictures import by_number
 from pcrep.reports.runs import results, scene, write_page
 from tspcrep.common import pages
 
+METRICS = "metrics.jsonl"
 _GREY, _WRONG = (0.75, 0.75, 0.75), (0.85, 0.1, 0.15)
 
 
@@ -32,14 +32,15 @@ def write(
     ----------
     result : ``result.json`` of the run.
     segmenter, test : trained network and upright labelled scenes, the first of which is drawn with
-        prediction and truth; left out for a probe.
+        prediction and truth; left out for kNN.
     """
     title, mode = f"Segmentation of {result['data']}, {result['mode']}", result["mode"]
     parts = results(result)
     if segmenter is not None:
         parts += _prediction(segmenter, test, result["seeds"][0])
-    if mode not in PROBES:  # a probe has no losses
-        parts += pages.losses(folder, result["seeds"], mode)
+    trained = [s for s in result["seeds"] if (folder / f"seed-{s}" / mode / METRICS).exists()]
+    if trained:
+        parts += pages.losses(folder, trained, mode)
     return write_page(folder, title, parts)
 
 
