@@ -31,8 +31,9 @@ from pcrep.encoders.encoding import Levels, check_encoder, new_encoder, untraine
 from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.encoders.voxelize import check_extent
-from pcrep.evaluation import scores
+from pcrep.evaluation import detections, scores
 from pcrep.evaluation.clicks import draw_clicks, read_clicks, spread
+from pcrep.evaluation.instances import instance_scores
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.evaluation.segmentation import (
     SEGMENTER,
@@ -75,6 +76,8 @@ class Config:
     """Features that are read: the end of the decoder, all levels of the encoder, or both."""
     smooth: bool = False
     """Average predictions over the segments of an over-segmentation."""
+    instances: bool = False
+    """Find objects and the oriented boxes around them, beside segments alone and DBSCAN."""
     labelled_scenes: int | None = None
     """Number of labelled scenes, drawn for each seed; all by default."""
     labelled_fraction: float = 1.0
@@ -104,6 +107,8 @@ def main(config: Config) -> None:
     result = summary(config, len(learn), run.results())
     run.finish(result, config.seeds[0], FILE, SEGMENTER)
     print(scores.table(result))
+    if config.instances:
+        print(detections.table(result["instances"]))
     print(run.output / "result.json")
     print(report(run.output, config))
 
@@ -139,14 +144,22 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
         learn, test = learn.map(with_segments), test.map(with_segments)
     learn, test = with_labels(keep(learn)), keep(test)
     check_extent(labelled(config, learn, config.seeds[0])[0], voxel)
-    return learn, with_labels(test, learn.classes)
+    test = with_labels(test, learn.classes)
+    if config.instances and (not test.things or test[0].instance is None):
+        raise UserError(
+            f"instances: {config.data} does not say which points are of one object, expected "
+            "labelled instances, as of mosd or procedural"
+        )
+    return learn, test
 
 
 def _check_mode(config: Config) -> None:
     if config.mode in ("linear", "knn") and config.encoder is None:
         raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
-    if config.mode == "knn" and config.smooth:
-        raise UserError("mode knn: gives no probabilities to --smooth, expected another --mode")
+    if config.mode == "knn" and (config.smooth or config.instances):
+        raise UserError(
+            "mode knn: gives no probabilities to --smooth or --instances, expected another --mode"
+        )
     if _clicks_file(config) and config.labelled_scenes is not None:
         raise UserError(
             "labelled_scenes: the file of --labelled-points says which scenes have labels; leave "
@@ -203,6 +216,8 @@ def _one_seed(
             if mode != "linear":
                 segmenter.encoder.voxel = segmenter.voxel
                 save_encoder(folder / FILE, segmenter.encoder)
+            if config.instances:
+                told["instances"] = instance_scores(segmenter, test)
         return {**scores.score(test, segmenter.predict), **told}
 
     own = "scratch" if config.encoder is None else config.mode
@@ -279,6 +294,8 @@ def summary(config: Config, scenes: int, results: list[dict[str, Any]]) -> dict[
     }
     if "tuned" in results[0]:
         found["tuned"] = [r["tuned"] for r in results]
+    if config.instances:
+        found["instances"] = detections.over_seeds([r["instances"] for r in results])
     return found
 
 

@@ -35,6 +35,18 @@ def corners(box: np.ndarray) -> np.ndarray:
     return np.concatenate([np.c_[base, np.full(4, z)] for z in (low, high)])
 
 
+def outline(box: np.ndarray, spacing: float) -> np.ndarray:
+    """Points (M, 3) along the twelve edges of a box, at most ``spacing`` apart, to draw it."""
+    ends = corners(box)
+    edges = [(i, (i + 1) % 4) for i in range(4)]
+    edges += [(i + 4, j + 4) for i, j in edges] + [(i, i + 4) for i in range(4)]
+    lines = []
+    for i, j in edges:
+        steps = max(int(np.ceil(np.linalg.norm(ends[j] - ends[i]) / spacing)), 1)
+        lines.append(ends[i] + np.linspace(0, 1, steps + 1)[:, None] * (ends[j] - ends[i]))
+    return np.concatenate(lines)
+
+
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union (A, B) of the volumes of boxes (A, 7) and (B, 7).
 

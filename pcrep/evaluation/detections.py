@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, pstdev
 
 import numpy as np
 
@@ -137,3 +137,25 @@ def detection_scores(
                 for c in present
             )
     return scores
+
+
+def over_seeds(results: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Means over seeds of :func:`detection_scores` by system, with ``<name>_std`` beside each."""
+    return {
+        system: {
+            name + suffix: reduce(result[system][name] for result in results)
+            for name in results[0][system]
+            for suffix, reduce in (("", fmean), ("_std", pstdev))
+        }
+        for system in results[0]
+    }
+
+
+def table(found: dict[str, dict[str, float]]) -> str:
+    """:func:`over_seeds` as text: a row per system, in per cent."""
+    names = [name for name in next(iter(found.values())) if not name.endswith("_std")]
+    lines = [f"{'objects, %':<24}" + "".join(f"{name:>14}" for name in names)]
+    for system, values in found.items():
+        cells = (f"{100 * values[n]:.1f} +- {100 * values[n + '_std']:.1f}" for n in names)
+        lines.append(f"{system:<24}" + "".join(f"{cell:>14}" for cell in cells))
+    return "\n".join(lines)

@@ -18,6 +18,7 @@ from pcrep.evaluation.segmentation import (
     choose_scenes,
     load_segmenter,
 )
+from pcrep.procedural import procedural
 from tests.pcrep.made_scenes import CLASSES, made_scene
 from tests.pcrep.networks import tiny
 from tests.tools.running import contents, is_one_line
@@ -166,6 +167,34 @@ def test_by_default_it_is_tuned_as_far_as_validation_says(tool, data, encoder, t
     first = json.loads((output / "seed-0" / "result.json").read_text())
     assert score(test, segmenter.predict)["miou"] == first["miou"]
     assert "<em>auto</em>" in (output / "report.html").read_text()
+
+
+def test_objects_of_a_run(tool, encoder, tmp_path, monkeypatch):
+    """On rooms of fewer points, beside the controls, and in the report."""
+
+    def small(count, seed):
+        made = procedural(1, seed)
+        return made.map(lambda cloud: cloud.take(np.arange(0, len(cloud), 8)))
+
+    monkeypatch.setattr("pcrep.procedural.procedural", small)
+    output = tmp_path / "run"
+    options = ("--encoder", encoder, "--mode", "linear", "--seeds", 0, 1, "--voxel", 0.1)
+    status, stdout, stderr = finetune(tool, "procedural", output, *options, "--instances")
+    assert status == 0, stderr
+    found = json.loads((output / "result.json").read_text())["instances"]
+    assert found.keys() == {"grouped", "segments", "dbscan"}
+    for values in found.values():
+        for name in ("pq", "map25", "map50", "box25", "box50"):
+            assert 0 <= values[name] <= 1 and values[f"{name}_std"] >= 0
+        assert values["map50"] <= values["map25"] and f"{100 * values['pq']:.1f} +-" in stdout
+    page = (output / "report.html").read_text()
+    assert "<h2>Objects</h2>" in page and "boxes stand upright" in page
+
+
+def test_data_without_objects(tool, data, encoder, tmp_path):
+    status, _, stderr = finetune(tool, data, tmp_path / "run", "--encoder", encoder, "--instances")
+    is_one_line(status, stderr, "does not say which points are of one object")
+    assert not (tmp_path / "run").exists()
 
 
 def test_clicked_points(tool, data, encoder, tmp_path):
