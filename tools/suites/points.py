@@ -47,6 +47,8 @@ MANY_LABELLED = (8, 28)
 DRAWS = 3
 """Draws of labelled scenes for each encoder whose features are frozen. A tuned network has one, of
 the number of its seed."""
+LEVELS = ("encoder", "both")
+"""Other features than the decoder's end, that probes of all and of two scenes of mOSD-3 read."""
 UNTRAINED = "untrained"
 """The network with random weights; fine-tuning it is training from scratch."""
 COARSE = "-2cm"
@@ -121,15 +123,22 @@ def means(results: Sequence[Sequence[dict[str, Any]]]) -> list[float]:
     return [fmean(result["miou"] for result in row) for row in results]
 
 
+def parts(task: str) -> tuple[str, str, str]:
+    """``linear:both-2`` as linear, 2, both; by default of all scenes and the decoder's end."""
+    name, _, count = task.partition("-")
+    kind, _, levels = name.partition(":")
+    return kind, count, levels or "decoder"
+
+
 def draws(task: str, seed: int) -> Sequence[int]:
     """Numbers of the draws of labels for a task and seed."""
-    kind, _, count = task.partition("-")
+    kind, count, _ = parts(task)
     return range(DRAWS) if kind == "linear" and count else (seed,)
 
 
 def over(task: str) -> str:
     """The runs that the spread of a task is over."""
-    kind, _, count = task.partition("-")
+    kind, count, _ = parts(task)
     if not count or int(count) == max(MANY_LABELLED):
         return "seeds of pretraining"
     if kind == "linear":
@@ -142,13 +151,14 @@ def tasks(name: str, system: str) -> list[str]:
         return ["linear"]
     tuned = LABELLED + MANY_LABELLED if system in (UNTRAINED, "fac") else LABELLED
     probed = [f"linear-{count}" for count in LABELLED]
+    probed += [f"linear:{levels}{count}" for levels in LEVELS for count in ("", "-2")]
     return ["linear", *probed, *(f"tuned-{count}" for count in tuned)]
 
 
 def score(name: str, system: str, seed: int, task: str, draw: int) -> dict[str, Any]:
     """``{"miou": .., "iou": {class: ..}}``, computed once. draw : number of the draw of labels."""
     config, split = configuration(name, system), load(name)[1]
-    kind, _, count = task.partition("-")
+    kind, count, levels = parts(task)
     tuning = finetune_segmentation.Config(data=name, output=KEPT)
     settings = (ProbeConfig(), draw) if kind == "linear" else (tuning, draw)
     uses = [probe] if kind == "linear" else [tune, fit, Segmenter, LabelledScenes]
@@ -161,7 +171,7 @@ def score(name: str, system: str, seed: int, task: str, draw: int) -> dict[str, 
         learn = labelled(split, int(count), draw) if count else split.learn
         if kind == "linear":
             voxel = config.pretraining.views.voxel
-            found = probe(encoder, learn, split.test, voxel, seed=draw)
+            found = probe(encoder, learn, split.test, voxel, seed=draw, levels=levels)
         else:
             mode = "scratch" if system.startswith(UNTRAINED) else "auto"
             tuning = replace(tuning, output=folder / f"{task}-{key}")
