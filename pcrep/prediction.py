@@ -13,10 +13,12 @@ import torch
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud
+from pcrep.encoders.encoding import features_of
 from pcrep.encoders.inputs import completed, inputs_of, say_missing
 from pcrep.encoders.unet import UNetConfig
 from pcrep.encoders.voxelize import voxelize
 from pcrep.evaluation.segmentation import SEGMENTER, Segmenter, load_segmenter
+from pcrep.evaluation.smoothing import smoothed, with_segments
 from pcrep.preparation.planes import upright
 from pcrep.sparse import SparseTensor
 from tspcrep.common.errors import UserError
@@ -79,27 +81,31 @@ class SegmentationPipeline:
         label = np.empty(len(cloud), np.int64)
         confidence = np.empty(len(cloud), np.float32)
         for inside, around in tqdm(tiles, desc="predict", unit="tile", disable=not bar, delay=2):
-            found = self._tile(coords[around], values[around], cloud.name)
+            found = self._tile(cloud.take(around), coords[around], values[around])
             kept = np.searchsorted(around, inside)
             label[inside], confidence[inside] = (part[kept] for part in found)
         return Prediction(label, confidence, self.classes)
 
     def _tile(
-        self, coords: np.ndarray, values: np.ndarray, name: str
+        self, cloud: Cloud, coords: np.ndarray, values: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Label and confidence of the points of a tile; the grid starts at the cloud's origin."""
-        device = self.segmenter.head.weight.device
+        model, device = self.segmenter, self.segmenter.head.weight.device
         try:
-            voxels = voxelize(torch.from_numpy(coords), self.segmenter.voxel)
+            voxels = voxelize(torch.from_numpy(coords), model.voxel)
         except ValueError as error:
-            raise UserError(f"{name or 'a cloud'}: {error}; is its unit the metre?") from None
+            name = cloud.name or "a cloud"
+            raise UserError(f"{name}: {error}; is its unit the metre?") from None
         with torch.inference_mode():
             features = voxels.reduce(torch.from_numpy(values)).to(device)
             x = SparseTensor(voxels.coordinates.to(device), features)
-            scores = self.segmenter.head(self.segmenter.encoder(x).features)
-            confidence, label = scores.float().softmax(1).max(1)
-        rows = voxels.point_to_voxel.numpy()
-        return label.cpu().numpy()[rows], confidence.cpu().numpy()[rows]
+            found = model.head(features_of(model.encoder, x, model.levels)).float().softmax(1)
+        rows, found = voxels.point_to_voxel, found.cpu()
+        if model.smooth:
+            of_points = smoothed(found[rows].numpy(), with_segments(cloud).segment)
+            return of_points.argmax(1), of_points.max(1)
+        confidence, label = found.max(1)
+        return label[rows].numpy(), confidence[rows].numpy()
 
 
 def reach(config: UNetConfig) -> int:

@@ -1,17 +1,21 @@
-"""Semantic segmentation from few labels: fine-tune an encoder, or probe its frozen features.
+"""Semantic segmentation from few labels: tune an encoder, or read its frozen features.
 
     python tools/finetune_segmentation.py --data mosd --encoder runs/fac --labelled-scenes 2 \\
         --output runs/seg
     python tools/finetune_segmentation.py --data mosd --encoder runs/fac --mode linear \\
         --output runs/probe
     python tools/finetune_segmentation.py --data mosd --labelled-fraction 0.001 --output runs/few
+    python tools/finetune_segmentation.py --data my_scans --encoder runs/fac \\
+        --labelled-points clicks.csv --output runs/clicks
 
-Controls are the same network trained from scratch, on the same labels for as many steps, and a
-probe of an untrained network. The run folder holds result.json, report.html and, of the first seed,
-segmenter.safetensors for tools/predict.py (but not of a kNN probe) and, after fine-tuning,
-encoder.safetensors.
+By default (``--mode auto``) the encoder is tuned as far as cross-validation over the labelled
+scenes says that it pays, which may be not at all. Controls are the frozen features with a linear
+head, the same network trained from scratch, on the same labels for as many steps, and a probe of an
+untrained network. The run folder holds result.json, report.html and, of the first seed and but for
+kNN, segmenter.safetensors for tools/predict.py, and encoder.safetensors where it was trained.
 """
 
+import copy
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,11 +27,13 @@ import torch
 import pcrep.reports.segmentation
 from pcrep.cloud import Scenes, keep
 from pcrep.datasets import Reading, labelled_split
-from pcrep.encoders.encoding import check_encoder, new_encoder, untrained, voxel_size
+from pcrep.encoders.encoding import Levels, check_encoder, new_encoder, untrained, voxel_size
 from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
-from pcrep.evaluation import scores
+from pcrep.evaluation import detections, scores
 from pcrep.evaluation.checks import read_through, voxel_of
+from pcrep.evaluation.clicks import draw_clicks, read_clicks, spread
+from pcrep.evaluation.instances import instance_scores
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.evaluation.segmentation import (
     SEGMENTER,
@@ -35,13 +41,15 @@ from pcrep.evaluation.segmentation import (
     SegmentationConfig,
     Segmenter,
     choose_scenes,
+    class_weights,
     load_segmenter,
     save_segmenter,
     with_few_labels,
     with_labels,
 )
+from pcrep.evaluation.smoothing import with_segments
+from pcrep.evaluation.tuning import tune
 from pcrep.preparation.planes import upright
-from tspcrep.common.classifiers import linear_map
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
@@ -63,12 +71,22 @@ class Config:
     """Network to train without an encoder: small, or a Res16UNet such as 34C."""
     inputs: tuple[str, ...] = ("colour",)
     """What such a network reads: colour, height (over ground), normal, intensity."""
-    mode: Literal["finetune", "linear", "knn"] = "finetune"
-    """Train the whole network, or fit a classifier (linear or kNN) to frozen features."""
+    mode: Literal["auto", "finetune", "linear", "knn"] = "auto"
+    """Tune the encoder as far as cross-validation says (auto) or fully, or fit a classifier (linear
+    or kNN) to frozen features."""
+    levels: Levels = "decoder"
+    """Features that are read: the end of the decoder, all levels of the encoder, or both."""
+    smooth: bool = False
+    """Average predictions over the segments of an over-segmentation."""
+    instances: bool = False
+    """Find objects and the oriented boxes around them, beside segments alone and DBSCAN."""
     labelled_scenes: int | None = None
     """Number of labelled scenes, drawn for each seed; all by default."""
     labelled_fraction: float = 1.0
     """Fraction of the labels of these scenes that is used."""
+    labelled_points: str | None = None
+    """Number of labelled points per scene, or a CSV file of clicks (scene, x, y, z, class); each
+    labels the segment that it hits."""
     data_root: Path | None = None
     """Folder of named data sets, before $TSPCREP_DATA and the cache of tools/prepare_data.py."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -93,12 +111,14 @@ def main(config: Config) -> None:
     result = summary(config, len(learn), run.results())
     run.finish(result, config.seeds[0], FILE, SEGMENTER)
     print(scores.table(result))
+    if config.instances:
+        print(detections.table(result["instances"]))
     print(run.output / "result.json")
     print(report(run.output, config))
 
 
 def report(folder: Path, config: Config) -> Path:
-    """Write ``report.html`` of a finished run; it shows the first test scene, if not of a probe."""
+    """Write ``report.html`` of a finished run; it shows the first test scene, if not of kNN."""
     result = read_json(folder / "result.json")
     if not (folder / SEGMENTER).exists():
         return pcrep.reports.segmentation.write(folder, result)
@@ -112,19 +132,31 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
 
     Raises UserError where the data or an option is invalid; nothing is written before.
     """
-    if config.mode != "finetune" and config.encoder is None:
-        raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
+    _check_mode(config)
     encoder = build(config)
     voxel_size(encoder, config.segmentation.voxel)
     split = labelled_split(config.data, config.data_root, config.reading)
+    learn, test = split.learn, split.test
+    if _clicks_file(config):
+        classes = learn.classes or with_labels(test).classes
+        learn = read_clicks(replace(learn, classes=classes), config.labelled_points)
     complete = partial(completed, names=encoder.inputs)
-    learn, test = (keep(s.map(upright).map(complete)) for s in (split.learn, split.test))
-    learn = with_labels(learn)
+    learn, test = (s.map(upright).map(complete) for s in (learn, test))
+    if config.labelled_points is not None or config.smooth:
+        learn = learn.map(with_segments)
+    if config.smooth:
+        test = test.map(with_segments)
+    learn, test = with_labels(keep(learn)), keep(test)
     test = with_labels(test, learn.classes)
     labelled(config, learn, config.seeds[0])
     voxel = voxel_size(encoder, with_voxel(config, learn).segmentation.voxel)
     for part in (learn, test):
         read_through(part, voxel, encoder.inputs)
+    if config.instances and (not test.things or test[0].instance is None):
+        raise UserError(
+            f"instances: {config.data} does not say which points are of one object, expected "
+            "labelled instances, as of mosd or procedural"
+        )
     return learn, test
 
 
@@ -136,11 +168,38 @@ def with_voxel(config: Config, learn: Scenes) -> Config:
     return replace(config, segmentation=replace(config.segmentation, voxel=voxel_of(learn)))
 
 
+def _check_mode(config: Config) -> None:
+    if config.mode in ("linear", "knn") and config.encoder is None:
+        raise UserError(f"mode {config.mode}: there is nothing to probe: give --encoder")
+    if config.mode == "knn" and (config.smooth or config.instances):
+        raise UserError(
+            "mode knn: gives no probabilities to --smooth or --instances, expected another --mode"
+        )
+    if _clicks_file(config) and config.labelled_scenes is not None:
+        raise UserError(
+            "labelled_scenes: the file of --labelled-points says which scenes have labels; leave "
+            "one of the two out"
+        )
+    if config.labelled_points is not None and config.labelled_fraction != 1:
+        raise UserError(
+            "labelled_fraction: found with labelled_points, expected one of the two, which both "
+            "say how many points have labels"
+        )
+
+
+def _clicks_file(config: Config) -> bool:
+    return config.labelled_points is not None and not config.labelled_points.isdigit()
+
+
 def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:
     """The scenes with the labels that are used for a seed."""
     if config.labelled_scenes is not None:
         learn = learn.subset(choose_scenes(learn, config.labelled_scenes, seed))
-    return with_few_labels(learn, config.labelled_fraction, seed)
+    if config.labelled_points is None:
+        return with_few_labels(learn, config.labelled_fraction, seed)
+    if not _clicks_file(config):
+        learn = draw_clicks(learn, int(config.labelled_points), seed)
+    return learn.map(spread)
 
 
 def build(config: Config) -> SparseUNet:
@@ -157,64 +216,75 @@ def _one_seed(
 ) -> dict[str, Any]:
     """Scores of the network and of its controls, on the same labels."""
     learn = labelled(config, learn, seed)
-    found: dict[str, Any] = {"labelled": list(learn.names)}
     started = time.perf_counter()
-
-    def probe(encoder: SparseUNet, mode: str) -> dict[str, Any]:
-        voxel = config.segmentation.voxel
-        return scores.probe(encoder, learn, test, voxel, mode, config.probe, seed)
-
     given = build(config)
-    if config.mode == "finetune":
-        name = "scratch" if config.encoder is None else "finetune"
-        encoder = untrained(given, seed) if config.encoder is None else given
-        found |= train(config, learn, test, encoder, seed, folder, name)
-    else:
-        found |= probe(given, config.mode)
-        if config.mode == "linear":
-            save_probe(config, learn, given, seed, folder)
-    scratch = {key: found[key] for key in found if key in ("miou", "iou", "foreground")}
-    if config.encoder is not None:
-        scratch = train(config, learn, test, untrained(given, seed), seed, folder, "scratch")
-    kind = "linear" if config.mode == "finetune" else config.mode
-    random = probe(untrained(given, seed), kind)
-    found["controls"] = {"scratch": scratch, "random_encoder_probe": random}
-    return {**found, "timing": {"seconds": time.perf_counter() - started}}
+
+    def measure(encoder: SparseUNet, mode: str) -> dict[str, Any]:
+        if mode == "knn":
+            voxel = config.segmentation.voxel
+            return scores.probe(
+                encoder, learn, test, voxel, mode, config.probe, seed, config.levels
+            )
+        segmenter, told = fitted(config, learn, encoder, seed, folder / mode, mode)
+        if mode == own:
+            save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
+            if mode != "linear":
+                segmenter.encoder.voxel = segmenter.voxel
+                save_encoder(folder / FILE, segmenter.encoder)
+            if config.instances:
+                told["instances"] = instance_scores(segmenter, test)
+        return {**scores.score(test, segmenter.predict), **told}
+
+    own = "scratch" if config.encoder is None else config.mode
+    found = measure(untrained(given, seed) if config.encoder is None else given, own)
+    controls = {}
+    if own in ("auto", "finetune"):
+        controls["frozen"] = measure(given, "linear")
+    controls["scratch"] = found if own == "scratch" else measure(untrained(given, seed), "scratch")
+    kind = "knn" if own == "knn" else "linear"
+    controls["random_encoder_probe"] = measure(untrained(given, seed), kind)
+    seconds = time.perf_counter() - started
+    return {
+        **found,
+        "labelled": list(learn.names),
+        "controls": controls,
+        "timing": {"seconds": seconds},
+    }
 
 
-def save_probe(config: Config, learn: Scenes, encoder: SparseUNet, seed: int, folder: Path) -> None:
-    """Save the encoder with the linear probe as its head, for tools/predict.py."""
-    voxel = config.segmentation.voxel
-    probe = scores.fit_probe(encoder, learn, voxel, "linear", config.probe, seed)
-    head = linear_map(probe, len(learn.classes))
-    segmenter = Segmenter(encoder, len(learn.classes), config.segmentation, head)
-    save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
+def fitted(
+    config: Config, learn: Scenes, encoder: SparseUNet, seed: int, folder: Path, mode: str
+) -> tuple[Segmenter, dict[str, Any]]:
+    """A segmenter of ``mode`` (one of the options, or ``scratch``), and how it was chosen.
 
-
-def train(
-    config: Config,
-    learn: Scenes,
-    test: Scenes,
-    encoder: SparseUNet,
-    seed: int,
-    folder: Path,
-    name: str,
-) -> dict[str, Any]:
-    """Train encoder and head, and score them on all points of the test scenes."""
+    folder : of the checkpoint and metrics of a training.
+    """
     torch.manual_seed(seed)
-    classes, head = len(learn.classes), None
-    if name == "finetune":
-        voxel = config.segmentation.voxel
-        probe = scores.fit_probe(encoder, learn, voxel, "linear", config.probe, seed)
-        head = linear_map(probe, classes)
-    segmenter = Segmenter(encoder, classes, config.segmentation, head)
+    if mode == "linear":
+        return frozen(config, encoder, seed, learn).eval(), {}
+    if mode == "auto":
+        start = partial(frozen, config, encoder, seed)
+        segmenter, share, found = tune(start, learn, config.training, seed, folder, config.resume)
+        return segmenter, {"tuned": share, "validation": {str(s): v for s, v in found.items()}}
+    if mode == "finetune":
+        segmenter = frozen(config, encoder, seed, learn)
+    else:
+        weight = class_weights(learn, config.probe.balance)
+        options = (None, weight, config.levels, config.smooth)
+        segmenter = Segmenter(encoder, len(learn.classes), config.segmentation, *options)
     data = LabelledScenes(learn, config.training.batch_size)
-    fit(segmenter, data, config.training, seed, folder / name, config.resume)
-    if name == "finetune" or config.encoder is None:
-        encoder.voxel = segmenter.voxel
-        save_encoder(folder / FILE, encoder)
-        save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
-    return scores.score(test, segmenter.predict)
+    fit(segmenter, data, config.training, seed, folder, config.resume)
+    return segmenter, {}
+
+
+def frozen(config: Config, encoder: SparseUNet, seed: int, learn: Scenes) -> Segmenter:
+    """A copy of the encoder with a linear head that is fitted to its features."""
+    voxel, levels = config.segmentation.voxel, config.levels
+    head = scores.fit_probe(encoder, learn, voxel, "linear", config.probe, seed, levels)
+    weight = class_weights(learn, config.probe.balance)
+    network, classes = copy.deepcopy(encoder), len(learn.classes)
+    options = (head, weight, levels, config.smooth)
+    return Segmenter(network, classes, config.segmentation, *options)
 
 
 def summary(config: Config, scenes: int, results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -224,18 +294,24 @@ def summary(config: Config, scenes: int, results: list[dict[str, Any]]) -> dict[
         name: scores.over_seeds([r["controls"][name] for r in results])
         for name in results[0]["controls"]
     }
-    return {
+    found = {
         "task": "segmentation",
         "data": config.data,
         "mode": "scratch" if config.encoder is None else config.mode,
         "labelled_scenes": labelled,
         "labelled_fraction": config.labelled_fraction * labelled / scenes,
         "seeds": list(config.seeds),
+        "spread": "draws of labels and of random weights, of one encoder",
         **scores.over_seeds(results),
         "labelled": [r["labelled"] for r in results],
         "controls": controls,
         "timing": {"seconds": sum(r["timing"]["seconds"] for r in results)},
     }
+    if "tuned" in results[0]:
+        found["tuned"] = [r["tuned"] for r in results]
+    if config.instances:
+        found["instances"] = detections.over_seeds([r["instances"] for r in results])
+    return found
 
 
 if __name__ == "__main__":

@@ -170,6 +170,7 @@ def summary(config: Config, split: Split | None, results: list[dict[str, Any]]) 
         untrained = [result["controls"]["random_encoder_probe"] for result in results]
         found |= {
             "mode": "linear",
+            "spread": "pretraining, and draws of the points that a probe reads",
             **scores.over_seeds(results),
             "controls": {"random_encoder_probe": scores.over_seeds(untrained)},
         }

@@ -1,6 +1,7 @@
 """Voxelise point clouds for the network, and map voxel features back to points."""
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -10,8 +11,11 @@ from pcrep.cloud import Cloud
 from pcrep.encoders.inputs import channels, check_inputs, completed, inputs_of
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.encoders.voxelize import check_extent, voxelize
-from pcrep.sparse import SparseTensor
+from pcrep.sparse import SparseTensor, Unpool, cat
 from tspcrep.common.errors import UserError
+
+Levels = Literal["decoder", "encoder", "both"]
+"""Which features of a U-Net are read."""
 
 
 def network_input(
@@ -86,18 +90,48 @@ def check_encoder(encoder: SparseUNet, where: str = "the encoder") -> None:
         )
 
 
-def encode(encoder: SparseUNet, cloud: Cloud, voxel: float) -> tuple[np.ndarray, np.ndarray]:
+def encode(
+    encoder: SparseUNet, cloud: Cloud, voxel: float, levels: Levels = "decoder"
+) -> tuple[np.ndarray, np.ndarray]:
     """Features (M, D) float32 of the voxels of a cloud, and ``point_to_voxel`` (N,) int64.
 
     ``features[point_to_voxel]`` has one row per point. voxel : size in metres. The encoder runs in
-    evaluation mode.
+    evaluation mode. levels : as of :func:`features_of`.
     """
     device = next(encoder.parameters()).device
     before = encoder.training
     try:
         with torch.inference_mode():
             x, point_to_voxel = network_input([cloud], voxel, device, encoder.inputs)
-            features = encoder.eval()(x).features
+            features = features_of(encoder.eval(), x, levels)
     finally:
         encoder.train(before)
     return features.float().cpu().numpy(), point_to_voxel.cpu().numpy()
+
+
+def features_of(encoder: SparseUNet, x: SparseTensor, levels: Levels = "decoder") -> Tensor:
+    """Features (M, D) on the voxels of ``x``.
+
+    ``decoder`` reads the end of the decoder. ``encoder`` reads the stem and each level of the
+    encoder, side by side from fine to coarse: a voxel has the features of the cell that it lies in
+    (Wu et al., "Sonata", CVPR 2025, section 3, carry them up so). ``both`` reads all of these, the
+    decoder's first.
+    """
+    if levels not in get_args(Levels):
+        raise ValueError(f"levels is {levels!r}, expected one of {', '.join(get_args(Levels))}")
+    if levels == "decoder":
+        return encoder(x).features
+    found = encoder.encode(x)
+    carried = found[-1]
+    for finer in reversed(found[:-1]):
+        carried = cat(finer, Unpool(2)(carried))
+    if levels == "both":
+        carried = cat(encoder.decode(found), carried)
+    return carried.features
+
+
+def width(encoder: SparseUNet, levels: Levels = "decoder") -> int:
+    """Columns D of :func:`features_of`."""
+    config = encoder.config
+    of_encoder = config.stem + sum(config.encoder)
+    return {"decoder": encoder.dim, "encoder": of_encoder, "both": encoder.dim + of_encoder}[levels]

@@ -121,11 +121,18 @@ class SparseUNet(nn.Module):
             width = channels
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        x = self.stem(x)
-        skips = []
+        return self.decode(self.encode(x))
+
+    def encode(self, x: SparseTensor) -> list[SparseTensor]:
+        """Features after the stem and after each level of the encoder, from fine to coarse."""
+        levels = [self.stem(x)]
         for down, blocks in zip(self.down, self.encoder, strict=True):
-            skips.append(x)
-            x = blocks(down(x))
+            levels.append(blocks(down(levels[-1])))
+        return levels
+
+    def decode(self, levels: list[SparseTensor]) -> SparseTensor:
+        """Features (N, dim) on the finest voxels, from what :meth:`encode` returned."""
+        *skips, x = levels
         for up, blocks in zip(self.up, self.decoder, strict=True):
             x = blocks(cat(up(x), skips.pop()))
         return x

@@ -1,63 +1,27 @@
-"""Scores of per-point predictions (IoU, precision, recall), and probes of frozen features.
+"""Scores of per-point predictions on scenes, and probes of frozen features.
 
 Labels are (N,) integers 0 .. C - 1; points of label -1 are ignored. The prediction for a voxel
 counts for every input point in it.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import fmean, pstdev
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud, Scenes
-from pcrep.encoders.encoding import encode, voxel_size
+from pcrep.encoders.encoding import Levels, encode, voxel_size
 from pcrep.encoders.unet import SparseUNet
-from tspcrep.common.classifiers import Classifier, knn_probe, linear_probe
+from pcrep.evaluation.folds import folds
+from pcrep.evaluation.heads import Head, fit_head
+from pcrep.evaluation.metrics import confusion, iou, precision_recall
+from tspcrep.common.classifiers import Classifier, knn_probe
 from tspcrep.common.errors import UserError
 
 ProbeName = Literal["linear", "knn"]
-PROBES: dict[str, Callable[..., Classifier]] = {
-    # With thousands of points a weaker penalty gains nothing and takes long to fit.
-    "linear": partial(linear_probe, penalties=(0.001, 0.01, 0.1, 1.0, 10.0)),
-    "knn": knn_probe,
-}
-
-
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Confusion matrix (C, C) int64: points of true class i predicted as j. Inputs are (N,)."""
-    known = truth >= 0
-    truth, predicted = truth[known], predicted[known]
-    for name, labels in (("truth", truth), ("predicted", predicted)):
-        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(
-                f"{name} holds {labels.min()} .. {labels.max()}, expected 0 .. {classes - 1}"
-            )
-    cells = truth.astype(np.int64) * classes + predicted
-    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
-
-
-def iou(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union (C,) per class; NaN for classes in neither truth nor prediction."""
-    hits = np.diag(matrix).astype(np.float64)
-    union = matrix.sum(0) + matrix.sum(1) - hits
-    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
-
-
-def precision_recall(matrix: np.ndarray, things: np.ndarray) -> tuple[float, float]:
-    """Precision and recall of foreground points, whichever thing they are taken for.
-
-    matrix : a :func:`confusion`. things : (C,) mask of the foreground classes. Precision is 0
-    without predicted, recall without true foreground.
-    """
-    hits = matrix[things][:, things].sum()
-    called, there = matrix[:, things].sum(), matrix[things].sum()
-    return float(hits / max(called, 1)), float(hits / max(there, 1))
 
 
 def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, Any]:
@@ -84,18 +48,20 @@ def score(scenes: Scenes, predict: Callable[[Cloud], np.ndarray]) -> dict[str, A
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """Number of labelled points that a probe of frozen features is fitted to."""
+    """How a classifier reads frozen features, and how many labelled points it is fitted to."""
 
     probe_points: int = 1000
     """Largest number of labelled points per scene."""
     probe_most: int = 10_000
     """Largest number of labelled points over all scenes."""
+    balance: float = 1.0
+    """Weight of the classes in a linear head: 0 counts each point alike, 1 each class."""
 
     def __post_init__(self) -> None:
-        if self.probe_points < 1 or self.probe_most < 1:
+        if self.probe_points < 1 or self.probe_most < 1 or not 0 <= self.balance <= 1:
             raise UserError(
-                f"probe_points {self.probe_points}, probe_most {self.probe_most}: expected at "
-                "least 1"
+                f"probe_points {self.probe_points}, probe_most {self.probe_most}, balance "
+                f"{self.balance}: expected at least 1, at least 1, and 0 .. 1"
             )
 
 
@@ -107,19 +73,21 @@ def probe(
     name: ProbeName = "linear",
     config: ProbeConfig | None = None,
     seed: int = 0,
+    levels: Levels = "decoder",
 ) -> dict[str, Any]:
     """:func:`score` on ``test`` of a classifier fitted to frozen features of ``learn``.
 
-    name : ``linear`` (logistic regression on standardised features) or ``knn``, both from
-    :mod:`tspcrep.common.classifiers`, with their parameter selected on ``learn``. The points drawn
-    from a scene depend on the seed, not on the encoder.
+    name : ``linear`` (:func:`pcrep.evaluation.heads.fit_head`) or ``knn``
+        (:func:`tspcrep.common.classifiers.knn_probe`), with their parameter selected on ``learn``.
+        The points drawn from a scene depend on the seed, not on the encoder.
     voxel : voxel size in metres; by default that of the encoder's training, else 0.02.
+    levels : which features are read, see :func:`pcrep.encoders.encoding.encode`.
     """
     voxel = voxel_size(encoder, voxel)
-    classifier = fit_probe(encoder, learn, voxel, name, config, seed)
+    classifier = fit_probe(encoder, learn, voxel, name, config, seed, levels)
 
     def predict(cloud: Cloud) -> np.ndarray:
-        features, point_to_voxel = encode(encoder, cloud, voxel)
+        features, point_to_voxel = encode(encoder, cloud, voxel, levels)
         return classifier.predict(features)[point_to_voxel]
 
     return score(test, predict)
@@ -132,37 +100,46 @@ def fit_probe(
     name: ProbeName = "linear",
     config: ProbeConfig | None = None,
     seed: int = 0,
-) -> Classifier:
-    """Fit the classifier of :func:`probe`. Raises UserError if all labels are of one class."""
+    levels: Levels = "decoder",
+) -> Head | Classifier:
+    """Fit the classifier of :func:`probe`: a :class:`Head` or, for ``knn``, a Classifier.
+
+    Raises UserError if all labels are of one class.
+    """
     config, voxel = config or ProbeConfig(), voxel_size(encoder, voxel)
-    rows = _labelled_features(encoder, learn, voxel, config, seed)
-    x, y = (np.concatenate(parts) for parts in rows)
-    if len(x) > config.probe_most:
-        kept = np.sort(np.random.default_rng(seed).choice(len(x), config.probe_most, replace=False))
-        x, y = x[kept], y[kept]
-    present = np.unique(y)
-    if len(present) < 2:
+    x, y, fold = _labelled_features(encoder, learn, voxel, config, seed, levels)
+    if len(np.unique(y)) < 2:
         raise UserError(
             f"{learn.name}: the labelled points are all of one class, expected at least 2 classes"
         )
-    with warnings.catch_warnings():  # a fit that has not converged is judged by its score
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return PROBES[name](x, y)
+    if name == "knn":
+        return knn_probe(x, y)
+    return fit_head(x, y, fold, len(learn.classes), config.balance)
 
 
 def _labelled_features(
-    encoder: SparseUNet, scenes: Scenes, voxel: float, config: ProbeConfig, seed: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    features, labels = [], []
-    for index, cloud in enumerate(tqdm(scenes, desc="encode", unit="scene", delay=2, leave=False)):
+    encoder: SparseUNet,
+    scenes: Scenes,
+    voxel: float,
+    config: ProbeConfig,
+    seed: int,
+    levels: Levels,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features (n, D), label (n,) and fold (n,) of the drawn points of all scenes."""
+    rows = []
+    bar = tqdm(scenes, desc="encode", unit="scene", delay=2, leave=False)
+    for index, (cloud, fold) in enumerate(zip(bar, folds(scenes), strict=True)):
         known = np.flatnonzero(cloud.label >= 0)
         if len(known) > config.probe_points:
             random = np.random.default_rng((seed, index))
             known = np.sort(random.choice(known, config.probe_points, replace=False))
-        voxels, point_to_voxel = encode(encoder, cloud, voxel)
-        features.append(voxels[point_to_voxel[known]])
-        labels.append(cloud.label[known])
-    return features, labels
+        voxels, point_to_voxel = encode(encoder, cloud, voxel, levels)
+        rows.append((voxels[point_to_voxel[known]], cloud.label[known], fold[known]))
+    x, y, fold = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    if len(x) > config.probe_most:
+        kept = np.sort(np.random.default_rng(seed).choice(len(x), config.probe_most, replace=False))
+        x, y, fold = x[kept], y[kept], fold[kept]
+    return x, y, fold
 
 
 def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -199,4 +176,6 @@ def table(result: dict[str, Any]) -> str:
         numbers = columns(found)
         cells = "".join(f"{100 * numbers.get(n, float('nan')):>{width}.1f}" for n in names)
         lines.append(f"{name:<24}{cells}  mIoU +- {100 * found['miou_std']:.1f}")
+    if "spread" in result:
+        lines.append(f"+- : over {len(result['seeds'])} seeds: {result['spread']}")
     return "\n".join(lines)

@@ -14,13 +14,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softmax
 from tqdm import tqdm
 
 from pcrep.augment import AugmentConfig, augmented
 from pcrep.cloud import Batch, Cloud, Scenes
-from pcrep.encoders.encoding import check_encoder, encode, network_input, voxel_size
+from pcrep.encoders.encoding import (
+    Levels,
+    check_encoder,
+    encode,
+    features_of,
+    network_input,
+    voxel_size,
+    width,
+)
 from pcrep.encoders.unet import SparseUNet, UNetConfig
+from pcrep.evaluation.heads import Head
+from pcrep.evaluation.smoothing import smoothed, with_segments
 from pcrep.preparation.planes import upright
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
@@ -81,11 +91,15 @@ class Segmenter(nn.Module):
     ----------
     encoder : a SparseUNet whose channels are those of its ``inputs``.
     classes : number of classes C.
-    head : weight (C, dim) and bias (C,) of a linear probe, given for a pretrained encoder. Training
-        then starts from the probe, at ``tuning_lr`` and with frozen batch statistics: the first
-        gradients of a random head distort pretrained features (Kumar et al., "Fine-Tuning can
-        Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022), and the
-        statistics of one labelled scene are not those of the data set.
+    head : a linear probe, given for a pretrained encoder. Training then starts from the probe, at
+        ``tuning_lr`` and with frozen batch statistics: the first gradients of a random head distort
+        pretrained features (Kumar et al., "Fine-Tuning can Distort Pretrained Features and
+        Underperform Out-of-Distribution", ICLR 2022), and the statistics of one labelled scene are
+        not those of the data set.
+    class_weight : (C,) weight of the points of each class in the loss, see :func:`class_weights`;
+        1 by default.
+    levels : features that the head reads, see :func:`pcrep.encoders.encoding.features_of`.
+    smooth : average probabilities over the segments of a cloud.
     """
 
     def __init__(
@@ -93,19 +107,25 @@ class Segmenter(nn.Module):
         encoder: SparseUNet,
         classes: int,
         config: SegmentationConfig | None = None,
-        head: tuple[np.ndarray, np.ndarray] | None = None,
+        head: Head | None = None,
+        class_weight: np.ndarray | None = None,
+        levels: Levels = "decoder",
+        smooth: bool = False,
     ):
         super().__init__()
         check_encoder(encoder)
         self.config = config or SegmentationConfig()
         self.voxel = voxel_size(encoder, self.config.voxel)
         self.upright = True  # as the scenes are that the tools train on
-        self.encoder, self.head = encoder, nn.Linear(encoder.dim, classes)
+        self.levels, self.smooth = levels, smooth
+        self.encoder, self.head = encoder, nn.Linear(width(encoder, levels), classes)
+        weight = torch.ones(classes) if class_weight is None else torch.as_tensor(class_weight)
+        self.register_buffer("class_weight", weight.float(), persistent=False)
         self.pretrained = head is not None
         if head is not None:
             with torch.no_grad():
-                for parameter, values in zip(self.head.parameters(), head, strict=True):
-                    parameter.copy_(torch.as_tensor(values))
+                self.head.weight.copy_(torch.as_tensor(head.weight))
+                self.head.bias.copy_(torch.as_tensor(head.bias))
 
     def phases(self) -> list[Phase]:
         config = self.config
@@ -126,10 +146,11 @@ class Segmenter(nn.Module):
         label = torch.from_numpy(np.concatenate([c.label for c in clouds])).to(device)
         known = label >= 0
         # Not ``[rows]``, whose gradient adds a voxel's points in the order of threads.
-        scores = self.head(self.encoder(x).features).index_select(0, point_to_voxel[known])
+        scores = self.head(features_of(self.encoder, x, self.levels))
+        scores, label = scores.index_select(0, point_to_voxel[known]), label[known]
+        loss = cross_entropy(scores, label, self.class_weight, reduction="sum")
         # No label in what was drawn: no gradient, and no 0 / 0.
-        loss = cross_entropy(scores, label[known], reduction="sum") / max(int(known.sum()), 1)
-        return {"loss": loss}
+        return {"loss": loss / self.class_weight[label].sum().clamp_min(1e-6)}
 
     def after_step(self) -> None:
         pass
@@ -140,10 +161,26 @@ class Segmenter(nn.Module):
         It is turned upright first, and its height and normals are found where they are read; see
         :class:`pcrep.prediction.SegmentationPipeline` for large scans and for confidence.
         """
-        cloud = upright(cloud) if self.upright else cloud
-        features, point_to_voxel = encode(self.encoder, cloud, self.voxel)
-        weight, bias = (p.detach().cpu().numpy() for p in (self.head.weight, self.head.bias))
-        return (features @ weight.T + bias).argmax(1)[point_to_voxel]
+        if self.smooth:
+            return self.probabilities(cloud).argmax(1)
+        found, point_to_voxel = self._of_voxels(self._turned(cloud))
+        return found.argmax(1)[point_to_voxel]
+
+    def probabilities(self, cloud: Cloud) -> np.ndarray:
+        """Probability (N, C) float32 of each class at each point; see :meth:`predict`."""
+        cloud = self._turned(cloud)
+        found, point_to_voxel = self._of_voxels(cloud)
+        found = found[point_to_voxel]
+        return smoothed(found, with_segments(cloud).segment) if self.smooth else found
+
+    def _turned(self, cloud: Cloud) -> Cloud:
+        return upright(cloud) if self.upright else cloud
+
+    def _of_voxels(self, cloud: Cloud) -> tuple[np.ndarray, np.ndarray]:
+        """Probability (M, C) of each class in each voxel, and the voxel (N,) of each point."""
+        features, point_to_voxel = encode(self.encoder, cloud, self.voxel, self.levels)
+        weight, bias = (p.detach().cpu() for p in (self.head.weight, self.head.bias))
+        return softmax(torch.from_numpy(features) @ weight.T + bias, 1).numpy(), point_to_voxel
 
     def _view(self, cloud: Cloud, seed: Sequence[int]) -> Cloud:
         if len(cloud) > self.config.points:
@@ -158,6 +195,16 @@ def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndar
         return random.choice(len(label), count, replace=False)
     others = random.choice(np.flatnonzero(label < 0), count - len(known), replace=False)
     return np.concatenate([known, others])
+
+
+def class_weights(scenes: Scenes, balance: float) -> np.ndarray:
+    """Weights (C,) of classes in a loss, proportional to n_c^-balance for n_c labelled points.
+
+    Their mean over the labelled points is 1; classes without points have weight 1.
+    """
+    count = sum(np.bincount(c.label[c.label >= 0], minlength=len(scenes.classes)) for c in scenes)
+    weight = np.maximum(count, 1) ** -float(balance)
+    return np.where(count > 0, weight * count.sum() / max(weight @ count, 1e-30), 1.0)
 
 
 def with_labels(scenes: Scenes, classes: Sequence[str] = ()) -> Scenes:
@@ -272,6 +319,8 @@ def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str
         "voxel": segmenter.voxel,
         "inputs": segmenter.encoder.inputs,
         "upright": segmenter.upright,
+        "levels": segmenter.levels,
+        "smooth": segmenter.smooth,
         "classes": list(classes),
     }
     weights.save_encoder(path, segmenter, Segmenter.__name__, config)
@@ -295,6 +344,8 @@ def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
         encoder,
         len(config["classes"]),
         SegmentationConfig(voxel=config["voxel"]),
+        levels=config.get("levels", "decoder"),
+        smooth=config.get("smooth", False),
     )
     segmenter.upright = bool(config.get("upright", True))
     weights.load_into(segmenter, tensors, path)

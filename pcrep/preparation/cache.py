@@ -3,7 +3,6 @@
 import hashlib
 import multiprocessing
 import os
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud, Scenes
+from tspcrep.common.code_digest import code_digest
 from tspcrep.common.datafiles import cache_folder
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
@@ -168,21 +167,6 @@ def _digest(cloud: Cloud, recipe: bytes) -> str:
 
 def _recipe(prepare: _Prepare, settings: Any) -> bytes:
     """Digest of the settings and of the code."""
-    digest = hashlib.blake2b(f"{_VERSION}\n{prepare.__qualname__}\n{settings!r}\n".encode())
-    for module in sorted(_modules(prepare.__module__), key=lambda module: module.__name__):
-        if module.__file__ is not None:
-            digest.update(Path(module.__file__).read_bytes())
+    digest = hashlib.blake2b(f"{_VERSION}\n{settings!r}\n".encode())
+    digest.update(code_digest([prepare], {prepare.__module__.partition(".")[0]}))
     return digest.digest()
-
-
-def _modules(name: str, found: set[ModuleType] | None = None) -> set[ModuleType]:
-    """The module, and those of its package whose modules, functions or classes it uses."""
-    found, module = found if found is not None else set(), sys.modules[name]
-    if module not in found:
-        found.add(module)
-        for value in vars(module).values():
-            home = getattr(value, "__module__", "")  # which need not be a string
-            of = value.__name__ if isinstance(value, ModuleType) else str(home)
-            if of in sys.modules and of.partition(".")[0] == name.partition(".")[0]:
-                _modules(of, found)
-    return found

@@ -13,6 +13,8 @@ from tspcrep.common import pages
 from tspcrep.common.runs import write_text
 
 _TOLD = {
+    "auto": "<em>auto</em> starts from the frozen features and is tuned as far as cross-validation "
+    "over the labelled scenes says.",
     "finetune": "<em>finetune</em> starts from the pretrained encoder.",
     "scratch": "",
     "linear": "<em>linear</em> is a logistic regression on frozen features.",
@@ -44,7 +46,10 @@ def results(result: dict[str, Any]) -> list[str]:
         spread = f"± {100 * systems[name]['miou_std']:.1f}"
         lines.append(f"<tr><td>{html.escape(name)}</td>{cells}<td>{spread}</td></tr>")
     header = "".join(f"<th>{html.escape(c)}</th>" for c in (*names, "mIoU over seeds"))
-    labels, scratch = "", ""
+    labels, scratch, frozen = "", "", ""
+    spread = f" over {result['spread']}" if "spread" in result else ""
+    if "frozen" in result["controls"]:
+        frozen = "<em>frozen</em> is a linear head on the features of the pretrained encoder. "
     if "scratch" in result["controls"]:
         scratch = (
             "<em>scratch</em> is the same network trained from random weights, on those labels. "
@@ -56,9 +61,10 @@ def results(result: dict[str, Any]) -> list[str]:
         "<h2>Results</h2>",
         f'<div class="wide"><table><tr><th>IoU, %</th>{header}</tr>',
         *lines,
-        f"</table></div><p>On every point of the test scenes, means over seeds; precision and "
+        f"</table></div><p>On every point of the test scenes, means over seeds, ± the "
+        f"standard deviation{spread}; precision and "
         f"recall are those of the foreground, of points of any thing. The greatest of each "
-        f"column is marked. {_TOLD[mode]} {scratch}<em>random_encoder_probe</em> is a "
+        f"column is marked. {_TOLD[mode]} {frozen}{scratch}<em>random_encoder_probe</em> is a "
         f"probe of the same network before training.{labels}</p>",
     ]
 

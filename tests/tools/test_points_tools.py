@@ -12,7 +12,13 @@ from pcrep.datasets import labelled_split
 from pcrep.embedding import principal_colours
 from pcrep.encoders.encoding import encode
 from pcrep.evaluation.scores import ProbeConfig, probe, score
-from pcrep.evaluation.segmentation import Segmenter, choose_scenes, load_segmenter
+from pcrep.evaluation.segmentation import (
+    SEGMENTER,
+    Segmenter,
+    choose_scenes,
+    load_segmenter,
+)
+from pcrep.procedural import procedural
 from tests.pcrep.made_scenes import CLASSES, made_scene
 from tests.pcrep.networks import tiny
 from tests.tools.running import contents, is_one_line
@@ -53,7 +59,7 @@ def finetune(tool, data, output, *options):
 
 def test_a_fine_tuned_run_and_what_it_leaves(tool, data, encoder, tmp_path):
     output = tmp_path / "run"
-    options = ("--encoder", encoder, "--labelled-scenes", 2, "--seeds", 0, 3)
+    options = ("--encoder", encoder, "--labelled-scenes", 2, "--seeds", 0, 3, "--mode", "finetune")
     status, stdout, stderr = finetune(tool, data, output, *options)
     assert status == 0, stderr
     trained = [f"{name}/{file}" for name in ("finetune", "scratch") for file in
@@ -67,7 +73,8 @@ def test_a_fine_tuned_run_and_what_it_leaves(tool, data, encoder, tmp_path):
     assert result["task"] == "segmentation" and result["mode"] == "finetune"
     assert result["seeds"] == [0, 3] and result["labelled_scenes"] == 2
     assert result["labelled_fraction"] == pytest.approx(2 / 3)
-    assert result["controls"].keys() == {"scratch", "random_encoder_probe"}
+    assert result["controls"].keys() == {"frozen", "scratch", "random_encoder_probe"}
+    assert "+- : over 2 seeds: draws of labels and of random weights, of one encoder" in stdout
     for scores in (result, *result["controls"].values()):
         assert scores["iou"].keys() == set(CLASSES) and 0 <= scores["miou"] <= 1
         assert scores["miou"] == pytest.approx(np.mean(list(scores["iou"].values())))
@@ -93,6 +100,7 @@ def test_a_run_that_stops_anywhere_resumes_to_the_same_bits(
     tool, data, encoder, tmp_path, monkeypatch
 ):
     options = ("--encoder", encoder, "--labelled-fraction", 0.1, "--seeds", 1)
+    options += ("--mode", "finetune")
     options += ("--checkpoint-every", 1)
     assert finetune(tool, data, tmp_path / "whole", *options)[0] == 0
     output = tmp_path / "stopped"
@@ -133,10 +141,82 @@ def test_probes_of_frozen_features(tool, data, encoder, tmp_path, mode):
     by_hand = probe(network, split.learn, split.test, None, mode, few, 2)
     assert result["miou"] == by_hand["miou"] and result["iou"] == by_hand["iou"]
     assert result["controls"].keys() == {"scratch", "random_encoder_probe"}
+    assert (output / SEGMENTER).exists() == (mode == "linear")
     report = (output / "report.html").read_text()
     assert "<em>scratch</em> is the same network trained from random weights" in report
     assert result["labelled_fraction"] == 1 and not (output / FILE).exists()
     assert mode in stdout
+
+
+def test_by_default_it_is_tuned_as_far_as_validation_says(tool, data, encoder, tmp_path):
+    output = tmp_path / "run"
+    options = ("--encoder", encoder, "--seeds", 0, 1, "--levels", "both", "--smooth")
+    status, _, stderr = finetune(tool, data, output, *options)
+    assert status == 0, stderr
+    result = json.loads((output / "result.json").read_text())
+    assert result["mode"] == "auto" and len(result["tuned"]) == 2
+    for seed, share in zip((0, 1), result["tuned"], strict=True):
+        own = json.loads((output / f"seed-{seed}" / "result.json").read_text())
+        validation = {float(name): value for name, value in own["validation"].items()}
+        assert share == max(validation, key=validation.get)
+        if share == 0:
+            assert own["miou"] == own["controls"]["frozen"]["miou"]
+    segmenter, _ = load_segmenter(output / SEGMENTER)
+    assert segmenter.smooth and segmenter.levels == "both"
+    test = labelled_split(data).test
+    first = json.loads((output / "seed-0" / "result.json").read_text())
+    assert score(test, segmenter.predict)["miou"] == first["miou"]
+    assert "<em>auto</em>" in (output / "report.html").read_text()
+
+
+def test_objects_of_a_run(tool, encoder, tmp_path, monkeypatch):
+    """On rooms of fewer points, beside the controls, and in the report."""
+
+    def small(count, seed):
+        made = procedural(1, seed)
+        return made.map(lambda cloud: cloud.take(np.arange(0, len(cloud), 8)))
+
+    monkeypatch.setattr("pcrep.procedural.procedural", small)
+    output = tmp_path / "run"
+    options = ("--encoder", encoder, "--mode", "linear", "--seeds", 0, 1, "--voxel", 0.1)
+    status, stdout, stderr = finetune(tool, "procedural", output, *options, "--instances")
+    assert status == 0, stderr
+    found = json.loads((output / "result.json").read_text())["instances"]
+    assert found.keys() == {"grouped", "segments", "dbscan"}
+    for values in found.values():
+        for name in ("pq", "map25", "map50", "box25", "box50"):
+            assert 0 <= values[name] <= 1 and values[f"{name}_std"] >= 0
+        assert values["map50"] <= values["map25"] and f"{100 * values['pq']:.1f} +-" in stdout
+    page = (output / "report.html").read_text()
+    assert "<h2>Objects</h2>" in page and "boxes stand upright" in page
+
+
+def test_data_without_objects(tool, data, encoder, tmp_path):
+    status, _, stderr = finetune(tool, data, tmp_path / "run", "--encoder", encoder, "--instances")
+    is_one_line(status, stderr, "does not say which points are of one object")
+    assert not (tmp_path / "run").exists()
+
+
+def test_clicked_points(tool, data, encoder, tmp_path):
+    options = ("--encoder", encoder, "--mode", "linear", "--seeds", 0)
+    status, _, stderr = finetune(tool, data, tmp_path / "drawn", *options, "--labelled-points", 6)
+    assert status == 0, stderr
+    cloud = made_scene(1)
+    rows = [np.flatnonzero(cloud.label == c)[0] for c in range(3)]
+    lines = [
+        ",".join(map(str, ("scene1", *cloud.coords[row], name)))
+        for row, name in zip(rows, CLASSES, strict=True)
+    ]
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text("\n".join(["scene,x,y,z,class", *lines]))
+    options += ("--labelled-points", clicks)
+    status, _, stderr = finetune(tool, data, tmp_path / "read", *options)
+    assert status == 0, stderr
+    result = json.loads((tmp_path / "read" / "result.json").read_text())
+    assert result["labelled"] == [["scene1"]] and result["iou"].keys() == set(CLASSES)
+    clicks.write_text("scene,x,y,z,class\nscene1,0,0,0,cat")
+    status, _, stderr = finetune(tool, data, tmp_path / "bad", *options)
+    is_one_line(status, stderr, "line 2: class 'cat'")
 
 
 def test_from_scratch_without_an_encoder_or_names_of_classes(tool, data, tmp_path):
@@ -160,6 +240,11 @@ def test_from_scratch_without_an_encoder_or_names_of_classes(tool, data, tmp_pat
         (["--labelled-scenes", 9], ["found 9", "1 .. 3"]),
         (["--labelled-fraction", 0], ["labelled fraction", "found 0"]),
         (["--mode", "linear"], ["linear", "--encoder"]),
+        (["--labelled-points", 0], ["labelled points: found 0"]),
+        (["--labelled-points", "no.csv"], ["no.csv", "cannot be read"]),
+        (["--labelled-points", 5, "--labelled-fraction", 0.5], ["one of the two"]),
+        (["--labelled-points", "a.csv", "--labelled-scenes", 1], ["leave one of the two out"]),
+        (["--balance", 2], ["balance 2", "0 .. 1"]),
         (["--network", "99Z"], ["99Z", "14A"]),
         (["--encoder", "nowhere"], ["nowhere", "no such file"]),
         (["--seeds"], ["seeds"]),

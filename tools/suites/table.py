@@ -18,7 +18,7 @@ class Row:
     """One number: ``case`` says what was done, ``system`` who did it, ``metric`` what was measured.
 
     ``std`` is the standard deviation over ``seeds`` runs; both stay empty where a number has no
-    random part.
+    random part. ``over`` says what differs between the runs, where the suite tells it.
     """
 
     case: str
@@ -28,6 +28,7 @@ class Row:
     unit: str = ""
     std: float | None = None
     seeds: int | None = None
+    over: str = ""
 
 
 def machine() -> str:

@@ -24,7 +24,6 @@ from pcrep.evaluation.segmentation import (
 from tests.pcrep.augmentation import only
 from tests.pcrep.made_scenes import CLASSES, made_scene, made_scenes
 from tests.pcrep.networks import tiny
-from tspcrep.common.classifiers import linear_map
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
 
@@ -105,7 +104,7 @@ def test_it_learns_and_a_resumed_run_ends_with_the_same_bits(tmp_path):
 def test_a_pretrained_encoder_starts_from_its_probe_and_keeps_its_statistics():
     scenes, encoder = made_scenes(((1, 2),) * 2), tiny().eval()
     probe = fit_probe(encoder, scenes, 0.04)
-    method = Segmenter(encoder, 3, CONFIG, linear_map(probe, 3))
+    method = Segmenter(encoder, 3, CONFIG, probe)
     features, point_to_voxel = encode(encoder, scenes[0], 0.04)
     expected = probe.predict(features)[point_to_voxel]
     assert np.mean(method.predict(scenes[0]) == expected) > 0.99  # float32 may tip a tie

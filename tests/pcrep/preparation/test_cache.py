@@ -1,16 +1,14 @@
 """A scene is prepared once, in any process, and never read stale or broken."""
 
 import os
-import sys
 import threading
 from dataclasses import dataclass, replace
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from pcrep.cloud import Cloud, Scenes
-from pcrep.preparation.cache import _modules, preprocessed
+from pcrep.preparation.cache import preprocessed
 from tspcrep.common.errors import UserError
 
 
@@ -88,25 +86,6 @@ def test_other_settings_content_or_code_are_prepared_anew(tmp_path, counted, mon
     monkeypatch.setattr("pcrep.preparation.cache._VERSION", 0)
     preprocessed(scenes(3), prepare, counted, tmp_path / "kept", workers=1)
     assert kept() == 15
-
-
-def test_the_code_of_a_function_is_what_it_uses_of_its_package(monkeypatch):
-    """Modules that it takes functions, classes or modules from, at any remove."""
-
-    names = ("kit.start", "kit.near", "kit.deep", "kit.unused")
-    start, near, deep, unused = modules = [ModuleType(name) for name in names]
-    for module in modules:
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        vars(module)["numpy"] = np  # of another package
-    vars(start)["near"] = near
-    vars(near)["Deep"] = type("Deep", (), {"__module__": "kit.deep"})
-    vars(deep)["start"] = start
-    vars(unused)["start"] = start
-    found = {m.__name__ for m in _modules("kit.start")}
-    assert found == {"kit.start", "kit.near", "kit.deep"}
-    assert {"pcrep.preparation.cache", "pcrep.cloud"} <= {
-        m.__name__ for m in _modules("pcrep.preparation.cache")
-    }
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "gone", "flipped"])

@@ -40,7 +40,8 @@ def runs(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         run(patch, "pretrain_fac", "--voxel", 0.1, *common(folder, "fac"))
         encoder = ("--encoder", folder / "fac")
-        run(patch, "finetune_segmentation", *encoder, *common(folder, "seg"))
+        tuned = ("--mode", "finetune")
+        run(patch, "finetune_segmentation", *encoder, *tuned, *common(folder, "seg"))
     return folder
 
 
@@ -65,7 +66,7 @@ def read(folder):
         ("fac", ("Results", "A scene", "Activation maps", "Losses"), 3, {"random_encoder_probe"}),
         (
             *("seg", ("Results", "Prediction against truth", "Losses"), 2),
-            {"scratch", "random_encoder_probe"},
+            {"frozen", "scratch", "random_encoder_probe"},
         ),
     ],
     ids=["pretraining", "segmentation"],

@@ -1,0 +1,68 @@
+"""Folds of labelled scenes for cross-validation: whole scenes, or compact parts of each."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from pcrep.cloud import Cloud, Scenes
+
+_MOST = 5
+
+
+def folds(scenes: Scenes) -> list[np.ndarray]:
+    """Fold (N,) int64 of each point of each scene, numbered from 0; at most five folds.
+
+    A fold is left out as a whole. Whole scenes are folds where each class is then still shown by
+    another scene. Otherwise, as with one scene or two of unlike content, each scene is cut into
+    four parts at the medians of its labelled points along x and, in each half, along y: points of
+    an object stay together as far as they can, since its neighbours tell little of other objects.
+
+    scenes : with labels, each with at least one labelled point.
+    """
+    shows = np.array(
+        [np.bincount(c.label[c.label >= 0], minlength=len(scenes.classes)) > 0 for c in scenes]
+    )
+    number = np.arange(len(scenes)) % _MOST
+    parts = [shows[number == k] for k in np.unique(number)]
+    rest = [shows[number != k].any(0) for k in np.unique(number)]
+    if len(scenes) > 1 and all(
+        (others | ~part.any(0)).all() for part, others in zip(parts, rest, strict=True)
+    ):
+        return [np.full(len(cloud), k) for cloud, k in zip(scenes, number, strict=True)]
+    return [_quarters(cloud) for cloud in scenes]
+
+
+def _quarters(cloud: Cloud) -> np.ndarray:
+    x, y = cloud.coords[:, 0], cloud.coords[:, 1]
+    known = cloud.label >= 0
+    right = x > np.median(x[known])
+    quarter = 2 * right.astype(np.int64)
+    for half in (right, ~right):
+        if (half & known).any():
+            quarter += half & (y > np.median(y[half & known]))
+    return quarter
+
+
+def inside(scenes: Scenes, fold: list[np.ndarray], k: int) -> Scenes:
+    """The scenes with the labels of fold ``k`` alone; scenes that have none are left out."""
+    return _masked(scenes, [part == k for part in fold])
+
+
+def outside(scenes: Scenes, fold: list[np.ndarray], k: int) -> Scenes:
+    """The scenes without the labels of fold ``k``; scenes that have no others are left out."""
+    return _masked(scenes, [part != k for part in fold])
+
+
+def _masked(scenes: Scenes, masks: list[np.ndarray]) -> Scenes:
+    labelled = [
+        i
+        for i, (cloud, mask) in enumerate(zip(scenes, masks, strict=True))
+        if (cloud.label[mask] >= 0).any()
+    ]
+    return replace(scenes, read=partial(_read_masked, scenes, masks)).subset(labelled)
+
+
+def _read_masked(scenes: Scenes, masks: list[np.ndarray], index: int) -> Cloud:
+    cloud = scenes[index]
+    return replace(cloud, label=np.where(masks[index], cloud.label, -1))

@@ -1,0 +1,86 @@
+"""Tuning lies between frozen and tuned weights, where folds say so."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from pcrep.evaluation import tuning
+from pcrep.evaluation.folds import folds, inside, outside
+from pcrep.evaluation.scores import fit_probe, score
+from pcrep.evaluation.segmentation import LabelledScenes, SegmentationConfig, Segmenter
+from pcrep.evaluation.tuning import SHARES, between, tune, validate
+from tests.pcrep.made_scenes import made_scenes
+from tests.pcrep.networks import tiny
+from tspcrep.common.training import Training, fit
+
+CONFIG = SegmentationConfig(voxel=0.04, points=300, tuning_lr=0.01)
+TRAINING = Training(epochs=1000, batch_size=2, device="cpu", max_steps=6)
+
+
+def start(encoder, scenes):
+    head = fit_probe(encoder, scenes, 0.04)
+    return Segmenter(copy.deepcopy(encoder), 3, CONFIG, head)
+
+
+def test_weights_lie_on_a_line():
+    a, b = (Segmenter(tiny(seed), 3, CONFIG) for seed in (1, 2))
+    for share in (0.0, 0.25, 1.0):
+        mixed = between(a, b, share).state_dict()
+        for name, parameter in a.named_parameters():
+            expected = (1 - share) * parameter + share * b.get_parameter(name)
+            torch.testing.assert_close(mixed[name], expected)
+
+
+def test_each_share_is_validated_on_what_was_left_out():
+    scenes, encoder = made_scenes(((1, 2),) * 3), tiny(3).eval()
+    make = partial(start, encoder)
+    found = validate(make, scenes, TRAINING, 4)
+    assert list(found) == list(SHARES)
+    fold = folds(scenes)
+    hits = {share: np.zeros((3, 3)) for share in (0.0, 1.0)}
+    for k in range(3):
+        rest, held = outside(scenes, fold, k), inside(scenes, fold, k)
+        frozen, tuned = make(rest), make(rest)
+        fit(tuned, LabelledScenes(rest, 2), TRAINING, 4, None)
+        for share, model in ((0.0, frozen), (1.0, tuned)):
+            np.add.at(hits[share], (held[0].label, model.predict(held[0])), 1)
+    for share, counts in hits.items():
+        common = np.diag(counts)
+        iou = common / (counts.sum(0) + counts.sum(1) - common)
+        assert found[share] == pytest.approx(iou.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("best", [0.0, 0.5, 1.0])
+def test_the_best_share_is_taken(monkeypatch, best):
+    scenes, encoder = made_scenes(((1, 2),) * 2), tiny(3).eval()
+    make = partial(start, encoder)
+    monkeypatch.setattr(
+        tuning, "validate", lambda *given: {s: 1.0 if s == best else 0.5 for s in SHARES}
+    )
+    found, share, _ = tune(make, scenes, TRAINING, 4)
+    assert share == best
+    frozen, tuned = make(scenes), make(scenes)
+    fit(tuned, LabelledScenes(scenes, 2), TRAINING, 4, None)
+    expected = between(frozen, tuned, best).state_dict()
+    for name, value in found.state_dict().items():
+        torch.testing.assert_close(value, expected[name], msg=name)
+
+
+def test_one_label_of_each_class_leaves_the_features_frozen():
+    """No fold can be predicted: nothing says that tuning pays."""
+    (cloud,) = made_scenes(((1, 2),))
+    rows = [np.flatnonzero(cloud.label == c)[0] for c in range(3)]
+    label = np.full(len(cloud), -1)
+    label[rows] = cloud.label[rows]
+    from dataclasses import replace
+
+    few = made_scenes(((1, 2),)).map(lambda c: replace(c, label=label))
+    encoder = tiny(3).eval()
+    found, share, validation = tune(partial(start, encoder), few, TRAINING, 0)
+    assert share == 0 and validation == {}
+    for name, parameter in encoder.named_parameters():
+        assert torch.equal(found.encoder.get_parameter(name), parameter)
+    assert score(few, found.predict)["miou"] == 1
