@@ -73,17 +73,18 @@ def main(config: Config) -> None:
         except UserError as error:  # of one scan among many
             if one:
                 raise
-            failed.append(source)
-            tqdm.write(f"left out: {error}", file=sys.stderr)
+            failed.append((source, error))
             continue
         counts["predicted"] += 1
         counts.update({name: int((found.label == i).sum()) for i, name in enumerate(found.classes)})
+    for _, error in failed:
+        print(f"left out: {error}", file=sys.stderr)
     for name, count in counts.items():
         print(f"{name:<24}{count:>12,}")
     print(config.output)
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(scans)} scans could not be predicted, the first {failed[0]}; "
+            f"{len(failed)} of {len(scans)} scans could not be predicted, first {failed[0][0]}; "
             "mend or remove them and run the same command again"
         )
 

@@ -13,6 +13,9 @@ from pcrep.encoders.voxelize import check_extent
 from pcrep.evaluation.segmentation import with_labels
 from pcrep.preparation.planes import upright
 from pcrep.preparation.spacing import fitting_voxel, spacing
+from tspcrep.common.errors import UserError
+
+_FARTHEST = 1.0  # metres between points
 
 
 def read_through(scenes: Scenes, voxel: float, inputs: Sequence[str]) -> None:
@@ -45,9 +48,17 @@ def read_through(scenes: Scenes, voxel: float, inputs: Sequence[str]) -> None:
 def voxel_of(scenes: Scenes) -> float | None:
     """The voxel size in metres that fits the first scene, which is said in a warning.
 
-    None where its points do not tell.
+    None where its points do not tell. Raises UserError where they lie so far apart that the unit
+    is suspect.
     """
-    voxel = fitting_voxel(spacing(scenes[0].coords))
+    apart = spacing(scenes[0].coords)
+    if apart > _FARTHEST:
+        raise UserError(
+            f"{scenes[0].name or scenes.names[0]}: points lie {apart:.3g} m apart, expected at "
+            f"most {_FARTHEST:g} m: is the unit the metre? --unit 0.001 reads millimetres, --voxel "
+            "sets the voxel size whatever the distance"
+        )
+    voxel = fitting_voxel(apart)
     if voxel is not None:
         warnings.warn(
             f"{scenes.name}: no voxel size is given or stored: takes {voxel:g} m, four times the "

@@ -68,7 +68,8 @@ def fit_head(
         if len(np.unique(y[rest])) > 1 and held.any():
             for row, model in zip(losses, _path(x[rest], y[rest], balance, penalties), strict=True):
                 column = np.searchsorted(model.classes_, y[held])
-                row[held] = -model.predict_log_proba(x[held])[np.arange(held.sum()), column]
+                found = model.predict_proba(x[held])[np.arange(held.sum()), column]
+                row[held] = -np.log(np.maximum(found, np.finfo(np.float64).tiny))
     chosen, validation = penalties[0] if len(penalties) == 1 else _WITHOUT_FOLDS, None
     known = ~np.isnan(losses[0])
     if known.any():

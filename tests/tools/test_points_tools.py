@@ -113,8 +113,7 @@ def test_a_run_that_stops_anywhere_resumes_to_the_same_bits(
 
     monkeypatch.setattr(Segmenter, "after_step", stop)
     for resume in ([], ["--resume"]):
-        with pytest.raises(KeyboardInterrupt):
-            finetune(tool, data, output, *options, *resume)
+        assert finetune(tool, data, output, *options, *resume)[0] == 130
         assert not (output / "result.json").exists()
     status, _, stderr = finetune(tool, data, output, *options, "--resume")
     # 2 + 2 steps, and 1 + 3: each stopped step is done again, no other.
@@ -246,7 +245,7 @@ def test_from_scratch_without_an_encoder_or_names_of_classes(tool, data, tmp_pat
         (["--labelled-points", "a.csv", "--labelled-scenes", 1], ["leave one of the two out"]),
         (["--balance", 2], ["balance 2", "0 .. 1"]),
         (["--network", "99Z"], ["99Z", "14A"]),
-        (["--encoder", "nowhere"], ["nowhere", "no such file"]),
+        (["--encoder", "nowhere"], ["nowhere", "no such encoder"]),
         (["--seeds"], ["seeds"]),
         (["--lr", 0], ["lr 0"]),
         (["--voxel", 0], ["voxel", "above 0"]),
@@ -271,6 +270,9 @@ def test_scenes_without_labels_and_encoders_of_other_inputs(tool, data, tmp_path
     for part in ("learn", "test"):
         write_scene(tmp_path / "mm" / part / "a.npz", 0, coords=1000 * cloud.coords)
     status, _, stderr = finetune(tool, tmp_path / "mm", tmp_path / "run")
+    is_one_line(status, stderr, "a.npz", "m apart", "--unit 0.001")
+    options = ("--voxel", 0.05)
+    status, _, stderr = finetune(tool, tmp_path / "mm", tmp_path / "run", *options)
     is_one_line(status, stderr, "a.npz", "extent", "metres")
     save_encoder(tmp_path / FILE, SparseUNet())
     status, _, stderr = finetune(tool, data, tmp_path / "run", "--encoder", tmp_path / FILE)
@@ -325,7 +327,7 @@ def test_principal_colours_follow_the_largest_spread():
     "options, words",
     [
         (["--pool"], ["--pool", "for series"]),
-        (["--time-column", "t"], ["--time-column", "for series"]),
+        (["--time-column", "t"], ["--table", "for series"]),
         (["--voxel", "-1"], ["voxel", "above 0"]),
         (["--output", "one.npz"], ["3 scenes", "one.npz", "folder"]),
         (["--data", "nothing-here"], ["nothing-here"]),
