@@ -42,20 +42,30 @@ else:
 T = TypeVar("T")
 
 
-def run_tool(main: Callable[[T], None], config_class: type[T]) -> None:
-    """Parse ``sys.argv`` into ``config_class`` and call ``main`` with it.
+def run_tool(
+    main: Callable[[T], None],
+    config_class: type[T],
+    arguments: list[str] | None = None,
+    name: str | None = None,
+    description: str | None = None,
+) -> None:
+    """Parse the arguments into ``config_class`` and call ``main`` with it.
+
+    arguments, name, description: of the tool; by default those of the script that runs, whose
+    docstring is its help text.
 
     An error that the user can correct (``UserError``, an unknown option, a value that does not
     parse) ends as one line on stderr and exit status 2; any other is a bug and keeps its traceback.
     A ``DataWarning`` is one line on stderr. Ctrl-C and SIGTERM end as one line, too, with status
-    130 and 143; a reader of stdout that goes away, such as ``| head``, without a word. The
-    docstring of the script is its help text.
+    130 and 143; a reader of stdout that goes away, such as ``| head``, without a word.
     """
-    name = Path(sys.argv[0]).name
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = name or Path(sys.argv[0]).name
+    description = description or sys.modules["__main__"].__doc__
     warnings.showwarning = _one_line_for_data(warnings.showwarning)
     try:
         with terminated_as_interrupt():
-            main(parse(config_class, sys.argv[1:], description=sys.modules["__main__"].__doc__))
+            main(parse(config_class, arguments, description, name))
             if sys.stdout is not None:
                 sys.stdout.flush()
     except UserError as error:
@@ -86,8 +96,16 @@ def _one_line_for_data(show: Callable[..., None]) -> Callable[..., None]:
     return shown
 
 
-def parse(config_class: type[T], arguments: list[str], description: str | None = None) -> T:
-    """Build the configuration from ``arguments`` and the TOML file given by ``--config``."""
+def parse(
+    config_class: type[T],
+    arguments: list[str],
+    description: str | None = None,
+    name: str | None = None,
+) -> T:
+    """Build the configuration from ``arguments`` and the TOML file given by ``--config``.
+
+    description, name: of the tool, for its help.
+    """
     arguments, path = _take_config_option(arguments)
     for argument in arguments:
         hint = section_hint(argument.partition("=")[0].removeprefix("--"))
@@ -100,6 +118,7 @@ def parse(config_class: type[T], arguments: list[str], description: str | None =
             return tyro.cli(
                 config_class,
                 args=arguments,
+                prog=name,
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
                 **keywords,

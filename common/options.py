@@ -11,6 +11,7 @@ modules that it takes the sections from. What cannot be told from there is left 
 
 import ast
 import difflib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,21 +29,23 @@ class Option(NamedTuple):
     required: bool
 
 
-def check_options(script: str, arguments: list[str] | None = None) -> None:
+def check_options(
+    script: str | Path, arguments: list[str] | None = None, name: str | None = None
+) -> None:
     """Leave with one line on stderr and status 2 where the arguments cannot be right.
 
-    arguments: by default those of this process.
+    arguments, name: by default those of this process and of the script.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     wrong = complaint(options_of(Path(script)), arguments)
     if wrong is not None:
-        print(f"{Path(script).name}: {wrong}", file=sys.stderr)
+        print(f"{name or Path(script).name}: {wrong}", file=sys.stderr)
         sys.exit(2)
 
 
 def options_of(script: Path) -> list[Option]:
     """The fields of the class ``Config`` of a script, and of the sections in it."""
-    return list(_fields(script.resolve(), "Config", script.resolve().parents[1]))
+    return list(_fields(script, "Config"))
 
 
 def complaint(options: list[Option], arguments: list[str]) -> str | None:
@@ -93,42 +96,45 @@ def _reads(read: type, value: str) -> bool:
     return True
 
 
-def _fields(path: Path, name: str, root: Path) -> Iterator[Option]:
+def _fields(path: Path, name: str) -> Iterator[Option]:
     """The fields of the dataclass ``name`` that ``path`` defines or imports."""
-    found = _class(path, name, root)
+    found = _class(path, name)
     if found is None:
         return
     path, node = found
     for base in node.bases:
         if isinstance(base, ast.Name):
-            yield from _fields(path, base.id, root)
+            yield from _fields(path, base.id)
     for field in node.body:
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
         section = field.annotation.id if isinstance(field.annotation, ast.Name) else ""
-        if section and _class(path, section, root) is not None:
-            yield from _fields(path, section, root)
+        if section and _class(path, section) is not None:
+            yield from _fields(path, section)
         else:
             option = field.target.id.replace("_", "-")
             yield Option(option, ast.unparse(field.annotation), field.value is None)
 
 
-def _class(path: Path, name: str, root: Path) -> tuple[Path, ast.ClassDef] | None:
+def _class(path: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
     """The class ``name`` of a file of ours, and the file that defines it."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return path, node
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
-                file = _file(node.module, root)
+                file = _file(node.module)
                 if (alias.asname or alias.name) == name and file is not None:
-                    return _class(file, alias.name, root)
+                    return _class(file, alias.name)
     return None
 
 
-def _file(module: str, root: Path) -> Path | None:
-    if module.split(".")[0] not in _PACKAGES:
+def _file(module: str) -> Path | None:
+    """The file of a module of ours, found without an import of it."""
+    top, *below = module.split(".")
+    found = importlib.util.find_spec(top) if top in _PACKAGES else None
+    if found is None or found.origin is None:
         return None
-    place = root.joinpath(*module.split("."))
+    place = Path(found.origin).parent.joinpath(*below)
     files = (place.with_suffix(".py"), place / "__init__.py")
     return next((file for file in files if file.is_file()), None)

@@ -17,12 +17,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "common": {"common"},
-    "tspcrep": set(),
+    "tspcrep": {"tspcrep", "common", "tools"},
     "tsrep": {"tsrep", "common"},
     "pcrep": {"pcrep", "common"},
     "tools": {"tools", "tsrep", "pcrep", "common"},
 }
 CORE = "tspcrep.common"  # the name that the folder common/ is imported by
+TOOLS = "tspcrep.tools"  # and tools/
 
 # The one file that wraps each heavy optional library, and imports it inside a function. Who wraps
 # another one, or moves one, writes the file's name here.
@@ -71,7 +72,9 @@ class Import(NamedTuple):
     @property
     def top(self):
         """The folder at the top that it leads to, or the library."""
-        return "common" if f"{self.name}.".startswith(f"{CORE}.") else self.name.split(".")[0]
+        names = {CORE: "common", TOOLS: "tools"}
+        own = [top for name, top in names.items() if f"{self.name}.".startswith(f"{name}.")]
+        return own[0] if own else self.name.split(".")[0]
 
     def __str__(self):
         return f"{self.file}:{self.line} imports {self.name}"
@@ -79,8 +82,7 @@ class Import(NamedTuple):
 
 def imports_of(source, file):
     """All imports of a file: statements, and ``import_module`` and ``__import__`` of a literal."""
-    package = re.sub("^common(?=/)", CORE.replace(".", "/"), file)
-    package = package.removesuffix("/__init__.py").removesuffix(".py").split("/")
+    package = named(file).removesuffix("/__init__.py").removesuffix(".py").split("/")
     if not file.endswith("__init__.py"):
         package = package[:-1]
     functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -122,12 +124,19 @@ def files():
     return {p.relative_to(ROOT).as_posix(): p.read_text(encoding="utf-8") for p in found}
 
 
+def named(file):
+    """The path of a file by the names that modules are imported by."""
+    for folder, name in (("common", CORE), ("tools", TOOLS)):
+        file = re.sub(f"^{folder}(?=/)", name.replace(".", "/"), file)
+    return file
+
+
 def modules_of(sources):
-    """File of each module. The tools are scripts, which nothing imports."""
+    """File of each module. The benchmark is a script, with its suites for neighbours."""
     return {
-        re.sub(r"(/__init__)?\.py$", "", re.sub("^common(?=/)", CORE, file)).replace("/", "."): file
+        re.sub(r"(/__init__)?\.py$", "", named(file)).replace("/", "."): file
         for file in sources
-        if not file.startswith("tools/")
+        if not file.startswith(("tools/suites/", "tools/benchmark.py"))
     }
 
 

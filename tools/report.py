@@ -10,16 +10,12 @@ finetune_segmentation.py) write it at the end of a run; this tool writes it agai
 from dataclasses import dataclass
 from pathlib import Path
 
-import finetune_segmentation
-import pretrain_autotcl
-import pretrain_fac
-import train_forecaster
-
 from tspcrep.common import config as configuration
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.pages import read_json
 from tspcrep.common.runs import tool_of
+from tspcrep.tools import finetune_segmentation, pretrain_autotcl, pretrain_fac, train_forecaster
 from tsrep.forecasting.forecaster import FORECASTER_FILE
 
 TOOLS = {

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pretrain_autotcl
 from suites.table import Row
 
 from tspcrep.common import config as configuration
+from tspcrep.tools import pretrain_autotcl
 from tsrep.evaluation import classification
 
 SETS = ("BasicMotions", "JapaneseVowels")

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean, pstdev
 
-import train_forecaster
 from suites import forecasting_peers
 from suites.table import Row
 
 from tspcrep.common.training import Training
+from tspcrep.tools import train_forecaster
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
 from tsrep.evaluation import forecasts

@@ -15,8 +15,6 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-import finetune_segmentation
-import pretrain_fac
 import torch
 from suites.table import Row
 from torch.utils.benchmark import Timer
@@ -38,6 +36,7 @@ from tspcrep.common.code_digest import code_digest
 from tspcrep.common.config import load as load_config
 from tspcrep.common.runs import write_json
 from tspcrep.common.training import fit
+from tspcrep.tools import finetune_segmentation, pretrain_fac
 
 LABELLED = (1, 2, 4)
 """Numbers of labelled scenes of mOSD-3 for tuning and for probes of frozen features; for procedural

@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import fmean, median, pstdev
 
 import numpy as np
-import pretrain_series
 from suites.table import Row
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
+from tspcrep.tools import pretrain_series
 from tsrep.contrast.corpus import CorpusConfig
 from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, pstdev
 
-import pretrain_autotcl
 from suites.table import Row
 
+from tspcrep.tools import pretrain_autotcl
 from tsrep.datasets import load
 from tsrep.evaluation import forecasts
 
