@@ -175,6 +175,7 @@ def tables(config: Config) -> None:
     from suites import tables
 
     save("tables", tables.rows(), "pandas", "pyarrow")
+    save("tables", tables.forecaster_rows(config.seeds), "pandas")
 
 
 def check_cases(config: Config, cases: Iterable[str]) -> None:

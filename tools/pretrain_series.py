@@ -38,6 +38,7 @@ from tsrep.contrast.masked import MaskedPatches
 from tsrep.datasets.corpora import CorpusBatches
 from tsrep.datasets.folders import FolderCorpus
 from tsrep.datasets.synthetic import SyntheticCorpus
+from tsrep.datasets.tables import TableConfig
 from tsrep.encoders import Encoder
 from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.files import save_encoder
@@ -66,6 +67,7 @@ class Config:
     """Random seeds, of the corpus and of the training; one encoder is trained for each."""
     resume: bool = False
     """Continue the run in the output folder."""
+    table: TableConfig = TableConfig()
     encoder: EncoderConfig = EncoderConfig(kind="patch_transformer")
     learning: CorpusConfig = CorpusConfig()
     training: Training = field(
@@ -113,7 +115,7 @@ def batches(config: Config, seed: int) -> CorpusBatches:
     corpora = [
         SyntheticCorpus(config.size, config.steps, seed=seed)
         if name == SYNTHETIC
-        else FolderCorpus(name, config.steps)
+        else FolderCorpus(name, config.steps, **vars(config.table))
         for name in config.data
     ]
     repeats = [config.repeat if _is_mixed(config) and n != SYNTHETIC else 1 for n in config.data]

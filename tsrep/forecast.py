@@ -14,7 +14,7 @@ import pandas as pd
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import season
-from tsrep.datasets.steps import even_steps, following
+from tsrep.datasets.steps import even_steps, following, told
 from tsrep.forecasting.forecaster import SeriesForecaster
 
 
@@ -123,7 +123,7 @@ def _table(model: SeriesForecaster, frame: pd.DataFrame) -> tuple[pd.DataFrame, 
         )
     index = frame.index
     index = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index
-    grid = even_steps(index, "the table")
+    grid = told(even_steps(index, "the table"), "the table")
     table = pd.DataFrame(
         grid.placed(frame[wanted].to_numpy(np.float64)), index=grid.times, columns=wanted
     )

@@ -225,3 +225,9 @@ def test_a_configuration_from_before_the_options_is_the_same():
     old = ("epochs", "max_steps", "batch_size", "schedule", "clip", "device", "precision")
     table = {name: value for name, value in to_dict(Training()).items() if name in old}
     assert from_dict(Training, table) == Training()
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="device: found 'cuda', and torch sees no GPU"):
+        fit(Plain(), Rows(), Training(device="cuda"), 0)

@@ -154,7 +154,7 @@ def test_a_backtest_against_forecasts_by_hand(tool, runs, tmp_path):
         (lambda t: t, ["--horizon", "7"], ["known for 6 steps", "expected 7"]),
         (lambda t: t.iloc[:-2], ["--horizon", "6"], ["price", "known for 4 steps", "expected 6"]),
         (lambda t: t.iloc[:-6], [], ["price", "known for 0 steps"]),
-        (lambda t: t.drop(columns="price"), [], ["no column 'price'", "load, price"]),
+        (lambda t: t.drop(columns="price"), [], ["no column 'price'", "note, load"]),
         (lambda t: t.iloc[-20:], [], ["14 steps", "expected at least"]),
         (lambda t: t.assign(load=np.nan), [], ["no value of load"]),
         (lambda t: t, ["--output", "x.txt"], [".csv or .parquet"]),

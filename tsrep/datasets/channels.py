@@ -9,7 +9,7 @@ import pandas as pd
 
 from tspcrep.common.errors import DataWarning, UserError
 from tsrep.datasets.numbers import given, is_text, is_time, parsed
-from tsrep.datasets.times import is_counter, words
+from tsrep.datasets.numeric_times import is_counter, words
 
 
 def note(message: str) -> None:

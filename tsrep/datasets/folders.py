@@ -17,13 +17,14 @@ class FolderCorpus:
     """Pieces of real series (T, 1), float32, from the tables of a folder.
 
     Each numeric column is a series, whatever the number of columns and rows of a file, and in a
-    long table each numeric column of each of its series. It is
-    standardised and cut into pieces of ``steps``; a shorter last piece is kept, NaN behind its end.
+    long table each numeric column of each of its series. It is standardised and cut into pieces of
+    ``steps``; a shorter last piece is kept, NaN behind its end.
 
     Parameters
     ----------
     folder : with Parquet or CSV files, also in folders inside it.
     steps : most steps of a piece.
+    table : how the files are written, fields of :class:`tsrep.datasets.tables.TableConfig`.
 
     Warns
     -----
@@ -36,7 +37,7 @@ class FolderCorpus:
         No such folder, no table in it, or no more than half of its files can be used.
     """
 
-    def __init__(self, folder: str | Path, steps: int = 512):
+    def __init__(self, folder: str | Path, steps: int = 512, **table: object):
         folder = Path(folder).expanduser()
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder, expected one of Parquet or CSV files")
@@ -46,7 +47,7 @@ class FolderCorpus:
         pieces, bad = [], []
         for file in files:
             try:
-                pieces.extend(_pieces(file, steps))
+                pieces.extend(_pieces(file, steps, table))
             except UserError as error:
                 bad.append(str(error))
         if 2 * len(bad) >= len(files):
@@ -75,10 +76,10 @@ class FolderCorpus:
         return fingerprint(self.values)
 
 
-def _pieces(file: Path, steps: int) -> list[np.ndarray]:
+def _pieces(file: Path, steps: int, table: dict[str, object]) -> list[np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # a line a file is too much
-        tables = read_tables(file)
+        tables = read_tables(file, **table)
     found = []
     for series in (column for one in tables.series for column in one.values.T):
         if np.isnan(series).all():

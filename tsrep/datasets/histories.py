@@ -1,14 +1,13 @@
 """The past that a forecast is made from, as people hand it over: frames by name, rows by time."""
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tspcrep.common.errors import DataWarning, UserError
-from tsrep.datasets.steps import even_steps, following
+from tspcrep.common.errors import UserError
+from tsrep.datasets.steps import even_steps, following, told
 
 
 class History(NamedTuple):
@@ -57,14 +56,7 @@ def even_history(
             f"times: found {len(times)}, expected one for each of the {len(values)} steps of the "
             "history"
         )
-    grid = even_steps(times, "history")
-    if grid.absent:
-        warnings.warn(
-            f"history: {grid.absent} of {len(grid.times)} {grid.step} have no row and are filled "
-            "in as missing",
-            DataWarning,
-            stacklevel=2,
-        )
+    grid = told(even_steps(times, "history"), "history")
     if isinstance(known, pd.DataFrame) and _dates(known.index) is not None:
         known = _at_times(known, grid.times.append(following(grid.times, horizon)), len(grid.times))
         known = _values(known, known_columns, "known")

@@ -17,8 +17,9 @@ import pandas as pd
 from tspcrep.common.errors import UserError
 from tsrep.datasets.channels import channel_names, channel_values, listed, note
 from tsrep.datasets.files import read_fields
+from tsrep.datasets.frequencies import clock_changes
 from tsrep.datasets.ids import find_ids, joined_ids, named_id
-from tsrep.datasets.steps import clock_changes, even_steps, resampled
+from tsrep.datasets.steps import even_steps, resampled, told
 from tsrep.datasets.times import Times, find_times, read_times
 
 
@@ -229,7 +230,7 @@ def _one(fields: _Fields, config: TableConfig, path: Path) -> OneSeries:
         times, frame = resampled(fields.times, fields.frame, config.frequency)
     grid = even_steps(times, str(path))
     _say(fields.found, grid.times, grid.step, path)
-    _say_absent(path, grid.absent, len(grid.times), grid.step)
+    told(grid, str(path))
     return OneSeries("", grid.times, grid.placed(frame.to_numpy()))
 
 
@@ -267,7 +268,8 @@ def _many(fields: _Fields, config: TableConfig, path: Path) -> list[OneSeries]:
         note(f"{path}: left out, as it has one row: series {listed(single)}")
     step, total = next(iter(steps)), sum(len(one.times) for one in series)
     _say(fields.found, times[np.argsort(stamps, kind="stable")], step, path)
-    _say_absent(path, absent, total, step)
+    if absent:
+        note(f"{path}: {absent} of {total} {step} have no row and are filled in as missing")
     return series
 
 
@@ -317,11 +319,6 @@ def _say(found: Times | None, times: pd.Index, step: str, path: Path) -> None:
         what = "column " if len(found.columns) == 1 else "columns "
         what += " and ".join(map(repr, found.columns))
         note(f"{path}: time: {what} ({found.how}), {step} from {times[0]} to {times[-1]}")
-
-
-def _say_absent(path: Path, absent: int, total: int, step: str) -> None:
-    if absent:
-        note(f"{path}: {absent} of {total} {step} have no row and are filled in as missing")
 
 
 def _dated(times: pd.Index) -> bool:

@@ -2,13 +2,22 @@
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from tspcrep.common.errors import UserError
+from tsrep.datasets.numeric_times import (
+    UNITS,
+    counted_steps,
+    dates_of_numbers,
+    has_name,
+    since_1970,
+    spreadsheet_days,
+    whole_numbers,
+)
 
 _NAMES = re.compile(
     "t|ds|date|dates|datetime|datum|zeit|uhrzeit|time|times|timestamp|timestamps|stamp|epoch|ts|"
@@ -16,17 +25,7 @@ _NAMES = re.compile(
     "quarter|quartal|no|nr|row"
 )
 _CLOCK_NAMES = re.compile("time|hour|hr|hora|zeit|uhrzeit|stunde|clock")
-_COUNTER_NAMES = re.compile("t|step|steps|index|no|nr|row|time|ds|timestamp")
-_NAMELESS = frozenset({"", "Unnamed: 0", "index", "__index_level_0__"})  # what pandas writes
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
-_UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-_DIGITS = {
-    8: ("YYYYMMDD", "%Y%m%d"),
-    10: ("YYYYMMDDHH", "%Y%m%d%H"),
-    12: ("YYYYMMDDHHMM", "%Y%m%d%H%M"),
-    14: ("YYYYMMDDHHMMSS", "%Y%m%d%H%M%S"),
-}
-_EXCEL = np.datetime64("1899-12-30", "s")
 _QUARTER = re.compile(r"(?P<y>\d{4})[- ]?Q(?P<q>[1-4])|Q(?P<q2>[1-4])[- ]?(?P<y2>\d{4})")
 _CLOCK = re.compile(r"(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}(?:\.\d+)?))?")
 _ZONE_NAME = re.compile(r".*\d\s+(?!AM$|PM$|UTC$|GMT$)[A-Z]{3,5}$")
@@ -61,10 +60,11 @@ def find_times(frame: pd.DataFrame, where: str, long: bool = False) -> Times | N
         if found is not None:
             return Times(found, (name,), "quarters")
     for name in frame.columns:
-        found = _of_numbers(frame[name], _has_name(name, _NAMES))
+        found = dates_of_numbers(frame[name], has_name(name, _NAMES))
         if found is not None:
             return Times(found[0], (name,), found[1])
-    return _counter(frame, long)
+    found = counted_steps(frame, long)
+    return None if found is None else Times(found[0], (found[1],), found[2])
 
 
 def read_times(
@@ -87,10 +87,10 @@ def read_times(
     quarters = _quarters(column)
     if quarters is not None:
         return Times(quarters, columns, "quarters")
-    found = _of_numbers(column, named=True)
+    found = dates_of_numbers(column, named=True)
     if found is not None:
         return Times(found[0], columns, found[1])
-    return Times(_count(column, where), columns)
+    return Times(whole_numbers(column, where), columns)
 
 
 def parse_dates(column: pd.Series) -> pd.DatetimeIndex | None:
@@ -120,25 +120,6 @@ def parse_dates(column: pd.Series) -> pd.DatetimeIndex | None:
         if reading is not None:
             readings.append(reading)
     return min(readings, key=_unevenness, default=None)
-
-
-def is_counter(column: pd.Series) -> bool:
-    """Whether a column only counts rows: by its name, and rising by one throughout."""
-    if not _has_name(column.name, _COUNTER_NAMES) and column.name not in _NAMELESS:
-        return False
-    if not pd.api.types.is_numeric_dtype(column) or column.isna().any() or len(column) < 2:
-        return False
-    values = column.to_numpy(np.float64)
-    return values[0] in (0, 1) and bool((np.diff(values) == 1).all())
-
-
-def words(name: str) -> set[str]:
-    """MESS_DATUM and unixTime as mess, datum and unix, time."""
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", str(name))}
-
-
-def _has_name(name: str, names: re.Pattern) -> bool:
-    return any(names.fullmatch(word) for word in words(name))
 
 
 def _dates(column: pd.Series, where: str) -> pd.DatetimeIndex | None:
@@ -171,7 +152,7 @@ def _with_clock(frame: pd.DataFrame, name: str, dates: pd.DatetimeIndex) -> Time
     if not plain or len(dates) < 2 or dates.is_unique:
         return None
     for other in frame.columns:
-        clock = None if other == name else _clock(frame[other], _has_name(other, _CLOCK_NAMES))
+        clock = None if other == name else _clock(frame[other], has_name(other, _CLOCK_NAMES))
         if clock is not None:
             found = dates + clock
             if found.is_monotonic_increasing or not dates.is_monotonic_increasing:
@@ -253,10 +234,11 @@ def _formatted(
     frame: pd.DataFrame, columns: tuple[str, ...], time_format: str, where: str
 ) -> pd.DatetimeIndex:
     column = frame[columns[0]] if len(columns) == 1 else _as_text(frame, columns)
-    if time_format in _UNITS or time_format == "excel":
+    if time_format in UNITS or time_format == "excel":
         numbers = pd.to_numeric(column, errors="coerce")
-        read: Callable = _excel if time_format == "excel" else (lambda n: _epoch(n, time_format))
-        times = read(numbers.fillna(0).to_numpy(np.float64))
+        values = numbers.fillna(0).to_numpy(np.float64)
+        excel = time_format == "excel"
+        times = spreadsheet_days(values) if excel else since_1970(values, time_format)
         good = numbers.notna().to_numpy()
     else:
         text = _as_text(frame, columns)
@@ -295,100 +277,6 @@ def _quarters(column: pd.Series) -> pd.DatetimeIndex | None:
         return None
     months = (year.astype(int) - 1970) * 12 + 3 * (quarter.astype(int) - 1)
     return pd.DatetimeIndex(months.to_numpy().astype("datetime64[M]").astype("datetime64[s]"))
-
-
-def _of_numbers(column: pd.Series, named: bool) -> tuple[pd.DatetimeIndex, str] | None:
-    """Dates that are written as numbers, and as which. named: the column is called as times are."""
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        return None
-    if column.isna().any() or len(column) == 0:
-        return None
-    numbers = column.to_numpy(np.float64)
-    low, high = numbers.min(), numbers.max()
-    whole = not (numbers % 1).any()
-    digits = len(f"{int(high)}") if 0 < high < 1e15 else 0
-    if whole and digits in _DIGITS and len(f"{int(low)}") == digits and (named or _moves(numbers)):
-        how, form = _DIGITS[digits]
-        times = pd.to_datetime(column.astype("int64").astype(str), format=form, errors="coerce")
-        times = pd.DatetimeIndex(times)
-        if not times.hasnans and times.year.min() >= 1800 and times.year.max() <= 2100:
-            return times, how
-    if not named:
-        return None
-    for unit, scale in _UNITS.items():
-        # 1e8 s is the year 1973, 1e10 s the year 2286: the four ranges do not meet.
-        if 1e8 * scale <= low and high < 1e10 * scale:
-            return _epoch(column.to_numpy(), unit), f"{unit} since 1970"
-    named_as = words(column.name)
-    if whole and low >= 1000 and high < 3000 and named_as & {"year", "jahr", "date", "time", "ds"}:
-        months = (numbers.astype(np.int64) - 1970) * 12
-        return pd.DatetimeIndex(months.astype("datetime64[M]").astype("datetime64[s]")), "years"
-    dated = named_as & {"date", "datum", "fecha", "day", "datetime"}
-    if low >= 2e4 and high < 8e4 and (dated or (not whole and named_as & {"time", "timestamp"})):
-        return _excel(numbers), "days of a spreadsheet"
-    return None
-
-
-def _moves(numbers: np.ndarray) -> bool:
-    gaps = np.diff(numbers)
-    return len(gaps) > 0 and bool((gaps > 0).all() or (gaps < 0).all())
-
-
-def _epoch(numbers: np.ndarray, unit: str) -> pd.DatetimeIndex:
-    if np.issubdtype(numbers.dtype, np.integer) or not (numbers % 1).any():
-        return pd.DatetimeIndex(numbers.astype(np.int64).astype(f"datetime64[{unit}]"))
-    return pd.DatetimeIndex(pd.to_datetime(numbers, unit=unit))
-
-
-def _excel(numbers: np.ndarray) -> pd.DatetimeIndex:
-    """Days since 1899-12-30, to the second: a spreadsheet writes too few digits for more."""
-    return pd.DatetimeIndex(_EXCEL + np.round(numbers * 86400).astype("timedelta64[s]"))
-
-
-def _counter(frame: pd.DataFrame, long: bool) -> Times | None:
-    """A column that counts steps, not necessarily each: by its name, whole and rising."""
-    for name in frame.columns:
-        column = frame[name]
-        if is_counter(column):
-            how = "" if name in _NAMELESS else "a count of rows"
-            return Times(pd.RangeIndex(len(frame)), (name,), how)
-        if not _has_name(name, _COUNTER_NAMES) or not pd.api.types.is_numeric_dtype(column):
-            continue
-        if pd.api.types.is_bool_dtype(column) or column.isna().any() or len(column) < 3:
-            continue
-        numbers = column.to_numpy(np.float64)
-        if long and not (numbers % 1).any():
-            return Times(pd.Index(numbers.astype(np.int64)), (name,))
-        gaps = np.diff(numbers)
-        usual = np.median(gaps)
-        if usual <= 0 or (gaps <= 0).any():
-            continue
-        places = (numbers - numbers[0]) / usual
-        if np.abs(places - np.round(places)).max() < 1e-3:
-            steps = pd.Index(np.round(places).astype(np.int64))
-            return Times(steps, (name,), f"steps of {usual:g}")
-    return None
-
-
-def _count(column: pd.Series, where: str) -> pd.Index:
-    """Whole numbers that rise."""
-    name = column.name
-    if not pd.api.types.is_numeric_dtype(column) or column.isna().any():
-        bad = column.isna().to_numpy()
-        row = f"row {bad.argmax() + 1} is empty" if bad.any() else f"the first is {column.iloc[0]}"
-        raise UserError(
-            f"{where}: column {name!r} does not hold times, {row}: expected dates, or give "
-            "--time-format"
-        )
-    numbers = column.to_numpy(np.float64)
-    wrong = np.concatenate([[False], np.diff(numbers) == 0]) | (numbers % 1 != 0)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise UserError(
-            f"{where}: time column {name!r} is neither dates nor rising whole numbers at row "
-            f"{row + 1} ({column.iloc[row]}): sort it, or give dates or --time-format"
-        )
-    return pd.Index(numbers.astype(np.int64))
 
 
 def _without_zone_names(column: pd.Series) -> pd.Series:

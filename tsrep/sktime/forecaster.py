@@ -268,12 +268,16 @@ class ContrastiveForecaster(BaseForecaster):
     def _panel(self, y: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
         """Instances (N, T, C), each standardised by itself, and the times of the first."""
         levels = list(range(y.index.nlevels - 1))
-        frames = [frame.droplevel(levels) for _, frame in y.groupby(level=levels, sort=False)]
-        frames = [evenly_spaced(frame)[0] for frame in frames]
+        groups = list(y.groupby(level=levels, sort=False))
+        frames = [evenly_spaced(frame.droplevel(levels))[0] for _, frame in groups]
         for frame in frames:
             values_of(frame, "y")
         values = stacked(frames)
-        scaled = [_fit_scaler(part, y, "y").transform(part) for part in values]
+        names = ["/".join(map(str, np.atleast_1d(np.asarray(name, object)))) for name, _ in groups]
+        scaled = [
+            _fit_scaler(part, y, f"instance {name} of y").transform(part)
+            for name, part in zip(names, values, strict=True)
+        ]
         return np.stack(scaled), times_of(frames[0].index)
 
     def _plan(self) -> Plan:

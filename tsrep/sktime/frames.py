@@ -1,13 +1,10 @@
 """sktime's frames and indices as arrays and timestamps."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
-from tspcrep.common.errors import DataWarning
 from tsrep.datasets.calendar import calendar_features, second_harmonics
-from tsrep.datasets.steps import even_steps
+from tsrep.datasets.steps import even_steps, told
 
 
 def values_of(frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -42,11 +39,7 @@ def evenly_spaced(
         whole = pd.period_range(index[0], index[-1], freq=index.freq)[:: whole.step]
     if not grid.absent:
         return (y.set_axis(whole) if isinstance(whole, pd.DatetimeIndex) else y), X
-    warnings.warn(
-        f"y: {grid.absent} of {len(whole)} {grid.step} have no row and are filled in as missing",
-        DataWarning,
-        stacklevel=2,
-    )
+    told(grid, "y")
     return y.reindex(whole), None if X is None else X.reindex(whole.union(X.index))
 
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from tspcrep.common.errors import DataWarning, UserError
-from tsrep.datasets import Collection, Series, load, load_any
+from tsrep.datasets import Collection, Series, load, load_any, load_wide
+from tsrep.datasets.folders import FolderCorpus
 from tsrep.datasets.tables import read_table, read_tables
 
 FOUND = pytest.mark.filterwarnings("ignore::tspcrep.common.errors.DataWarning")
@@ -167,3 +168,28 @@ def test_counts_of_steps_within_each_series(tmp_path):
     table.to_csv(tmp_path / "a.csv", index=False)
     found = read_tables(tmp_path / "a.csv")
     assert all(one.times.equals(pd.RangeIndex(1, 21)) for one in found.series)
+
+
+@FOUND
+def test_a_long_table_is_a_corpus_of_its_series(tmp_path):
+    made((50, 30), "shop ds y").assign(shop=lambda t: t["shop"].str[1:]).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    corpus = FolderCorpus(tmp_path, steps=64, id_column="shop")
+    assert [int(np.isfinite(piece).sum()) for piece in corpus] == [50, 30]
+
+
+@FOUND
+def test_a_channel_for_each_series_on_common_times(tmp_path):
+    table = made((50, 30, 41))
+    table.to_csv(tmp_path / "a.csv", index=False)
+    found = load_wide(tmp_path / "a.csv")
+    expected = table.pivot(index="ds", columns="unique_id", values="y")
+    assert found.columns == ("s0", "s1", "s2")
+    assert found.times.to_list() == expected.index.to_list()
+    raw = found.scaler.inverse(found.values[0])
+    np.testing.assert_allclose(raw, expected.to_numpy(), rtol=1e-5)
+    chosen = load_wide(tmp_path / "a.csv", columns=("s2", "s0"))
+    np.testing.assert_array_equal(chosen.values, found.values[..., [2, 0]])
+    with pytest.raises(UserError, match="no column 's7': its columns are s0, s1, s2"):
+        load_wide(tmp_path / "a.csv", columns=("s7",))

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
+from tspcrep.common.errors import DataWarning
 from tsrep.encoders.config import BACKBONES
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import load_encoder, save_encoder
@@ -155,8 +156,9 @@ def test_other_lengths_are_transformed():
             "'patch_transformer' looks ahead, expected one that looks back only",
         ),
         ({"channels": "all"}, lambda x: x, "channels: found 'all'"),
+        ({"max_steps": -1}, lambda x: x, "max_steps: found -1, expected at least 0"),
     ],
-    ids=["infinite", "one-step", "4D", "empty", "output", "backbone", "ahead", "channels"],
+    ids=["infinite", "one-step", "4D", "empty", "output", "backbone", "ahead", "channels", "steps"],
 )
 def test_bad_input(options, change, message):
     with pytest.raises(ValueError, match=message):
@@ -170,3 +172,19 @@ def test_other_channels_than_fitted():
         ValueError, match="X has 1 channels, but ContrastiveEncoder was fitted on 2"
     ):
         model.transform(x[..., :1])
+
+
+def test_vectors_have_names_for_set_output():
+    values, _ = panel()
+    model = ContrastiveEncoder(**{**TINY, "max_steps": 0}).fit(values)
+    vectors = model.transform(values)
+    frame = model.set_output(transform="pandas").transform(values)
+    assert list(frame.columns) == [f"contrastiveencoder{i}" for i in range(vectors.shape[1])]
+    np.testing.assert_array_equal(frame.to_numpy(), vectors)
+
+
+def test_axes_in_an_unlikely_order_are_told():
+    values, _ = panel(steps=160)
+    model = ContrastiveEncoder(**{**TINY, "max_steps": 0})
+    with pytest.warns(DataWarning, match=r"shape \(12, 2, 160\).*2 steps of 160 channels.*swap"):
+        model.fit(np.nan_to_num(values).transpose(0, 2, 1))
