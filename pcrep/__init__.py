@@ -20,6 +20,7 @@ from pcrep.sparse import SparseTensor
 __all__ = [
     "FAC",
     "FACConfig",
+    "SegmentationPipeline",
     "SparseTensor",
     "SparseUNet",
     "UNetConfig",
@@ -34,9 +35,13 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    # An encoder is loaded and used without the trainer that made it.
+    # An encoder is loaded and used without the trainer that made it, or a segmenter.
     if name in ("FAC", "FACConfig"):
         from pcrep.contrast import fac
 
         return getattr(fac, name)
+    if name == "SegmentationPipeline":
+        from pcrep.prediction import SegmentationPipeline
+
+        return SegmentationPipeline
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

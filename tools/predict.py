@@ -14,6 +14,7 @@ scan.
 """
 
 import sys
+import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 import pooch
 from tqdm import tqdm
 
+from pcrep.cloud import Cloud
 from pcrep.datasets import Reading, load_points
 from pcrep.datasets.folders import clouds_below
 from pcrep.datasets.formats.fields import Fields
@@ -36,6 +38,8 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.pages import read_json
 from tspcrep.common.runs import write_atomically, write_json, write_text
 
+MOST = 60_000_000
+"""Points of a scan."""
 DRAWN = 300_000
 """Points in the picture."""
 
@@ -60,8 +64,10 @@ class Config:
 def main(config: Config) -> None:
     pipeline = SegmentationPipeline.load(config.segmenter, config.tile)
     pipeline.segmenter.to(config.device)
-    scans = find_scans(config)
+    scans, others = find_scans(config)
     begin(config, pipeline)
+    for path, reason in others.items():
+        print(f"left out: {path} {reason}", file=sys.stderr)
     counts, failed = Counter(), []
     one = len(scans) == 1
     for source, target in tqdm(scans.items(), desc="predict", unit="scan", delay=2, disable=one):
@@ -89,8 +95,12 @@ def main(config: Config) -> None:
         )
 
 
-def find_scans(config: Config) -> dict[Path, Path]:
-    """Where each scan is written to. Raises UserError where there is none, or no place for it."""
+def find_scans(config: Config) -> tuple[dict[Path, Path], dict[Path, str]]:
+    """Where each scan is written to, and why other files are none.
+
+    Raises UserError where there is no scan, or no place for one.
+    """
+    others: dict[Path, str] = {}
     data, output = config.data, config.output
     if not data.exists():
         raise UserError(f"{data}: no such file or folder, expected scans")
@@ -101,12 +111,17 @@ def find_scans(config: Config) -> dict[Path, Path]:
     if data.is_file():
         scans = {data: output / data.name}
     else:
-        paths, _ = clouds_below(data)
+        paths, others = clouds_below(data)
         inside = [path for path in paths if output.resolve() not in path.resolve().parents]
         scans = {path: output / path.relative_to(data) for path in inside}
     if not scans:
         raise UserError(f"{data}: holds no point clouds, expected scans to predict")
-    return {source: target_of(source, target) for source, target in scans.items()}
+    targets = {source: target_of(source, target) for source, target in scans.items()}
+    twice = [target for target, count in Counter(targets.values()).items() if count > 1]
+    if twice:
+        both = [str(source) for source, target in targets.items() if target == twice[0]]
+        raise UserError(f"{' and '.join(both)}: would both be written to {twice[0]}; rename one")
+    return targets, others
 
 
 def begin(config: Config, pipeline: SegmentationPipeline) -> None:
@@ -133,7 +148,7 @@ def predict(
     config: Config, pipeline: SegmentationPipeline, source: Path, target: Path, bar: bool
 ) -> Prediction:
     """Predict one scan and write it."""
-    cloud = load_points(source, reading=config.reading)
+    cloud = read_whole(config, source)
     found = pipeline(cloud, bar)
     colours = (255 * class_colours(len(found.classes))).round().astype(np.uint8)
     fields = Fields(
@@ -152,6 +167,17 @@ def predict(
         image = page([replace(upright(seen), name=source.name)], found.classes)
         write_atomically(picture, lambda file: file.write(image))
     return found
+
+
+def read_whole(config: Config, source: Path) -> Cloud:
+    """All points of a scan. Raises UserError where they are more than are read at once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "(?s).*: one in every")
+        try:
+            return load_points(source, MOST, config.reading)
+        except UserWarning as warning:
+            told = str(warning).partition(": one in every")[0]
+            raise UserError(f"{told}: cut it into tiles, one file each") from None
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def _found(
             if reading != Reading():
                 raise UserError(
                     f"{folder}: has the layout of {layout.name}, which says what its files hold: "
-                    "leave --columns, --ignore and --label-map out"
+                    "leave --columns, --ignore, --label-map and --unit out"
                 )
             return layout, paths, folder
     paths, others = clouds_below(folder)

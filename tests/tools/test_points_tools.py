@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pcrep import SparseUNet, load_encoder, save_encoder
-from pcrep.datasets import labelled_split
+from pcrep.datasets import labelled_split, load_points
 from pcrep.embedding import principal_colours
 from pcrep.encoders.encoding import encode
 from pcrep.evaluation.scores import ProbeConfig, probe, score
@@ -145,6 +145,13 @@ def test_probes_of_frozen_features(tool, data, encoder, tmp_path, mode):
     assert "<em>scratch</em> is the same network trained from random weights" in report
     assert result["labelled_fraction"] == 1 and not (output / FILE).exists()
     assert mode in stdout
+    assert (output / "segmenter.safetensors").exists() == (mode == "linear")
+    if mode == "linear":  # the probe as a segmenter, for tools/predict.py
+        segmenter, classes = load_segmenter(output / "segmenter.safetensors")
+        assert classes == CLASSES
+        assert score(split.test, segmenter.predict)["miou"] == pytest.approx(
+            result["miou"], abs=2e-3
+        )
 
 
 def test_by_default_it_is_tuned_as_far_as_validation_says(tool, data, encoder, tmp_path):
@@ -291,10 +298,54 @@ def test_vectors_of_points_are_those_by_hand(tool, data, encoder, tmp_path):
     found, cloud = np.load(tmp_path / "vectors.npz"), made_scene(1)
     features, point_to_voxel = encode(load_encoder(encoder), cloud, 0.05)
     assert np.array_equal(found["coords"], cloud.coords)
+    assert np.array_equal(found["row"], np.arange(len(cloud)))
     assert np.array_equal(found["features"], features[point_to_voxel])
     coarse = embed(tool, encoder, path, tmp_path / "coarse.npz", "--voxel", 0.2)
     assert coarse[0] == 0
     assert len(np.unique(np.load(tmp_path / "coarse.npz")["features"], axis=0)) < len(features)
+
+
+@pytest.mark.filterwarnings("ignore:.*dropped 2 of")
+def test_vectors_lead_back_to_the_points_of_their_files(tool, encoder, tmp_path):
+    """Scans in a national grid, with points that have no coordinates, of one name."""
+    far, scans = np.array([612_000.25, 5_403_000.5, 300]), tmp_path / "scans"
+    for seed, part in enumerate(("a", "b")):
+        cloud = made_scene(seed)
+        coords = cloud.coords + far
+        coords[[0, 5]] = np.nan
+        (scans / part).mkdir(parents=True)
+        np.savez(scans / part / "scan.npz", coords=coords, colour=cloud.colour)
+    status, _, stderr = embed(tool, encoder, scans, tmp_path / "out")
+    assert status == 0, stderr
+    files = sorted(p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.npz"))
+    assert [p.as_posix() for p in files] == ["a/scan.npz.npz", "b/scan.npz.npz"]
+    for seed, file in enumerate(files):
+        found, whole = np.load(tmp_path / "out" / file), made_scene(seed).coords + far
+        rows = np.delete(np.arange(len(whole)), [0, 5])
+        assert np.array_equal(found["row"], rows)
+        np.testing.assert_allclose(found["coords"], whole[rows], atol=1e-4)
+    picture = tmp_path / "p.ply"
+    assert embed(tool, encoder, scans / "a" / "scan.npz", picture)[0] == 0
+    np.testing.assert_allclose(
+        load_points(picture).file_coords(), found_coords(tmp_path), atol=1e-9
+    )
+
+
+def found_coords(folder):
+    return np.load(folder / "out" / "a" / "scan.npz.npz")["coords"]
+
+
+@pytest.mark.filterwarnings("ignore:.*no voxel size is given")
+def test_what_an_encoder_does_not_say_follows_from_the_points(tool, tmp_path, recwarn):
+    save_encoder(tmp_path / FILE, tiny(7))
+    scan = tmp_path / "grid.npz"
+    axes = np.stack(np.meshgrid(np.arange(30), np.arange(30), [0.0]), -1).reshape(-1, 3)
+    np.savez(scan, coords=axes * 0.05)
+    status, _, stderr = embed(tool, tmp_path / FILE, scan, tmp_path / "v.npz")
+    assert status == 0, stderr
+    said = [str(w.message) for w in recwarn]
+    assert any("takes 0.2 m" in line and "--voxel" in line for line in said)
+    assert any("grid.npz: has no colour, which the network reads" in line for line in said)
 
 
 def test_vectors_of_a_folder_and_a_coloured_picture(tool, data, encoder, tmp_path):

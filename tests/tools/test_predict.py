@@ -64,7 +64,7 @@ def test_a_folder_and_again(tool, segmenter, scans, tmp_path):
         np.testing.assert_array_equal(after.colour, before.colour)
     assert len(np.unique(after.label)) > 1
     counts = dict(line.rsplit(maxsplit=1) for line in stdout.splitlines()[:-1])
-    assert counts["predicted"] == "2"
+    assert counts["predicted"] == "2" and "notes.txt" in stderr
     assert sum(int(counts[name].replace(",", "")) for name in CLASSES) == 2 * len(after)
 
     (output / "deep" / "a.npz").unlink()  # as if it had been stopped
@@ -102,7 +102,7 @@ def test_colours_and_tiles(tool, segmenter, scans, tmp_path):
     assert note["colours"] is True and len(note["segmenter"]) == 64
 
 
-def test_what_cannot_be_predicted(tool, segmenter, scans, tmp_path):
+def test_what_cannot_be_predicted(tool, segmenter, scans, tmp_path, monkeypatch):
     before = contents(scans)
     cases = {
         ("--data", tmp_path / "nowhere"): "no such file or folder",
@@ -114,6 +114,16 @@ def test_what_cannot_be_predicted(tool, segmenter, scans, tmp_path):
     for option, words in cases.items():
         status, _, stderr = predict(tool, segmenter, scans, tmp_path / "out", *option)
         is_one_line(status, stderr, "predict.py: ", words)
+    np.savez(scans / "b.npz", xyz=np.ones((2, 3)))
+    np.save(scans / "b.npy", np.ones((2, 3)))
+    status, _, stderr = predict(tool, segmenter, scans, tmp_path / "out")
+    assert status == 2 and "b.npy and " in stderr.splitlines()[-1]
+    assert "would both be written to" in stderr.splitlines()[-1]
+    (scans / "b.npz").unlink()
+    (scans / "b.npy").unlink()
+    monkeypatch.setattr("predict.MOST", 100)
+    status, _, stderr = predict(tool, segmenter, scans / "a.laz", tmp_path / "out2")
+    is_one_line(status, stderr, "a.laz: holds 600 points, more than 100: cut it into tiles")
     (tmp_path / "empty").mkdir()
     status, _, stderr = predict(tool, segmenter, tmp_path / "empty", tmp_path / "out")
     is_one_line(status, stderr, "holds no point clouds")

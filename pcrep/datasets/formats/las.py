@@ -57,8 +57,12 @@ def opened(path: Path) -> Iterator[Any]:
                 room = path.stat().st_size - file.header.offset_to_point_data
                 judge_whole(path, room // file.header.point_format.size, file.header.point_count)
             yield file
-    except UserError:
+    except (UserError, Warning):  # ours
         raise
+    except OSError as error:  # also of what is written meanwhile
+        if error.errno is not None:
+            raise
+        raise UserError(f"{path}: cannot be read as LAS ({error})") from None
     # laspy, its LAZ backend and numpy each raise their own errors for the same broken bytes.
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
