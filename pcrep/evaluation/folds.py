@@ -10,13 +10,20 @@ from pcrep.cloud import Cloud, Scenes
 _MOST = 5
 
 
+def scene_folds(scenes: Scenes) -> list[np.ndarray]:
+    """Fold (N,) int64 of each point of each scene: whole scenes in turn, in at most five folds."""
+    return [np.full(len(cloud), i % _MOST) for i, cloud in enumerate(scenes)]
+
+
 def folds(scenes: Scenes) -> list[np.ndarray]:
     """Fold (N,) int64 of each point of each scene, numbered from 0; at most five folds.
 
-    A fold is left out as a whole. Whole scenes are folds where each class is then still shown by
-    another scene. Otherwise, as with one scene or two of unlike content, each scene is cut into
-    four parts at the medians of its labelled points along x and, in each half, along y: points of
-    an object stay together as far as they can, since its neighbours tell little of other objects.
+    They are :func:`scene_folds` where each class is then still shown by a scene that is not left
+    out. Otherwise, as with one scene or two of unlike content, each scene is cut into four parts at
+    the medians of its labelled points along x and, in each half, along y: points of an object stay
+    together as far as they can. Such parts do for the penalty of a head, but not to judge a tuned
+    network, which learns the very scene: on tables of objects it gained 5 to 38 points on parts
+    left out and lost 6 on other scenes.
 
     scenes : with labels, each with at least one labelled point.
     """
@@ -29,7 +36,7 @@ def folds(scenes: Scenes) -> list[np.ndarray]:
     if len(scenes) > 1 and all(
         (others | ~part.any(0)).all() for part, others in zip(parts, rest, strict=True)
     ):
-        return [np.full(len(cloud), k) for cloud, k in zip(scenes, number, strict=True)]
+        return scene_folds(scenes)
     return [_quarters(cloud) for cloud in scenes]
 
 

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tspcrep.common.classifiers import Classifier, linear_map
 
-PENALTIES = (1.0, 0.1, 0.01, 1e-3, 1e-4)
+PENALTIES = (1.0, 0.1, 0.01, 1e-3)
 """Candidates, the strongest first."""
 _WITHOUT_FOLDS = 0.1
 
@@ -87,7 +87,7 @@ def _path(x: np.ndarray, y: np.ndarray, balance: float, penalties: tuple[float, 
     for penalty in penalties:
         # Of two classes scikit-learn penalises the difference of the rows of W, twice their share.
         strength = penalty * len(y) / (2 if classes == 2 else 1)
-        model = LogisticRegression(C=1 / strength, max_iter=500, warm_start=True)
+        model = LogisticRegression(C=1 / strength, max_iter=200, warm_start=True)
         if start is not None:
             model.coef_, model.intercept_ = start.coef_, start.intercept_
         with warnings.catch_warnings():  # a fit that has not converged is judged by its score

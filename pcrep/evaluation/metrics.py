@@ -26,12 +26,6 @@ def iou(matrix: np.ndarray) -> np.ndarray:
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
-def mean_iou(matrix: np.ndarray) -> float:
-    """Mean of :func:`iou` over the classes that the truth holds; NaN without any."""
-    there = matrix.sum(1) > 0
-    return float(iou(matrix)[there].mean()) if there.any() else float("nan")
-
-
 def precision_recall(matrix: np.ndarray, things: np.ndarray) -> tuple[float, float]:
     """Precision and recall of foreground points, whichever thing they are taken for.
 

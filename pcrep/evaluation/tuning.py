@@ -17,8 +17,7 @@ import torch
 from tqdm import tqdm
 
 from pcrep.cloud import Scenes
-from pcrep.evaluation.folds import folds, inside, outside
-from pcrep.evaluation.metrics import confusion, mean_iou
+from pcrep.evaluation.folds import inside, outside, scene_folds
 from pcrep.evaluation.segmentation import LabelledScenes, Segmenter
 from tspcrep.common.training import Training, fit
 
@@ -34,18 +33,19 @@ def tune(
     folder: str | Path | None = None,
     resume: bool = False,
 ) -> tuple[Segmenter, float, dict[float, float]]:
-    """The segmenter, its share, and the mIoU over all folds of each of ``SHARES``.
+    """The segmenter, its share, and the loss over all folds of each of ``SHARES``.
 
-    For each fold (:func:`pcrep.evaluation.folds.folds`) a segmenter is tuned on the other ones, and
-    each of ``SHARES`` predicts the fold; points of classes that the others do not show are left
-    out. The final one is tuned on all, at the share of the largest mIoU; of equals, and without
-    folds that can be predicted, the smallest.
+    For each fold of whole scenes a segmenter is tuned on the other ones, and each of ``SHARES``
+    predicts the fold; points of classes that the others do not show are left out, and folds that
+    then hold a single class. The final one is tuned on all, at the share of the least loss; of
+    equals, and without a fold that is left, the smallest. So one scene, or two of unlike content,
+    leave the features frozen.
 
     start : makes a new segmenter with frozen encoder and probe, from scenes with labels.
     seed, folder, resume : of the training on all, as of :func:`tspcrep.common.training.fit`.
     """
     found = validate(start, learn, training, seed)
-    share = max(found, key=found.get) if found else SHARES[0]
+    share = min(found, key=found.get) if found else SHARES[0]
     frozen = start(learn)
     if share == 0:
         return frozen.eval(), share, found
@@ -57,27 +57,35 @@ def tune(
 def validate(
     start: Callable[[Scenes], Segmenter], learn: Scenes, training: Training, seed: int
 ) -> dict[float, float]:
-    """mIoU of each of ``SHARES`` over all folds."""
-    fold, classes = folds(learn), len(learn.classes)
-    matrices = np.zeros((len(SHARES), classes, classes), np.int64)
+    """Loss of each of ``SHARES`` over all folds, with the class weights of the training."""
+    fold = scene_folds(learn)
+    losses, weight = np.zeros(len(SHARES)), 0.0
     numbers = np.unique(np.concatenate(fold))
     for k in tqdm(numbers, desc="cross-validate", unit="fold", delay=2, leave=False):
         rest, held = outside(learn, fold, k), inside(learn, fold, k)
-        shown = np.unique(np.concatenate([cloud.label for cloud in rest])) if len(rest) else []
-        shown = [c for c in shown if c >= 0]
-        if len(shown) < 2 or not len(held):
+        shown = sorted({int(c) for cloud in rest for c in np.unique(cloud.label) if c >= 0})
+        told = {int(c) for cloud in held for c in np.unique(cloud.label)} & set(shown)
+        if len(told) < 2:
             continue
         frozen = start(rest)
         tuned = copy.deepcopy(frozen)
         fit(tuned, LabelledScenes(rest, training.batch_size), training, seed, None)
-        for matrix, share in zip(matrices, SHARES, strict=True):
-            model = between(frozen, tuned, share)
-            for cloud in held:
-                known = np.where(np.isin(cloud.label, shown), cloud.label, -1)
-                matrix += confusion(known, model.predict(cloud), classes)
-    if not matrices.any():
-        return {}
-    return {share: mean_iou(m) for share, m in zip(SHARES, matrices, strict=True)}
+        of_class = frozen.class_weight.numpy()
+        models = [between(frozen, tuned, share) for share in SHARES]
+        for cloud in held:
+            known = np.isin(cloud.label, shown)
+            label = cloud.label[known]
+            weight += float(of_class[label].sum())
+            losses += [
+                _loss(model.probabilities(cloud)[known], label, of_class) for model in models
+            ]
+    return dict(zip(SHARES, (losses / weight).tolist(), strict=True)) if weight else {}
+
+
+def _loss(probability: np.ndarray, label: np.ndarray, of_class: np.ndarray) -> float:
+    """Sum over rows of the class's weight times the cross-entropy."""
+    of_row = np.maximum(probability[np.arange(len(label)), label], 1e-9)
+    return -float((of_class[label] * np.log(of_row)).sum())
 
 
 def between(frozen: Segmenter, tuned: Segmenter, share: float) -> Segmenter:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pcrep.evaluation.folds import folds, inside, outside
+from pcrep.evaluation.folds import folds, inside, outside, scene_folds
 from tests.pcrep.made_scenes import made_scenes
 
 
@@ -19,6 +19,8 @@ def test_whole_scenes_are_left_out_where_others_show_their_classes():
 @pytest.mark.parametrize("objects", [((1, 2),), ((1,), (2,)), ((1,), (1,), (2,))])
 def test_scenes_are_cut_where_a_class_would_be_lost(objects):
     scenes = made_scenes(objects)
+    for i, (cloud, fold) in enumerate(zip(scenes, scene_folds(scenes), strict=True)):
+        assert np.array_equal(fold, np.full(len(cloud), i))
     for cloud, fold in zip(scenes, folds(scenes), strict=True):
         assert set(fold) == {0, 1, 2, 3}
         count = np.bincount(fold)
