@@ -6,6 +6,7 @@
     python tools/benchmark.py forecasting --missing
     python tools/benchmark.py points --cases mosd/untrained mosd/fac
     python tools/benchmark.py archive --quick
+    python tools/benchmark.py gift --cases ett1/h/short
     python tools/benchmark.py all
 
 Peers that are not installed are left out (`pip install -e '.[bench]'` brings them).
@@ -40,12 +41,13 @@ class Config:
             "points",
             "archive",
             "mining",
+            "gift",
             "all",
         ]
     ]
     """What to measure."""
     cases: tuple[str, ...] = ()
-    """Of the series, forecasting, points and archive suites: those alone, such as
+    """Of the series, forecasting, points, archive and gift suites: those alone, such as
     ETTh1/univariate."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
@@ -73,6 +75,7 @@ def main(config: Config) -> None:
         "points": points,
         "archive": archive,
         "mining": mining,
+        "gift": gift,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -165,6 +168,15 @@ def mining(config: Config) -> None:
 
     rows = mining.rows(archive.folder(config.archive), config.encoder, config.seeds)
     save("mining", rows, "scikit-learn", "stumpy")
+
+
+def gift(config: Config) -> None:
+    from suites import gift
+
+    check_cases(config, [case.name for case in gift.CASES])
+    for case in config.cases or [case.name for case in gift.CASES]:
+        save("gift", gift.rows(case), "pandas")
+    save("gift", gift.means(table.values("gift")), "pandas")
 
 
 def check_cases(config: Config, cases: Iterable[str]) -> None:
