@@ -6,6 +6,7 @@
     python tools/benchmark.py forecasting --missing
     python tools/benchmark.py points --cases mosd/untrained mosd/fac
     python tools/benchmark.py archive --quick
+    python tools/benchmark.py gift --cases ett1/h/short
     python tools/benchmark.py all
 
 Peers that are not installed are left out (`pip install -e '.[bench]'` brings them).
@@ -41,12 +42,13 @@ class Config:
             "archive",
             "mining",
             "tables",
+            "gift",
             "all",
         ]
     ]
     """What to measure."""
     cases: tuple[str, ...] = ()
-    """Of the series, forecasting, points, sparse and archive suites: those alone, such as
+    """Of the series, forecasting, points, sparse, archive and gift suites: those alone, such as
     ETTh1/univariate."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
@@ -75,6 +77,7 @@ def main(config: Config) -> None:
         "archive": archive,
         "mining": mining,
         "tables": tables,
+        "gift": gift,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -176,6 +179,15 @@ def tables(config: Config) -> None:
 
     save("tables", tables.rows(), "pandas", "pyarrow")
     save("tables", tables.forecaster_rows(config.seeds), "pandas")
+
+
+def gift(config: Config) -> None:
+    from suites import gift
+
+    check_cases(config, [case.name for case in gift.CASES])
+    for case in config.cases or [case.name for case in gift.CASES]:
+        save("gift", gift.rows(case), "pandas")
+    save("gift", gift.means(table.values("gift")), "pandas")
 
 
 def check_cases(config: Config, cases: Iterable[str]) -> None:

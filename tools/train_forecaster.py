@@ -1,4 +1,4 @@
-"""Train a forecaster end to end or in two steps, with or without a linear path, and test it.
+"""Train a network, choose between simple forecasts, ridges and it, and test what was chosen.
 
     python tools/train_forecaster.py --data ETTh1 --output runs/e2e
     python tools/train_forecaster.py --data ETTh1 --output runs/hcl --objective hcl --no-linear
@@ -20,6 +20,7 @@ if __name__ == "__main__":
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ class Config:
     resume: bool = False
     """Continue the run that the output folder holds."""
     linear: bool = True
-    """Add the network to a linear path from the lags; otherwise the network forecasts alone."""
+    """Choose among simple forecasts, ridges and the network; otherwise it forecasts alone."""
     table: TableConfig = TableConfig()
     model: ForecasterConfig = ForecasterConfig()
     contrast: ContrastConfig = ContrastConfig()
@@ -122,7 +123,7 @@ def _load_inputs(config: Config) -> ForecastData:
         series = load_wide(config.data, **own, **options)
     inputs = inputs_of(series, config.known_columns, config.past_columns)
     horizons = config.horizons or series.horizons
-    check_horizons(inputs.series, horizons, config.model.look_back)
+    check_horizons(inputs.series, horizons, config.model.look_back or 0)
     inputs.task(horizons).build(settings.model)
     return inputs
 
@@ -146,11 +147,14 @@ def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> 
     found = model.forecasts(inputs)
     result: dict[str, Any] = {"forecast": score(found, series)}
     result["coverage"] = coverage(model, inputs, found, series.split.test)
-    valid = series.split.valid
-    on_validation = score(model.forecasts(inputs, valid), series, valid)
-    result["validation"] = on_validation["average"]["mse"]
     if config.linear:
         result["linear_path"] = score(linear_path(inputs, config.horizons), series)
+        result["choices"] = model.choices
+        result["validation"] = fmean(choice["error"] for choice in model.choices.values())
+    else:
+        valid = series.split.valid
+        on_validation = score(model.forecasts(inputs, valid), series, valid)
+        result["validation"] = on_validation["average"]["mse"]
     result["random_encoder"] = score(_untrained(config, inputs, seed), series)
     result["timing"] = {"train_s": train_s, "test_s": time.perf_counter() - started}
     return result

@@ -55,6 +55,17 @@ def measured(suite: str) -> set[tuple[str, str]]:
         return {(row["case"], row["system"]) for row in csv.DictReader(file)}
 
 
+def values(suite: str) -> dict[tuple[str, str, str], float]:
+    """Values by case, system and metric that ``results/`` holds of a suite."""
+    path = RESULTS / f"{suite}-{machine()}.csv"
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {
+            (r["case"], r["system"], r["metric"]): float(r["value"]) for r in csv.DictReader(file)
+        }
+
+
 def write(suite: str, rows: Iterable[Row], command: str, *packages: str) -> Path:
     """Write ``results/<suite>-<machine>.csv``, replacing the cases that ``rows`` measured again."""
     path = RESULTS / f"{suite}-{machine()}.csv"

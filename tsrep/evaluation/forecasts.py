@@ -19,10 +19,10 @@ from tsrep.encoders.base import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import untrained
 from tsrep.evaluation.tables import Columns, Readout, Task, mean_timing
-from tsrep.forecasting.baselines import DROP, LOOK_BACKS, controls
+from tsrep.forecasting.baselines import DROP, controls
 from tsrep.forecasting.probe import Inputs, probe
+from tsrep.forecasting.product import fit_product, product, without_vectors
 from tsrep.forecasting.protocol import Forecast, evaluate
-from tsrep.forecasting.ridge import OFF, linear_look_back, product
 
 Scores = dict[str, Any]
 """``{"horizons": {"24": {"mse": .., "mae": ..}}, "average": {"mse": .., "mae": ..}}``"""
@@ -30,7 +30,7 @@ Scores = dict[str, Any]
 LOOKING_AHEAD = 201
 """Steps of the window of an encoder that is not causal (TS2Vec, CoST, AutoTCL)."""
 
-HISTORY = DROP + min(LOOK_BACKS)
+HISTORY = 8
 """Number of train rows that the readouts need, besides the horizon."""
 
 
@@ -55,25 +55,16 @@ def readout_inputs(
     train = series.split.train
     whole = window or encoder.receptive_field  # earlier rows have a padded context
     drop = min(max(DROP, whole), (train.stop - train.start) // 4)
-    inputs = Inputs(filled(values).astype(np.float32), vectors, calendar, series.split, level, drop)
+    complete = filled(values).astype(np.float32)
+    inputs = Inputs(complete, vectors, calendar, series.split, level, drop, ~np.isnan(values))
     return inputs, seconds
-
-
-def _fit_readouts(
-    inputs: Inputs, series: Series, horizons: Sequence[int]
-) -> dict[str, dict[int, Forecast]]:
-    """Forecasts of both readouts, ``product`` and ``probe``, by horizon."""
-    return {
-        "product": product(inputs, horizons, linear_look_back(series)),
-        "probe": probe(inputs, horizons),
-    }
 
 
 def without_representation(
     inputs: Inputs, series: Series, horizons: Sequence[int]
 ) -> dict[int, Forecast]:
-    """Forecasts of the product by horizon, with its representation scaled to almost nothing."""
-    return product(inputs, horizons, linear_look_back(series), (OFF,))
+    """Forecasts of the product by horizon, chosen among those without the representation."""
+    return product(without_vectors(inputs), horizons, series.period)
 
 
 def check_horizons(series: Series, horizons: Sequence[int], look_back: int = 0) -> tuple[int, ...]:
@@ -95,22 +86,22 @@ def forecasting(
 
     Returns ``{"product": Scores, "probe": Scores, "no_representation": Scores, "untrained":
     {"product": ..., "probe": ...}, "validation": .., "timing": {"encode_s", "probe_s"}}``, errors
-    in standardised units. ``validation`` is the average MSE of the product on validation rows, by
-    which to choose among seeds.
+    in standardised units. ``validation`` is the average MSE of the product on rows that it was not
+    fitted on, by which to choose among seeds.
     """
     horizons = tuple(horizons or series.horizons)
     found: dict[str, Any] = {"untrained": {}}
     for encoder, into in ((trained, found), (untrained, found["untrained"])):
         inputs, encode_s = readout_inputs(encoder, series, window)
         started = time.perf_counter()
-        fitted = _fit_readouts(inputs, series, horizons)
-        for name, by_horizon in fitted.items():
-            into[name] = score(by_horizon, series)
+        fitted = fit_product(inputs, horizons, series.period)
+        into["product"] = score({h: f.product.forecast(inputs) for h, f in fitted.items()}, series)
+        into["probe"] = score(probe(inputs, horizons), series)
         if encoder is trained:
             linear = without_representation(inputs, series, horizons)
             into["no_representation"] = score(linear, series)
-            on_validation = score(fitted["product"], series, series.split.valid)
-            found["validation"] = on_validation["average"]["mse"]
+            found["choices"] = {str(h): f.table() for h, f in fitted.items()}
+            found["validation"] = fmean(f.error for f in fitted.values())
             timing = {"encode_s": encode_s, "probe_s": time.perf_counter() - started}
     return {**found, "timing": timing}
 
@@ -128,8 +119,10 @@ def score(by_horizon: dict[int, Forecast], series: Series, rows: slice | None = 
 def series_controls(series: Series) -> dict[str, Callable[[int], Forecast]]:
     """The controls of a series, see :func:`tsrep.forecasting.baselines.controls`."""
     stop = series.split.test.stop
-    calendar = series.calendar[:stop]
-    return controls(series.values[0, :stop], series.split, period=series.period, calendar=calendar)
+    calendar, period = series.calendar[:stop], series.period
+    if period and period > series.split.test.start:  # no season before the first forecast
+        period = None
+    return controls(series.values[0, :stop], series.split, period=period, calendar=calendar)
 
 
 def control_scores(series: Series, horizons: Sequence[int] | None = None) -> dict[str, Scores]:
@@ -181,7 +174,8 @@ def forecaster_summary(
 
     Among the controls, ``linear_path`` is the product without its network, and ``random_encoder`` a
     ridge on the vectors of the untrained network. ``coverage`` is the share of test values between
-    the .1 and .9 quantiles, by horizon.
+    the .1 and .9 quantiles, by horizon. ``choices``, by horizon, are those of the first seed: the
+    shares of what was chosen, and the errors of all candidates.
     """
     parts = {"linear_path", "random_encoder"} & results[0].keys()
     shares = [result["coverage"] for result in results]
@@ -189,6 +183,7 @@ def forecaster_summary(
         **_head(series, seeds),
         **_mean_scores([result["forecast"] for result in results]),
         "coverage": {h: fmean(share[h] for share in shares) for h in shares[0]},
+        "choices": results[0].get("choices", {}),
         "controls": {
             **fixed,
             **{name: _mean_scores([r[name] for r in results]) for name in sorted(parts)},

@@ -9,14 +9,15 @@ seen, or by the train mean, zero, before the first.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.signal import correlate
 
-from tspcrep.common.probes import PENALTIES, Moments, RidgeModel, RidgePath
+from tspcrep.common.probes import PENALTIES, RidgeModel, RidgePath
 from tsrep.datasets.calendar import second_harmonics
 from tsrep.datasets.series import Split, filled
+from tsrep.forecasting.moments import since_last, window_moments
 from tsrep.forecasting.protocol import Forecast, origins
 
 LOOK_BACKS = (48, 96, 201, 336, 720)
@@ -105,8 +106,10 @@ def fit_lag_ridge(
         if len(train) < look_back:
             continue
         rows = (train, origins(split.valid, horizon))
-        shape = (look_back, horizon, normalise)
-        fit, valid = (_window_moments(values, calendar, starts, *shape) for starts in rows)
+        shape = (look_back, horizon)
+        fit, valid = (window_moments(values, calendar, starts, *shape) for starts in rows)
+        if normalise:
+            fit, valid = since_last(fit, look_back), since_last(valid, look_back)
         path = RidgePath(fit)
         errors = path.mse(valid, alphas)
         k = int(errors.argmin())
@@ -138,19 +141,27 @@ def controls(
     calendar, whose effect differs by channel.
 
     values: (T, C). period: season in steps. calendar: (T, K), sine and cosine in turn, see
-    ``tsrep.datasets.calendar``. The rest as in :func:`fit_lag_ridge`.
+    ``tsrep.datasets.calendar``. The rest as in :func:`fit_lag_ridge`; of a short series, at most a
+    quarter of the train rows is dropped, and where no look-back fits, it is an eighth of them.
     """
-    options = {"look_backs": look_backs, "drop": drop}
+    rows = split.train.stop - split.train.start
+    drop = min(drop, rows // 4)
+
+    def options(horizon: int) -> dict[str, Any]:
+        left = rows - horizon
+        fitting = [size for size in look_backs if left - max(drop, size - 1) >= size]
+        return {"look_backs": fitting or [max(1, left // 8)], "drop": drop}
+
     nothing = np.zeros((len(values), 0))
 
     def ridge(horizon: int, normalise: bool) -> Forecast:
-        fitted = fit_lag_ridge(values, split, horizon, normalise=normalise, **options)
+        fitted = fit_lag_ridge(values, split, horizon, normalise=normalise, **options(horizon))
         return fitted.forecast(values, nothing)
 
     def ridge_by_channel(horizon: int) -> Forecast:
         harmonics, forecasts = second_harmonics(calendar), []
         for own in np.split(values, values.shape[1], axis=1):
-            fitted = fit_lag_ridge(own, split, horizon, calendar=harmonics, **options)
+            fitted = fit_lag_ridge(own, split, horizon, calendar=harmonics, **options(horizon))
             forecasts.append(fitted.forecast(own, harmonics))
         return lambda starts: np.concatenate([one(starts) for one in forecasts], axis=2)
 
@@ -166,62 +177,3 @@ def controls(
     if calendar is None or calendar.shape[1] == 0:
         del found["lag_ridge_calendar"]
     return found
-
-
-def _window_moments(
-    values: np.ndarray,
-    calendar: np.ndarray,
-    starts: np.ndarray,
-    look_back: int,
-    horizon: int,
-    normalise: bool,
-) -> Moments:
-    """Moments of x = [calendar, lags] and y = next values over consecutive origins and channels.
-
-    values: (T, C) without NaN, calendar: (T, K). The windows of all channels count as rows.
-    """
-    first, stop = int(starts[0]) - look_back + 1, int(starts[-1]) + horizon + 1
-    size, (_, channels), k = look_back + horizon, values.shape, calendar.shape[1]
-    part, when = values[first:stop], calendar[starts]  # windows start at rows 0 ... n - 1 of part
-    sums, gram = np.empty(k + size), np.empty((k + size, k + size))
-    sums[:k] = channels * when.sum(axis=0)
-    sums[k:] = sliding_window_view(part.sum(axis=1), len(starts)).sum(axis=1)
-    gram[:k, :k] = channels * when.T @ when
-    for column in range(k):
-        cross = correlate(part.sum(axis=1), when[:, column], mode="valid", method="fft")
-        gram[column, k:] = gram[k:, column] = cross
-    gram[k:, k:] = _window_gram(part, len(starts))
-    if normalise:
-        last = k + look_back - 1
-        row = np.where(np.arange(k + size) < k, 0.0, 1.0)  # not from the calendar
-        sums = sums - sums[last] * row
-        shift = np.outer(row, gram[last] - 0.5 * gram[last, last] * row)
-        gram -= shift + shift.T
-    n, split = len(starts) * channels, k + look_back
-    mean = sums / n
-    gram -= np.outer(sums, mean)
-    return Moments(
-        n,
-        mean[:split],
-        mean[split:],
-        gram[:split, :split],
-        gram[:split, split:],
-        np.diagonal(gram)[split:],
-    )
-
-
-def _window_gram(part: np.ndarray, n: int) -> np.ndarray:
-    """Products (S, S) of the steps of n sliding windows of S steps, summed over windows, channels.
-
-    part: (n + S - 1, C). Shifting both steps by one drops the first product and adds one at the
-    end, so that each diagonal follows from its first entry.
-    """
-    size = len(part) - n + 1
-    gram = np.empty((size, size))
-    gram[0] = sum(correlate(column, column[:n], mode="valid", method="fft") for column in part.T)
-    for i in range(size - 1):
-        old, new = part[i : size - 1], part[n + i : n + size - 1]
-        gram[i + 1, i + 1 :] = gram[i, i:-1] + new @ new[0] - old @ old[0]
-        gram[i + 1 :, i + 1] = gram[i + 1, i + 1 :]
-    gram[:, 0] = gram[0]
-    return gram

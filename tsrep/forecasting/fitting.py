@@ -1,5 +1,4 @@
-"""Fit a :class:`tsrep.forecasting.forecaster.SeriesForecaster`: train the network, then the ridge
-in closed form.
+"""Fit a :class:`tsrep.forecasting.forecaster.SeriesForecaster`: train the network, then choose.
 
 data = inputs_of(load("ETTh1"))
 model = fit_forecaster(data, Settings(), seed=0, folder="runs/etth1/seed-0")
@@ -12,19 +11,16 @@ import numpy as np
 import torch
 
 from tsrep.datasets.series import filled
+from tsrep.forecasting.exogenous import fit_beside
 from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.network import Forecaster
 from tsrep.forecasting.probe import Inputs
+from tsrep.forecasting.product import Fitted, fit_product, product
 from tsrep.forecasting.protocol import Forecast, origins
-from tsrep.forecasting.ridge import OFF, Product, fit_beside, fit_product, linear_look_back, product
 from tsrep.forecasting.task import ForecastData, Task, window_vectors
 from tsrep.forecasting.training import Settings, learn
 
-_REPRESENTATION = (0.1, 0.3)
-"""Scales of the network's vectors to choose from."""
-_PARTS = 4
-"""Number of successive parts of the validation rows, in each of which the vectors must help."""
 _SAMPLED = 1000
 """Approximate number of origins that errors are measured at."""
 
@@ -40,11 +36,9 @@ def fit_forecaster(
 ) -> SeriesForecaster:
     """Train the network by ``settings``, then fit the product in closed form.
 
-    The product is :func:`tsrep.forecasting.ridge.product`; its representation is the mean of the
-    patch vectors of each window. It starts from a ridge on lags and adds the vectors, horizon by
-    horizon, where they lower the error in each quarter of the validation rows. A gain in some weeks
-    only may turn into a loss in others: on ETTh1 univariate at 336 steps, vectors that lower the
-    validation error by 5 % raise that of its last quarter by 8 %.
+    The product is :func:`tsrep.forecasting.product.fit_product`; its representation is the mean of
+    the patch vectors of each window, and enters where it lowers the error by more than that error
+    is uncertain. Maps are fitted on train and validation rows, the network on train rows.
 
     Inputs known ahead enter the network and, if that lowers the validation error, the product, by a
     linear effect at the time of the forecast. Past inputs enter the network only.
@@ -62,7 +56,7 @@ def fit_forecaster(
     else:
         scalers = data.series.scaler, data.scaler
         model = SeriesForecaster(data.names, scalers, task.horizons, network, {}, 0)
-    _keep_spread(model, data)
+        _keep_validation_errors(model, data)
     return model.requires_grad_(False).eval()
 
 
@@ -71,7 +65,7 @@ def linear_path(data: ForecastData, horizons: Sequence[int] | None = None) -> di
     task = data.task(horizons)
     nothing = np.zeros((1, len(task.values), 0), dtype=np.float32)
     inputs = _product_inputs(filled(task.values), nothing, data.calendar, task)
-    return product(inputs, task.horizons, linear_look_back(data.series), (1.0,))
+    return product(inputs, task.horizons, data.series.period)
 
 
 def coverage(
@@ -97,56 +91,54 @@ def coverage(
 def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesForecaster:
     calendar, scalers = data.calendar, (data.series.scaler, data.scaler)
     vectors = window_vectors(network, task, slice(0, len(task.values)))
-    look_back = linear_look_back(data.series)
-    horizons = task.horizons
 
-    def fitted(values: np.ndarray) -> tuple[dict[int, Product], float]:
+    def fit(values: np.ndarray) -> tuple[dict[int, Fitted], float]:
         inputs = _product_inputs(values, vectors, calendar, task)
-        plain = fit_product(inputs, horizons, look_back, (OFF,))
-        found = fit_product(inputs, horizons, look_back, _REPRESENTATION)
-        products = {
-            h: found[h] if _helps_throughout(found[h], plain[h], inputs, h) else plain[h]
-            for h in horizons
-        }
-        errors = _squared_errors(products[task.longest], inputs, task.longest)
-        return products, float(errors.mean())
+        found = fit_product(inputs, task.horizons, data.series.period)
+        return found, found[task.longest].error
 
     values, effect = filled(task.values), None
     if task.known is None:
-        products, _ = fitted(values)
+        fitted, _ = fit(values)
     else:
         known = task.known[: len(values)]
-        products, effect = fit_beside(fitted, values, known, task.split.train)
-    model = SeriesForecaster(data.names, scalers, horizons, network, products, calendar.shape[1])
+        fitted, effect = fit_beside(fit, values, known, task.split.train)
+    products = {h: found.product for h, found in fitted.items()}
+    size = calendar.shape[1]
+    model = SeriesForecaster(data.names, scalers, task.horizons, network, products, size)
+    model.choices = {str(h): found.table() for h, found in fitted.items()}
     if effect is not None:
         model.effect.copy_(torch.from_numpy(effect))
+    for horizon, found in fitted.items():
+        model.path(horizon).keep_spread(_spread(model, data, horizon, found))
     return model
 
 
-def _helps_throughout(found: Product, plain: Product, inputs: Inputs, horizon: int) -> bool:
-    """Whether ``found`` has less error than ``plain`` in each part of the validation rows."""
-    errors = (_squared_errors(one, inputs, horizon).mean(axis=(1, 2)) for one in (found, plain))
-    parts = zip(*(np.array_split(error, _PARTS) for error in errors), strict=True)
-    return all(new.mean() < old.mean() for new, old in parts)
-
-
-def _squared_errors(found: Product, inputs: Inputs, horizon: int) -> np.ndarray:
-    """Squared errors of forecasts from validation rows, (n, H, C)."""
-    starts = _sampled(inputs.split.valid, horizon)
-    return np.square(found.forecast(inputs)(starts) - _future(inputs.values, starts, horizon))
+def _spread(model: SeriesForecaster, data: ForecastData, horizon: int, found: Fitted) -> Spread:
+    """Spread of the errors of the choice, divided by the network's widths if it has any."""
+    if len(model.network.config.quantiles) < 2:
+        return found.spread
+    valid = data.series.split.valid
+    errors, starts = found.residuals
+    late = starts >= valid.start
+    errors, starts = errors[late], starts[late]
+    widths = model.widths(data, valid)[horizon](starts)[:, found.steps - 1]
+    return Spread.of(errors / widths, starts, found.steps)
 
 
 def _product_inputs(
     values: np.ndarray, vectors: np.ndarray, calendar: np.ndarray, task: Task
 ) -> Inputs:
-    return Inputs(values.astype(np.float32), vectors, calendar, task.split, drop=0)
+    seen = ~np.isnan(task.values)
+    return Inputs(values.astype(np.float32), vectors, calendar, task.split, drop=0, seen=seen)
 
 
-def _keep_spread(model: SeriesForecaster, data: ForecastData) -> None:
-    """Store the spread of the errors on validation rows."""
+def _keep_validation_errors(model: SeriesForecaster, data: ForecastData) -> None:
+    """Store the spread of the errors on validation rows, of a network alone."""
     valid = data.series.split.valid
     for horizon, errors in _errors(model, data, model.forecasts(data, valid), valid).items():
-        model.path(horizon).keep_spread(Spread.of(errors))
+        spread = Spread.of(errors, _sampled(valid, horizon), np.arange(1, horizon + 1))
+        model.path(horizon).keep_spread(spread)
 
 
 def _errors(

@@ -1,4 +1,4 @@
-"""The forecaster that a user runs, a ridge on lags and on a network's vectors, and its file.
+"""The forecaster that a user runs, chosen from simple ones to a network's vectors, and its file.
 
     model = load_forecaster("runs/etth1")
     model.predict(history, times)                        # (T, C) in the data's units -> (H, C)
@@ -7,6 +7,7 @@
 It is fitted by :func:`tsrep.forecasting.fitting.fit_forecaster`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,8 +27,8 @@ from tsrep.datasets.series import Scaler, Split, filled
 from tsrep.forecasting.intervals import LEVELS, Spread
 from tsrep.forecasting.network import Forecaster, ForecasterConfig, median, predictions, width
 from tsrep.forecasting.probe import Inputs
+from tsrep.forecasting.product import Product
 from tsrep.forecasting.protocol import Forecast
-from tsrep.forecasting.ridge import Product
 from tsrep.forecasting.task import (
     ForecastData,
     Names,
@@ -54,6 +55,9 @@ class SeriesForecaster(nn.Module):
     horizons: steps, rising; a forecast may be of any length up to the longest, and is cut from that
     of the next longer horizon. products: by horizon, {} if the network forecasts alone. calendar:
     K, number of calendar features that the products read.
+
+    choices: by horizon, the shares of what was chosen and the errors of all candidates, see
+    :meth:`tsrep.forecasting.product.Fitted.table`; {} if the network forecasts alone.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class SeriesForecaster(nn.Module):
         paths = {str(h): _Path(h, channels, products.get(h)) for h in self.horizons}
         self.paths = nn.ModuleDict(paths)
         self.register_buffer("effect", torch.zeros(len(names.known), channels))
+        self.choices: dict[str, dict[str, Any]] = {}
 
     @property
     def alone(self) -> bool:
@@ -137,7 +142,7 @@ class SeriesForecaster(nn.Module):
     ) -> np.ndarray:
         """Quantiles (H, C, Q) of the next values, in the data's units, Q in the order asked for.
 
-        The forecast plus quantiles of its errors on validation rows, see
+        The forecast plus quantiles of its errors on rows that it was not fitted on, see
         :class:`tsrep.forecasting.intervals.Spread`. If the network forecasts quantiles, errors are
         divided by the distance of the outermost ones, so that intervals widen where it expects
         larger errors: the locally weighted conformal inference of Lei et al. (2018, sec. 5.2).
@@ -278,6 +283,7 @@ class _Path(nn.Module):
             self.register_buffer(name, torch.from_numpy(array))
         self.register_buffer("miss", torch.zeros(horizon, channels))
         self.register_buffer("miss_shape", torch.zeros(len(LEVELS), channels))
+        self.register_buffer("miss_freedom", torch.full((horizon,), math.inf))
 
     @property
     def product(self) -> Product:
@@ -287,11 +293,12 @@ class _Path(nn.Module):
     @property
     def spread(self) -> Spread:
         """Spread of the standardised errors, divided by :meth:`SeriesForecaster.widths`."""
-        return Spread(self.miss.numpy(), self.miss_shape.numpy())
+        return Spread(self.miss.numpy(), self.miss_shape.numpy(), self.miss_freedom.numpy())
 
     def keep_spread(self, found: Spread) -> None:
         self.miss.copy_(torch.from_numpy(found.deviation))
         self.miss_shape.copy_(torch.from_numpy(found.shape))
+        self.miss_freedom.copy_(torch.from_numpy(found.freedom))
 
 
 def save_forecaster(path: str | Path, model: SeriesForecaster) -> None:
@@ -309,6 +316,7 @@ def save_forecaster(path: str | Path, model: SeriesForecaster) -> None:
         "look_backs": {} if model.alone else look_backs,
         "network": asdict(network.config),
         "inputs": {name: getattr(network, name) for name in _SIZES},
+        "choices": model.choices,
     }
     tensors = {_name_in_file(name): tensor for name, tensor in model.state_dict().items()}
     weights.save_tensors(path, tensors, _KIND, config)
@@ -330,6 +338,8 @@ def load_forecaster(path: str | Path) -> SeriesForecaster:
         model = _empty(config, tensors)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: a header of another version ({error})") from error
+    for horizon in model.horizons:  # files of version 0.1 are without it
+        tensors.setdefault(f"miss_freedom_{horizon}", torch.full((horizon,), math.inf))
     names = {_name_in_file(name): name for name in model.state_dict()}
     weights.load_into(model, {names.get(n, n): t for n, t in tensors.items()}, path)
     return model.requires_grad_(False).eval()
@@ -353,7 +363,7 @@ def _empty(config: dict[str, Any], tensors: dict[str, Tensor]) -> SeriesForecast
         arrays = {name: tensors[f"{name}_{horizon}"].numpy() for name in Product.ARRAYS}
         return Product.of(look_back, arrays)
 
-    return SeriesForecaster(
+    model = SeriesForecaster(
         Names(**{name: tuple(columns) for name, columns in config["names"].items()}),
         (scaler(""), scaler("inputs_")),
         config["horizons"],
@@ -361,3 +371,5 @@ def _empty(config: dict[str, Any], tensors: dict[str, Tensor]) -> SeriesForecast
         {int(h): product(h, look_back) for h, look_back in config["look_backs"].items()},
         config["calendar"],
     )
+    model.choices = config.get("choices", {})
+    return model

@@ -8,7 +8,7 @@ The training strategies are in :mod:`tsrep.forecasting.training`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,8 +30,8 @@ class ForecasterConfig:
 
     backbone: Backbone = "transformer"
     """Network that encodes the look-back window."""
-    look_back: int = 336
-    """Length of the look-back window, in steps."""
+    look_back: int | None = None
+    """Steps of the look-back window; by default 336, or a quarter of the train rows if less."""
     dim: int = 64
     """Channels of the backbone's output."""
     depth: int | None = None
@@ -56,13 +56,20 @@ class ForecasterConfig:
             found = getattr(self, name)
             if found is not None and found < 1:
                 raise UserError(f"{name}: found {found}, expected at least 1")
-        if self.patch > self.look_back:
+        if self.look_back is not None and self.patch > self.look_back:
             raise UserError(
                 f"patch: found {self.patch}, expected at most the look-back of {self.look_back}"
             )
         q = self.quantiles
         if any(not 0 < one < 1 for one in q) or list(q) != sorted(set(q)):
             raise UserError(f"quantiles: found {q}, expected rising numbers between 0 and 1")
+
+    def fitting(self, rows: int) -> "ForecasterConfig":
+        """This configuration with its look-back, which the train ``rows`` of a series set."""
+        if self.look_back is not None:
+            return self
+        look_back = max(1, min(336, rows // 4))
+        return replace(self, look_back=look_back, patch=min(self.patch, look_back))
 
     def build(self, channels: int, horizon: int, **inputs) -> "Forecaster":
         """The untrained network, see :class:`Forecaster`."""

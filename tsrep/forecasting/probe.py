@@ -1,6 +1,6 @@
 """Forecasts from a frozen representation alone: the protocol of TS2Vec, CoST and AutoTCL.
 
-:mod:`tsrep.forecasting.ridge` adds a linear path from the lags, for use in practice. Both return a
+:mod:`tsrep.forecasting.product` chooses among forecasts, for use in practice. Both return a
 :data:`tsrep.forecasting.protocol.Forecast` and make every choice on validation rows.
 """
 
@@ -33,7 +33,8 @@ class Inputs:
 
     values: (T, C), standardised, without NaN. vectors: (C, T, D), or (1, T, D) if all channels
     share them. calendar: (T, K). level_channels: how many of the last of the D carry the level.
-    drop: first train rows to leave out, for want of context.
+    drop: first train rows to leave out, for want of context. seen: (T, C), which values are no
+    replacement of a missing one; None for all.
     """
 
     values: np.ndarray
@@ -42,6 +43,7 @@ class Inputs:
     split: Split
     level_channels: int = 0
     drop: int = DROP
+    seen: np.ndarray | None = None
 
     @property
     def train(self) -> slice:
@@ -94,7 +96,7 @@ def probe(
 
     for channel in range(inputs.values.shape[1]):
         own = inputs.values[:, channel : channel + 1]
-        moments = moments_ahead(design(channel, inputs.train), own[inputs.train], horizons)
+        moments = _moments_ahead(design(channel, inputs.train), own[inputs.train], horizons)
         for horizon, moment in zip(horizons, moments, strict=True):
             rows = slice(valid.start, valid.stop - horizon)
             x, labels = design(channel, rows), targets(own, rows, horizon)[..., 0]
@@ -107,16 +109,9 @@ def probe(
     return {h: lambda starts, h=h: forecast(h, starts) for h in horizons}
 
 
-def moments_ahead(
-    x: np.ndarray, own: np.ndarray, horizons: Sequence[int], base: bool = False
-) -> list[Moments]:
-    """Moments of ``x (n, d)`` with the next values of ``own (n, 1)`` inside the same n rows.
-
-    base: labels are differences from the value of the row itself.
-    """
-    labels = []
-    for horizon in horizons:
-        starts = slice(0, len(own) - horizon)
-        ahead = targets(own, starts, horizon)[..., 0]
-        labels.append(ahead - own[starts] if base else ahead)
-    return nested_moments(x, labels)
+def _moments_ahead(x: np.ndarray, own: np.ndarray, horizons: Sequence[int]) -> list[Moments]:
+    """Moments of ``x (n, d)`` with the next values of ``own (n, 1)`` inside the same n rows."""
+    starts = [slice(0, len(own) - horizon) for horizon in horizons]
+    return nested_moments(
+        x, [targets(own, s, h)[..., 0] for s, h in zip(starts, horizons, strict=True)]
+    )

@@ -50,6 +50,7 @@ class Task:
     def build(self, config: ForecasterConfig) -> Forecaster:
         """The untrained network."""
         known, past = (0 if t is None else t.shape[1] for t in (self.known, self.past))
+        config = config.fitting(self.split.train.stop - self.split.train.start)
         return config.build(self.values.shape[1], self.longest, known=known, past=past)
 
     def learned_from(self, config: ForecasterConfig) -> ForecastWindows:

@@ -14,8 +14,8 @@ from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.contrast.view_network import View, ViewNetwork
 from tsrep.datasets.series import Panel, Series
 from tsrep.evaluation.forecasts import readout_inputs, series_controls, without_representation
+from tsrep.forecasting.product import product
 from tsrep.forecasting.protocol import Forecast
-from tsrep.forecasting.ridge import linear_look_back, product
 from tsrep.reports import plots, sections
 
 _SYSTEMS = {
@@ -69,7 +69,7 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
     }
     best = min(errors, key=errors.__getitem__)
     fitted = {
-        "product": product(inputs, (horizon,), linear_look_back(series))[horizon],
+        "product": product(inputs, (horizon,), series.period)[horizon],
         best: controls[best](horizon),
     }
     return sections.drawn_forecasts(fitted, series, horizon)

@@ -15,8 +15,8 @@ from tsrep.forecasting.task import ForecastData
 from tsrep.reports import plots, sections
 
 _SYSTEMS = (
-    "<em>linear_path</em> is the forecaster without its network, <em>random_encoder</em> a ridge "
-    "on the vectors of the network before training."
+    "<em>linear_path</em> is the choice without the network, <em>random_encoder</em> a ridge on "
+    "the vectors of the network before training."
 )
 
 
@@ -37,6 +37,7 @@ def write(
     parts = [
         f"<h1>Forecaster on {html.escape(where)}</h1>",
         *sections.results(result, _SYSTEMS),
+        *_choices(result.get("choices", {})),
         f"<p>Share of test values between the .1 and .9 quantiles: {shares}.</p>",
         *sections.drawn_forecasts(fitted, data.series, horizon),
         *_receptive_field(model, data.series, horizon),
@@ -47,6 +48,32 @@ def write(
     path = folder / "report.html"
     write_text(path, pages.page(where, parts))
     return path
+
+
+def _choices(choices: dict[str, Any]) -> list[str]:
+    """What was chosen at each horizon, and the errors it was chosen by."""
+    if not choices:
+        return []
+    names = list(dict.fromkeys(name for choice in choices.values() for name in choice["errors"]))
+    lines = []
+    for name in names:
+        cells = ""
+        for choice in choices.values():
+            error, share = choice["errors"].get(name), choice["shares"].get(name, 0.0)
+            number = "" if error is None else f"{error:.4f}"
+            cells += (
+                f'<td class="best">{number} ({share:.2f})</td>' if share else f"<td>{number}</td>"
+            )
+        lines.append(f"<tr><td>{html.escape(name)}</td>{cells}</tr>")
+    header = "".join(f"<th>{horizon} steps</th>" for horizon in choices)
+    return [
+        "<h2>Choice</h2>",
+        f'<div class="wide"><table><tr><th>MSE out of block</th>{header}</tr>',
+        *lines,
+        "</table></div><p>Mean squared errors, in standardised units, on blocks of train and "
+        "validation rows that the candidates were not fitted on; no test row was used. Those "
+        "chosen are marked, with their shares.</p>",
+    ]
 
 
 def _receptive_field(model: SeriesForecaster, series: Series, horizon: int) -> list[str]:

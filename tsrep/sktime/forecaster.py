@@ -1,4 +1,4 @@
-"""A sktime forecaster: ridge on lags, calendar and the vectors of a contrastive encoder."""
+"""A sktime forecaster: simple forecasts, ridges and the vectors of a contrastive encoder."""
 
 import copy
 from typing import ClassVar
@@ -13,7 +13,7 @@ from tsrep.datasets.calendar import season
 from tsrep.datasets.series import Scaler
 from tsrep.encoders import Encoder
 from tsrep.encoders.level import level_window
-from tsrep.forecasting.ridge import fit_beside
+from tsrep.forecasting.exogenous import fit_beside
 from tsrep.sklearn.encoder import (
     build_encoder,
     check_choice,
@@ -30,21 +30,22 @@ HORIZON = 24
 
 
 class ContrastiveForecaster(BaseForecaster):
-    """A ridge in closed form on lags, calendar features and the vectors of a contrastive encoder.
+    """A choice among simple forecasts and ridges on lags, calendar and an encoder's vectors.
 
-        y_{t+h} = y_t + w_h' [lags - y_t ; vector_t ; calendar_t] + b' (x_{t+h} - x_t)
+        y_{t+h} = y_t + w_h' [lags - y_t ; vector_t ; calendar_t ; y_t] + b' (x_{t+h} - x_t)
 
-    The product forecaster of :func:`tsrep.forecasting.ridge.product`: penalties, and whether the
-    vectors are used at all, are chosen on the last rows of the series; the maps are then fitted
-    again to all rows. Horizons longer than an eighth of the series are forecast recursively. The
-    forecast of a series of fewer than 8 rows is its last value.
+    The product forecaster of :func:`tsrep.forecasting.product.fit_product`: what is used, from the
+    last value alone to a blend of ridges, is chosen by rolling origins over the last rows of the
+    series, and then fitted again to all rows; ``blocks_.choice`` says what it was. Horizons longer
+    than a quarter of the series are forecast recursively. Of a few rows, the forecast is the last
+    value.
 
     The encoder (AutoTCL) is causal. It is trained on the series itself, or by ``pretrain`` on a
     panel of other series, each standardised by itself; ``fit`` then does not change it.
 
     Parameters
     ----------
-    look_back : lags of the linear path; by default 336, or a quarter of the series.
+    look_back : most lags that a forecast reads; by default 720, or a quarter of the series.
     others : see :class:`tsrep.sklearn.ContrastiveEncoder`. With ``channels="independent"`` the
         encoder reads each variable by itself, so the series may have other variables than the
         panel; ``max_steps=0`` leaves the encoder untrained, as a control.
@@ -58,8 +59,7 @@ class ContrastiveForecaster(BaseForecaster):
     blocks_ : the fitted forecaster of standardised values.
 
     Quantiles are the forecast plus quantiles of the errors on the last rows, from maps fitted
-    without these rows. The scale of the errors is estimated per step, their shape from all steps
-    together. Settings were chosen on the same rows, so intervals may be slightly too narrow.
+    without these rows, see :class:`tsrep.forecasting.intervals.Spread`.
 
     Values of y and X may be missing. ``update`` appends rows; with ``update_params`` the ridge is
     fitted again, the encoder is not. Raises ``ValueError`` for a horizon longer than the
@@ -190,11 +190,11 @@ class ContrastiveForecaster(BaseForecaster):
     def _fit_readout(self) -> None:
         """Fit effect_ and blocks_ to all rows so far; the encoder is not changed."""
         values = self.scaler_.transform(values_of(self._cur_y, "y"))
-        calendar = calendar_of(times_of(self._cur_y.index))
-        used = self._plan()
+        times = times_of(self._cur_y.index)
+        calendar, period, used = calendar_of(times), season(times), self._plan()
 
         def fitted(rest: np.ndarray) -> tuple[Blocks, float]:
-            blocks = fit_blocks(self.encoder_, rest, calendar, used, self.window)
+            blocks = fit_blocks(self.encoder_, rest, calendar, used, self.window, period)
             return blocks, blocks.error
 
         if self._cur_X is None:

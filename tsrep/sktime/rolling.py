@@ -2,67 +2,65 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Split, filled
-from tsrep.datasets.windows import targets
 from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.forecasting.baselines import DROP
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.probe import Inputs
-from tsrep.forecasting.ridge import Product, fit_product
-
-LEAST_ROWS = 8
-"""Rows below which nothing is fitted: the forecast is then the last value."""
+from tsrep.forecasting.product import LONGEST, Product, fit_product
 
 
 @dataclass(frozen=True)
 class Plan:
     """How the rows of a series are divided for fitting.
 
-    split: train and validation rows; test is empty. look_back: lags of the linear path. block:
-    steps forecast at once; longer horizons are forecast recursively.
+    split: train and validation rows; test is empty. look_back: most lags to read, None for the
+    default. block: steps forecast at once; longer horizons are forecast recursively.
     """
 
     split: Split
-    look_back: int
+    look_back: int | None
     block: int
 
 
 def plan(rows: int, horizon: int, look_back: int | None) -> Plan:
     """The plan for a series of ``rows`` rows, which may be short.
 
-    A block is the horizon, but at most an eighth of the rows. Validation is a sixth of the rows
-    plus a block. The look-back is at most a quarter of the rows, by default up to 336.
+    A block is the horizon, but at most a quarter of the rows. Validation, on which the encoder is
+    judged, is a sixth of the rows plus a block.
     """
     if look_back is not None and look_back < 1:
         raise UserError(f"look_back: found {look_back}, expected at least 1 lag")
-    block = max(1, min(horizon, rows // 8))
-    start = rows - (block + max(1, rows // 6))
-    lags = max(1, min(look_back or 336, rows // 4))
-    return Plan(Split(slice(0, start), slice(start, rows), slice(rows, rows)), lags, block)
+    block = max(1, min(horizon, rows // 4))
+    start = max(1, rows - (block + max(1, rows // 6)))
+    return Plan(Split(slice(0, start), slice(start, rows), slice(rows, rows)), look_back, block)
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
     """A fitted forecaster of a standardised series in blocks of steps, with its error quantiles.
 
-    spread: distribution of the errors on validation rows. window: steps that the encoder sees, None
-    for its whole receptive field.
+    window: steps that the encoder sees, None for its whole receptive field. spread: distribution of
+    its errors on rows that it was not fitted on. choice: see
+    :meth:`tsrep.forecasting.product.Fitted.table`.
     """
 
     encoder: Encoder
     window: int | None
     product: Product
     spread: Spread
+    choice: dict[str, Any]
 
     @property
     def error(self) -> float:
-        """Mean squared error on validation rows."""
-        return float(np.mean(self.spread.deviation**2))
+        """Mean squared error on rows that it was not fitted on."""
+        return self.choice["error"]
 
     def forecast(self, values: np.ndarray, calendar: np.ndarray, steps: int) -> np.ndarray:
         """The next ``steps`` after ``values (T, C)``, NaN where missing: (steps, C) float64.
@@ -90,37 +88,32 @@ class Blocks:
 
 
 def fit_blocks(
-    encoder: Encoder, values: np.ndarray, calendar: np.ndarray, plan: Plan, window: int
+    encoder: Encoder,
+    values: np.ndarray,
+    calendar: np.ndarray,
+    plan: Plan,
+    window: int,
+    season: int | None = None,
 ) -> Blocks:
-    """Fit the product forecaster to a standardised series.
+    """Choose and fit the product forecaster of a standardised series.
 
     values: (T, C), NaN where missing. calendar: (T, K). window: maximal number of steps that a
-    Transformer sees; other encoders see their whole receptive field. Maps fitted on train rows give
-    the errors on validation rows, by which penalties and scales are chosen; the final maps are
-    fitted to all rows.
+    Transformer sees; other encoders see their whole receptive field. season: in steps.
     """
     seen = min(window, len(values)) if encoder.memory_grows else None
-    if len(values) < LEAST_ROWS:
-        return _persistence(encoder, values, calendar, seen)
-    complete = filled(values).astype(np.float32)
-    train, valid = plan.split.train, plan.split.valid
     reach = encoder.receptive_field
-    drop = min(max(DROP, reach if math.isfinite(reach) else window), train.stop // 4)
+    drop = min(max(DROP, reach if math.isfinite(reach) else window), plan.split.train.stop // 4)
     inputs = Inputs(
-        complete,
+        filled(values).astype(np.float32),
         _vectors(encoder, values, seen),
         calendar,
         plan.split,
         encoder.level_channels,
         drop,
+        ~np.isnan(values),
     )
-    block = plan.block
-    tried = fit_product(inputs, (block,), plan.look_back)[block]
-    starts = slice(valid.start, valid.stop - block)
-    ahead = tried.forecast(inputs)(np.arange(starts.start, starts.stop))
-    errors = targets(values, starts, block) - ahead  # (n, block, C), NaN where missing
-    product = fit_product(inputs, (block,), plan.look_back, refit=True)[block]
-    return Blocks(encoder, seen, product, Spread.of(errors))
+    found = fit_product(inputs, (plan.block,), season, plan.look_back or LONGEST)[plan.block]
+    return Blocks(encoder, seen, found.product, found.spread, found.table())
 
 
 def _vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:
@@ -136,16 +129,3 @@ def _last_vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> n
     if window:  # as the windows of ``encode`` begin: missing values before the first
         values = np.pad(values, [(window - len(values), 0), (0, 0)], constant_values=np.nan)
     return _vectors(encoder, values, None)[:, -1:]
-
-
-def _persistence(
-    encoder: Encoder, values: np.ndarray, calendar: np.ndarray, window: int | None
-) -> Blocks:
-    """The forecaster that repeats the last value."""
-    level = encoder.level_channels
-    size = encoder.dim - level
-    nothing = np.zeros((size + calendar.shape[1] + 1, 1), dtype=np.float32)
-    maps = [(nothing, np.zeros(1, dtype=np.float32))]
-    standard = np.zeros(size, dtype=np.float32), np.ones(size, dtype=np.float32)
-    errors = np.diff(filled(values), axis=0)[:, None]  # (T - 1, 1, C)
-    return Blocks(encoder, window, Product(1, *standard, maps), Spread.of(errors))

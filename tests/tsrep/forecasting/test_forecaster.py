@@ -104,46 +104,42 @@ def test_saved_and_loaded_it_predicts_the_same(fitted, tmp_path):
     assert again.names == model.names and again.horizons == model.horizons
 
 
-def test_quantiles_are_those_of_validation_errors_and_rise(fitted):
+def test_quantiles_are_those_of_the_errors_and_rise(fitted):
     model, data = fitted
     series = data.series
     history, times = raw(series, 500)
     asked = (0.05, 0.3, 0.31, 0.5, 0.95)
     found = model.predict_quantiles(history, asked, times, 4)
     assert found.shape == (4, 2, 5) and (np.diff(found) >= 0).all()
-    starts = origins(series.split.valid, 4)
-    errors = series.values[0][starts[:, None] + np.arange(1, 5)]
-    errors = errors - model.forecasts(data, series.split.valid)[4](starts)
-    size = np.sqrt(np.square(errors).mean(axis=0))  # (4, 2)
-    shape = np.quantile((errors / size).reshape(-1, 2), asked, axis=0)  # (5, 2)
-    history = series.scaler.transform(found.transpose(2, 0, 1)) - series.scaler.transform(
+    off = series.scaler.transform(found.transpose(2, 0, 1)) - series.scaler.transform(
         model.predict(history, times, 4)
     )
-    np.testing.assert_allclose(history, size * shape[:, None], atol=1e-3)
+    expected = model.path(4).spread.quantiles(asked).transpose(2, 0, 1)
+    np.testing.assert_allclose(off, expected, atol=1e-3)
     shares = coverage(model, data, model.forecasts(data), series.split.test)
     assert all(0.7 < share < 0.9 for share in shares.values()), shares  # of .8, on new rows
     wide = coverage(model, data, model.forecasts(data), series.split.test, 0.05, 0.95)
     assert all(wide[h] > shares[h] for h in shares)
 
 
-def test_vectors_are_taken_where_they_help_in_every_quarter(monkeypatch):
+def test_vectors_are_taken_where_they_help_throughout(monkeypatch):
     """Vectors that hold the future are; those that hold it for some of the rows alone are not."""
     data = inputs_of(made_series())
     values, valid = data.series.values[0], data.series.split.valid
     ahead = np.stack([np.roll(values[:, 0], -h) for h in range(1, 9)], 1)[None]
     part = ahead.copy()
-    part[:, valid.stop - 35 :] *= -1  # as wrong in the last quarter as it is right before
-    errors = {}
+    part[:, valid.stop - 35 :] *= -3  # more wrong in the last quarter than right before
+    shares = {}
     for name, vectors in (("all", ahead), ("part", part)):
         monkeypatch.setattr(fitting, "window_vectors", lambda *_, v=vectors: v.astype(np.float32))
         monkeypatch.setattr(forecaster, "window_vectors", fitting.window_vectors)
-        model = fit_forecaster(data, SETTINGS, 0, None, (4,))
-        starts = origins(valid, 4)
-        truth = values[starts[:, None] + np.arange(1, 5)]
-        errors[name] = np.square(model.forecasts(data, valid)[4](starts) - truth).mean()
-        errors["linear"] = np.square(linear_path(data, (4,))[4](starts) - truth).mean()
-    assert errors["all"] < 0.2 * errors["linear"]
-    assert errors["part"] == pytest.approx(errors["linear"], rel=1e-3)
+        choice = fit_forecaster(data, SETTINGS, 0, None, (4,)).choices["4"]
+        shares[name] = sum(s for n, s in choice["shares"].items() if "vectors" in n)
+        assert sum(choice["shares"].values()) == pytest.approx(1)
+        if name == "all":
+            linear = choice["errors"]["linear path, validation rows"]
+            assert choice["error"] < 0.2 * linear
+    assert shares == {"all": pytest.approx(1), "part": 0}
 
 
 def test_vectors_are_those_of_each_window(fitted):

@@ -1,15 +1,21 @@
-"""Errors of a forecaster: their size and shape, against a loop and a closed form."""
+"""Errors of a forecaster: their size and shape, against a loop and closed forms."""
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from tsrep.forecasting.intervals import LEVELS, Spread
+
+
+def spread_of(errors):
+    count, steps = errors.shape[:2]
+    return Spread.of(errors, np.arange(count), np.arange(1, steps + 1))
 
 
 def test_the_spread_of_errors_is_that_of_a_loop():
     errors = np.random.default_rng(0).normal(size=(30, 3, 2)) * [[1.0, 9.0]]
     errors[4, 1, 0] = np.nan
-    found = Spread.of(errors)
+    found = spread_of(errors)
     for channel in range(2):
         ratios = []
         for step in range(3):
@@ -23,16 +29,45 @@ def test_the_spread_of_errors_is_that_of_a_loop():
 def test_a_step_without_errors_has_the_size_of_the_others():
     errors = np.random.default_rng(1).normal(size=(20, 2, 1))
     errors[:, 1] = np.nan
-    found = Spread.of(errors)
+    found = spread_of(errors)
     assert found.deviation[1, 0] == pytest.approx(found.deviation[0, 0])
+
+
+def test_variances_are_interpolated_between_steps():
+    rng = np.random.default_rng(2)
+    walks = rng.normal(size=(50000, 9, 1)).cumsum(axis=1)
+    steps = np.array([1, 3, 9])
+    found = Spread.of(walks[:, steps - 1], np.arange(50000), steps)
+    np.testing.assert_allclose(found.deviation[:, 0], np.sqrt(np.arange(1, 10)), rtol=0.02)
 
 
 def test_quantiles_of_normal_errors_grow_with_the_root_of_the_step():
     rng = np.random.default_rng(2)
-    found = Spread.of(rng.normal(size=(20000, 4, 1)) * [[[2.0]]])
+    found = spread_of(rng.normal(size=(20000, 4, 1)) * [[[2.0]]])
     quantiles = found.quantiles((0.1, 0.9, 0.5), steps=16)
     assert quantiles.shape == (16, 1, 3)
     # The normal's .9 quantile is 1.2816.
     np.testing.assert_allclose(quantiles[:4, 0], [[-2.563, 2.563, 0]] * 4, atol=0.06)
     np.testing.assert_allclose(quantiles[15], 2 * quantiles[3])
     np.testing.assert_array_equal(found.quantiles((0.1, 0.9, 0.5)), quantiles[:4])
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_few_errors_widen_quantiles_as_student_says(level):
+    shape = norm.ppf(LEVELS.clip(1e-4, 1 - 1e-4))[:, None]
+    few = Spread(np.ones((2, 1)), shape, np.array([4.0, np.inf]))
+    found = few.quantiles((level, 1 - level))[:, 0]
+    np.testing.assert_allclose(found[0], [t.ppf(level, 4), -t.ppf(level, 4)], rtol=0.01)
+    np.testing.assert_allclose(found[1], [norm.ppf(level), -norm.ppf(level)], rtol=0.01)
+
+
+@pytest.mark.parametrize("horizon", [1, 6, 12])
+def test_overlapping_errors_of_a_walk_are_counted_as_fewer(horizon):
+    """The variance of an estimated variance says how many independent errors there were."""
+    rng, origins = np.random.default_rng(3), 240
+    moves = rng.normal(size=(4000, origins + horizon))
+    sums = np.lib.stride_tricks.sliding_window_view(moves, horizon, axis=1).sum(axis=2)
+    estimates = np.square(sums[:, :origins]).mean(axis=1) / horizon
+    errors = np.zeros((origins, horizon, 1))
+    freedom = Spread.of(errors, np.arange(origins), np.arange(1, horizon + 1)).freedom[-1]
+    assert freedom == pytest.approx(2 / estimates.var(), rel=0.25)

@@ -7,7 +7,7 @@ from tests.tsrep.forecasting.readouts import HORIZON, ahead, chosen_ridge, input
 from tests.tsrep.made_series import made_series, with_other_test_rows
 from tspcrep.common.probes import PENALTIES
 from tsrep.forecasting.probe import FAINT, FREE, probe
-from tsrep.forecasting.ridge import product
+from tsrep.forecasting.product import product
 
 
 def test_probe_is_a_ridge_of_scikit_learn():
@@ -43,7 +43,7 @@ def test_changing_test_rows_changes_no_choice(channels, encoder_channels):
     first, second = inputs_of(series, width), inputs_of(other, width)
     # Origins before the test rows: all that a forecast reads there is the same in both.
     starts = np.arange(series.split.valid.start, series.split.valid.stop - 1)
-    for fit in (probe, lambda i, h: product(i, h, 48)):
+    for fit in (probe, product):
         forecasts = [fit(inputs, (HORIZON, 12)) for inputs in (first, second)]
         for horizon in (HORIZON, 12):
             a, b = (found[horizon](starts) for found in forecasts)

@@ -1,0 +1,107 @@
+"""The choice by made errors: the simplest within a standard error, blends, and their shares."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import hadamard
+from scipy.optimize import minimize
+
+from tsrep.forecasting.choice import choose, convex_shares
+
+BLOCK = np.repeat(np.arange(6), 20)
+NAMES = ["simple", "middle", "large"]
+
+
+def errors_of(*sizes, shared=0.0, seed=0):
+    """Errors (1, 120, 2, 1) of each size, with a part that all share."""
+    rng = np.random.default_rng(seed)
+    both = shared * rng.normal(size=(1, 120, 2, 1))
+    return [both + size * rng.normal(size=both.shape) for size in sizes]
+
+
+@settings(deadline=None, max_examples=30)
+@given(count=st.integers(2, 6), doubt=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 99))
+def test_convex_shares_are_those_of_a_general_solver(count, doubt, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(40, count)) + rng.normal(size=(40, 1))
+    gram = rows.T @ rows / 40
+    found = convex_shares(gram, doubt)
+    assert (found >= 0).all() and found.sum() == pytest.approx(1)
+
+    def loss(w):
+        return w @ gram @ w + doubt * w @ w
+
+    expected = minimize(
+        loss,
+        np.full(count, 1 / count),
+        bounds=[(0, 1)] * count,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-12},
+    )
+    assert loss(found) <= expected.fun + 1e-5
+
+
+def test_much_doubt_makes_shares_equal():
+    gram = np.diag([1.0, 4.0])
+    np.testing.assert_allclose(convex_shares(gram, 0.0), [0.8, 0.2], atol=1e-4)
+    np.testing.assert_allclose(convex_shares(gram, 1e4), [0.5, 0.5], atol=1e-3)
+    np.testing.assert_allclose(convex_shares(np.zeros((2, 2)), 0.0), [0.5, 0.5])
+
+
+def test_a_clear_winner_is_taken_alone():
+    found = choose(NAMES, errors_of(3.0, 2.0, 0.1), BLOCK)
+    assert found.shares == {"large": 1.0}
+    assert found.error == pytest.approx(found.errors["large"], rel=1e-6)
+
+
+def test_equal_forecasts_are_those_of_the_simplest():
+    one = errors_of(1.0)[0]
+    found = choose(NAMES, [one, one, one], BLOCK)
+    assert found.shares == {"simple": 1.0}
+
+
+def test_forecasts_with_errors_of_their_own_are_blended():
+    signs = hadamard(4)[1:].astype(float)  # equal and uncorrelated in every block
+    found = choose(NAMES, [np.tile(own, 60).reshape(1, 120, 2, 1) for own in signs], BLOCK)
+    np.testing.assert_allclose([found.shares[name] for name in NAMES], [1 / 3] * 3, atol=1e-6)
+    assert found.error == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_error_of_a_blend_is_that_with_shares_of_other_blocks(seed):
+    errors = errors_of(1.0, 1.1, 0.9, shared=0.5, seed=seed)
+    found = choose(NAMES, errors, BLOCK)
+    least = min(found.errors.values())
+    near = [k for k, n in enumerate(NAMES) if found.errors[n] - least <= found.gaps[n]]
+    stacked = np.stack([errors[k][0] for k in near])
+    doubt = max(found.gaps[NAMES[k]] for k in near)
+    if len(found.shares) == 1:
+        np.testing.assert_array_equal(found.residuals, stacked[0])
+        return
+    for block in range(6):
+        own = block == BLOCK
+        parts = [stacked[:, b == BLOCK].reshape(len(near), -1) for b in range(6) if b != block]
+        gram = np.mean([p @ p.T / p.shape[1] for p in parts], axis=0)
+        expected = np.tensordot(convex_shares(gram, doubt), stacked[:, own], axes=1)
+        np.testing.assert_allclose(found.residuals[own], expected, atol=1e-6)
+
+
+def test_the_setting_of_least_error_is_taken():
+    errors = errors_of(2.0)[0]
+    settings_of = np.concatenate([errors, 0.1 * errors, 5 * errors])
+    assert choose(["one"], [settings_of], BLOCK).settings == {"one": 1}
+
+
+def test_missing_values_and_exact_forecasts():
+    errors = errors_of(1.0, 0.0, 2.0)
+    for one in errors:
+        one[:, 3:9] = np.nan
+        one[:, BLOCK == 4] = np.nan  # a block without any truth
+    found = choose(NAMES, errors, BLOCK)
+    assert found.shares == {"middle": 1.0} and found.error == 0
+
+
+def test_two_blocks_say_too_little():
+    errors = [e[:, :40] for e in errors_of(3.0, 2.0, 0.1)]
+    assert choose(NAMES, errors, BLOCK[:40]).shares == {"simple": 1.0}

@@ -1,0 +1,41 @@
+"""Inputs known ahead: a linear effect at their time, taken off a series where that helps."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from tsrep.datasets.series import filled
+
+T = TypeVar("T")
+_HELPS = 0.99
+"""The effect is used if the error with it, over that without it, is below."""
+
+
+def _effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Slopes (F, C) of ``values (T, C)`` on ``known (T, F)``, both standardised.
+
+    A ridge of penalty 1 on the changes from row to row, because levels that drift together would
+    look like an effect. Missing values are replaced by the last one seen.
+    """
+    x, y = np.diff(known, axis=0), np.diff(filled(values), axis=0)
+    return np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ y)
+
+
+def fit_beside(
+    fit: Callable[[np.ndarray], tuple[T, float]],
+    values: np.ndarray,
+    known: np.ndarray,
+    train: slice,
+) -> tuple[T, np.ndarray]:
+    """Fit a model to ``values (T, C)``, less the linear effect of ``known (T, F)`` if that helps.
+
+    fit : maps values to a model and its validation error. Returns the model and the effect (F, C),
+    which is zero unless removing it lowers the error by 1 %.
+    """
+    effect = _effect_of(known[train], values[train])
+    plain, error = fit(values)
+    beside, least = fit((values - known @ effect).astype(np.float32))
+    if least < _HELPS * error:
+        return beside, effect
+    return plain, np.zeros_like(effect)
