@@ -174,6 +174,7 @@ def _found(
                 )
             return layout, paths, folder
     paths, others = clouds_below(folder)
+    others.pop(Path(reading.label_map or ""), None)
     if not paths:
         raise UserError(
             f"{folder}: holds no point clouds, expected files that end in {', '.join(SUFFIXES)}, "

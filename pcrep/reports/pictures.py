@@ -61,7 +61,8 @@ def still(
     height = WIDTH / 2 * max(p.image.shape[0] for p in panels) / _PIXELS + 0.35
 
     def draw(theme: dict) -> Figure:
-        lines = -(-len(legend or ()) // 4)
+        across = 3 if max(map(len, legend or ""), default=0) > 12 else 4
+        lines = -(-len(legend or ()) // across)
         below = 0.22 * lines + (0.45 if score else 0)
         figure = Figure((WIDTH, rows * height + below), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.08, wspace=0, hspace=0)
@@ -77,7 +78,7 @@ def still(
         if legend:
             patches = [Patch(color=tuple(c), label=name) for name, c in legend.items()]
             figure.legend(
-                handles=patches, loc="outside lower left", ncols=4, frameon=False, fontsize=8
+                handles=patches, loc="outside lower left", ncols=across, frameon=False, fontsize=8
             )
         if score:
             name, low, high = score
