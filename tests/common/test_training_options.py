@@ -230,4 +230,4 @@ def test_a_configuration_from_before_the_options_is_the_same():
 def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="device: found 'cuda', and torch sees no GPU"):
-        fit(Plain(), Rows(), Training(device="cuda"), 0)
+        fit(Plain(), Rows(), Training(device="cuda"), 0, None)

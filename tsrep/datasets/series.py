@@ -219,9 +219,8 @@ def warn_of_axes(values: np.ndarray) -> None:
     _, steps, channels = values.shape
     if channels >= max(16, 8 * steps):
         warnings.warn(
-            f"found shape {values.shape}, which is read as (series, steps, channels): {steps} "
-            f"steps of {channels} channels; if it is (series, channels, steps), swap the last two "
-            "axes",
+            f"found {steps} steps of {channels} channels, as axes are (series, steps, channels): "
+            "if they are (series, channels, steps), swap the last two",
             DataWarning,
             stacklevel=3,
         )

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tspcrep.common.errors import DataWarning, UserError
@@ -31,6 +31,7 @@ def plain(value, digits=2):
     return f"{value:.{digits}f}".replace(".", ",")
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.floats(-1e7, 1e7), min_size=3, max_size=30),
     separator=st.sampled_from(";\t"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tspcrep.common.errors import UserError
@@ -44,6 +44,7 @@ def test_the_step_of_a_range_is_found(freq):
         assert following(whole, 24).to_list() == expected
 
 
+@settings(deadline=None)
 @given(
     freq=st.sampled_from(sorted(FREQUENCIES)),
     start=st.datetimes(pd.Timestamp("1990-01-01"), pd.Timestamp("2030-01-01")),
@@ -67,6 +68,7 @@ def test_absent_rows_get_their_places(freq, start, holes, unit):
     assert grid.times[kept].equals(whole[kept])
 
 
+@settings(deadline=None)
 @given(
     step=st.integers(1, 50),
     start=st.integers(-1000, 1000),

@@ -186,5 +186,5 @@ def test_vectors_have_names_for_set_output():
 def test_axes_in_an_unlikely_order_are_told():
     values, _ = panel(steps=160)
     model = ContrastiveEncoder(**{**TINY, "max_steps": 0})
-    with pytest.warns(DataWarning, match=r"shape \(12, 2, 160\).*2 steps of 160 channels.*swap"):
+    with pytest.warns(DataWarning, match=r"found 2 steps of 160 channels.*swap the last two"):
         model.fit(np.nan_to_num(values).transpose(0, 2, 1))
