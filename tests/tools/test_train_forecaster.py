@@ -149,7 +149,7 @@ def test_the_configuration_of_a_run_is_read_back(trained):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--horizons", "300"], "tiny has 440 rows, .* horizon 300"),
+        (["--horizons", "300"], "tiny has 264 of its 440 rows, .* horizon 300"),
         (["--horizons", "0"], "horizons: found 0"),
         (["--look-back", "300"], "look-back 300"),
         (["--known-columns", "price"], "price"),

@@ -78,7 +78,7 @@ class Windows:
 
 
 def blocks_of(windows: Windows, horizon: int) -> list[Block]:
-    """Blocks of origins from two fifths of the rows on, half of them in the validation rows."""
+    """Blocks of origins in the last third of the rows, half of them in the validation rows."""
     split = windows.inputs.split
     start, stop = split.train.start, split.valid.stop - horizon
     early = start + 2 * (split.valid.stop - start) // 3
