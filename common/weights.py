@@ -102,7 +102,7 @@ def encoder_path(path: str | Path, *folders: Path) -> Path:
     neither.
     """
     name, path = str(path), Path(path)
-    if os.path.exists(path) or path.suffix or len(path.parts) > 1:
+    if os.path.exists(path) or path.suffix or len(path.parts) > 1 or not shipped_names(*folders):
         return path
     for folder in folders:
         if name in shipped_names(folder):

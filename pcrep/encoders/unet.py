@@ -195,8 +195,7 @@ def list_encoders() -> tuple[str, ...]:
 def load_encoder(path: str | Path) -> SparseUNet:
     """An encoder that is shipped, by its name, or that in a file or a run folder.
 
-    It is on the CPU and in evaluation mode. ``load_encoder("points-indoor")`` needs no download;
-    see :func:`list_encoders`, and the model card beside the file.
+    It is on the CPU and in evaluation mode.
 
     Raises
     ------

@@ -218,11 +218,11 @@ def test_demo(tmp_path, monkeypatch):
     for row in ("random encoder, probe", "nridge", "random_encoder_probe", "auto", "scratch"):
         assert row in done.stdout
     lines = done.stdout.strip().splitlines()
-    for part in ("series", "segmentation"):
+    for part in ("series", "fac", "segmentation"):
         for name in ("result.json", "report.html"):
             path = tmp_path / "demo" / part / name
             assert path.exists() and str(path) in lines
-    assert re.fullmatch(r"pretraining: .\d+\.\d points of mIoU against .*, one seed", lines[-1])
+    assert lines[-1] == str(tmp_path / "demo" / "segmentation" / "report.html")
     result = json.loads((tmp_path / "demo" / "segmentation" / "result.json").read_text())
     assert result["labelled_scenes"] == 2 and set(result["labelled"][0]) < {
         f"procedural-0-{i}" for i in range(8)
