@@ -115,7 +115,14 @@ def test_horizons_that_do_not_fit(horizons, word):
 
 def test_the_least_series_that_is_admitted_is_evaluated():
     """What check_horizons lets pass must not fail later."""
-    rows = next(n for n in range(10, 600) if int(n * 0.6) >= forecasts.HISTORY + 4)
+
+    def parts(n):
+        return int(n * 0.6), int(n * 0.8) - int(n * 0.6), n - int(n * 0.8)
+
+    least = forecasts.HISTORY + 4, 5, 5  # a forecast of 4 steps starts from a row
+    rows = next(
+        n for n in range(10, 600) if all(p >= m for p, m in zip(parts(n), least, strict=True))
+    )
     series = made_series(rows=rows)
     assert forecasts.check_horizons(series, (4,)) == (4,)
     forecasts.forecasting(encoder_of(), encoder_of(seed=1), series, (4,))
