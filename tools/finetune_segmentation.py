@@ -219,14 +219,14 @@ def _one_seed(
     started = time.perf_counter()
     given = build(config)
 
-    def measure(encoder: SparseUNet, mode: str) -> dict[str, Any]:
+    def measure(encoder: SparseUNet, mode: str, keep: bool = False) -> dict[str, Any]:
         if mode == "knn":
             voxel = config.segmentation.voxel
             return scores.probe(
                 encoder, learn, test, voxel, mode, config.probe, seed, config.levels
             )
         segmenter, told = fitted(config, learn, encoder, seed, folder / mode, mode)
-        if mode == own:
+        if keep:
             save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
             if mode != "linear":
                 segmenter.encoder.voxel = segmenter.voxel
@@ -236,7 +236,7 @@ def _one_seed(
         return {**scores.score(test, segmenter.predict), **told}
 
     own = "scratch" if config.encoder is None else config.mode
-    found = measure(untrained(given, seed) if config.encoder is None else given, own)
+    found = measure(untrained(given, seed) if config.encoder is None else given, own, keep=True)
     controls = {}
     if own in ("auto", "finetune"):
         controls["frozen"] = measure(given, "linear")

@@ -9,7 +9,7 @@ import numpy as np
 from pcrep.cloud import Cloud
 from pcrep.preparation.background import ground
 from pcrep.preparation.neighbours import nearest, surface, to_cells
-from tspcrep.common.errors import UserError
+from tspcrep.common.errors import DataWarning, UserError
 
 INPUTS = {"colour": 3, "height": 1, "normal": 6, "intensity": 1}
 """Columns of each input."""
@@ -81,6 +81,7 @@ def say_missing(cloud: Cloud, names: Sequence[str]) -> None:
         warnings.warn(
             f"{cloud.name or 'a cloud'}: has no {' and no '.join(lost)}, which the network reads: "
             "taken for 0 throughout",
+            DataWarning,
             stacklevel=2,
         )
 

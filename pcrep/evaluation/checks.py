@@ -13,7 +13,7 @@ from pcrep.encoders.voxelize import check_extent
 from pcrep.evaluation.segmentation import with_labels
 from pcrep.preparation.planes import upright
 from pcrep.preparation.spacing import fitting_voxel, spacing
-from tspcrep.common.errors import UserError
+from tspcrep.common.errors import DataWarning, UserError
 
 _FARTHEST = 1.0  # metres between points
 
@@ -35,12 +35,14 @@ def read_through(scenes: Scenes, voxel: float, inputs: Sequence[str]) -> None:
             warnings.warn(
                 f"{cloud.name}: points lie {apart:.2g} m apart: hardly two share a voxel of "
                 f"{voxel:g} m; --voxel {fitting_voxel(apart)} would fit",
+                DataWarning,
                 stacklevel=2,
             )
     for name, count in lost.items():
         warnings.warn(
             f"{scenes.name}: {count} of {len(scenes)} scenes have no {name}, which the network "
             "reads: taken for 0 there",
+            DataWarning,
             stacklevel=2,
         )
 
@@ -63,6 +65,7 @@ def voxel_of(scenes: Scenes) -> float | None:
         warnings.warn(
             f"{scenes.name}: no voxel size is given or stored: takes {voxel:g} m, four times the "
             f"distance between the points of {scenes.names[0]}; --voxel sets another",
+            DataWarning,
             stacklevel=2,
         )
     return voxel
@@ -82,6 +85,7 @@ def labelled_parts(split: Split) -> Split | None:
         warnings.warn(
             f"{split.learn.name}: no scene has labels, so nothing is scored; expected a label for "
             "each point, see pcrep.datasets.load_points for how a format keeps them",
+            DataWarning,
             stacklevel=2,
         )
         return None

@@ -141,11 +141,8 @@ def _prepare_and_store(cloud: Cloud, path: Path, prepare: _Prepare, settings: An
 def _store(cloud: Cloud, path: Path) -> None:
     try:
         write_atomically(path, lambda file: np.savez(file, **cloud.arrays()))
-    except OSError as error:
-        raise UserError(
-            f"{path.parent}: cannot be written ({error.strerror or error}); give another folder "
-            "for prepared scenes or make room"
-        ) from None
+    except UserError as error:
+        raise UserError(f"{error}; give another folder for prepared scenes or make room") from None
 
 
 def _load(path: Path) -> Cloud | None:

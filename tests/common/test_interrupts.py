@@ -47,9 +47,17 @@ run_tool(main, Config)
 """
 
 
-def run(*arguments, **options):
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """A shell's background jobs ignore Ctrl-C, and hand that on to what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def run(*arguments):
     command = [sys.executable, "-c", TOOL, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(("number", "status"), SIGNALS)

@@ -50,8 +50,8 @@ def repeated(at):
 
 TABLES = {
     "no rows": (lambda data: data.iloc[:0], ["no rows"]),
-    "short": (lambda data: data.iloc[:100], ["100 rows", "+ horizon 4"]),
-    "short train": (lambda data: data.iloc[:300], ["180 of its 300 rows", "+ horizon 4"]),
+    "short": (lambda data: data.iloc[:30], ["30 rows", "+ horizon 4"]),
+    "short train": (lambda data: data.iloc[:40], ["24 of its 40 rows", "+ horizon 4"]),
     "backwards": (times(backwards), ["row 9", "earlier"]),
     "repeated": (times(repeated), ["row 9", "repeats"]),
     "constant": (constant("wind", 2.0), ["'wind'", "constant"]),
@@ -80,7 +80,7 @@ def test_a_table_that_cannot_be_used(tool, tmp_path, name):
         (["--columns", "load", "sun"], ["no column 'sun'"]),
         (["--time-column", "when"], ["'when'"]),
         (["--horizons", "0"], ["horizons", "at least 1"]),
-        (["--horizons", "80"], ["horizon 80"]),
+        (["--horizons", "300"], ["horizon 300"]),
         (["--length", "300"], ["look-back 300 + horizon 4 = 304"]),
         (["--stride", "0"], ["stride 0"]),
         (["--dim", "0"], ["dim", "at least 1"]),

@@ -100,7 +100,7 @@ def test_a_killed_run_ends_with_the_same_weights(rooms, tmp_path, tool):
 def write_flat(folder):
     """A wall and nothing before it."""
     coords = np.random.default_rng(0).uniform(0, 3, (4000, 3)) * [1, 1, 0.002]
-    np.savez(folder / "flat.npz", coords=coords)
+    np.savez(folder / "flat.npz", coords=coords, colour=np.full((4000, 3), 0.5))
     return folder / "flat.npz"
 
 

@@ -21,6 +21,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.mark.filterwarnings("ignore:.*1 of 1 scenes have no intensity:UserWarning")
 def test_made_scenes_mixed_with_own_ones(tmp_path, tool):
     write_room(tmp_path / "own" / "room.npz", 0)
     output = tmp_path / "run"
