@@ -23,7 +23,7 @@ import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -62,9 +62,8 @@ def run_tool(
     arguments = sys.argv[1:] if arguments is None else arguments
     name = name or Path(sys.argv[0]).name
     description = description or sys.modules["__main__"].__doc__
-    warnings.showwarning = _one_line_for_data(warnings.showwarning)
     try:
-        with terminated_as_interrupt():
+        with terminated_as_interrupt(), _one_line_for_data():
             main(parse(config_class, arguments, description, name))
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -84,8 +83,10 @@ def _can_resume(config_class: type) -> bool:
     return any(field.name == "resume" for field in dataclasses.fields(config_class))
 
 
-def _one_line_for_data(show: Callable[..., None]) -> Callable[..., None]:
-    """``warnings.showwarning`` that prints a ``DataWarning`` without the place in the code."""
+@contextlib.contextmanager
+def _one_line_for_data() -> Iterator[None]:
+    """Inside, a ``DataWarning`` is printed without the place in the code."""
+    show = warnings.showwarning
 
     def shown(message, category, *place, **more) -> None:
         if issubclass(category, DataWarning):
@@ -93,7 +94,11 @@ def _one_line_for_data(show: Callable[..., None]) -> Callable[..., None]:
         else:
             show(message, category, *place, **more)
 
-    return shown
+    warnings.showwarning = shown
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
 
 
 def parse(

@@ -70,7 +70,7 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from error
-    if header.get("digest") not in (None, _digest(header, tensors)):
+    if "digest" in header and header["digest"] != _digest(header, tensors):
         raise UserError(f"{path}: damaged, its content is not what was written; get it anew")
     try:
         return header["kind"], dict(json.loads(header["config"])), tensors

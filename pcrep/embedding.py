@@ -90,10 +90,7 @@ def _write(path: Path, cloud: Cloud, features: np.ndarray) -> None:
         else:
             np.savez(file, coords=cloud.file_coords(), features=features, row=cloud.rows())
 
-    try:
-        write_atomically(path, write)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+    write_atomically(path, write)
 
 
 def _write_ply(file: BinaryIO, coords: np.ndarray, colours: np.ndarray) -> None:

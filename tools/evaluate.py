@@ -85,10 +85,7 @@ def main(config: Config) -> None:
     print(task.table(result, config.mode))
     if config.output is not None:
         path = config.output / "result.json"
-        try:
-            write_json(path, result)
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+        write_json(path, result)
         print(path)
 
 
@@ -139,10 +136,7 @@ def read(config: Config, columns: Sequence[str], kind: type = Series) -> Series 
 
 
 def save(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    try:
-        write_atomically(path, write)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+    write_atomically(path, write)
     print(path)
 
 

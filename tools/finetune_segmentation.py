@@ -104,8 +104,7 @@ class Config:
 def main(config: Config) -> None:
     refuse_ranks("fine-tuning")
     run = Run("finetune_segmentation", config)
-    learn, test = load(config)
-    config = with_voxel(config, learn)
+    config, learn, test = load(config)
     for seed in run.start():
         run.add(seed, _one_seed(config, learn, test, seed, run.seed_folder(seed)))
     result = summary(config, len(learn), run.results())
@@ -127,8 +126,8 @@ def report(folder: Path, config: Config) -> Path:
     return pcrep.reports.segmentation.write(folder, result, segmenter, with_labels(test, classes))
 
 
-def load(config: Config) -> tuple[Scenes, Scenes]:
-    """Training and test scenes, upright.
+def load(config: Config) -> tuple[Config, Scenes, Scenes]:
+    """The configuration with its voxel size, and training and test scenes, upright.
 
     Raises UserError where the data or an option is invalid; nothing is written before.
     """
@@ -149,7 +148,8 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
     learn, test = with_labels(keep(learn)), keep(test)
     test = with_labels(test, learn.classes)
     labelled(config, learn, config.seeds[0])
-    voxel = voxel_size(encoder, with_voxel(config, learn).segmentation.voxel)
+    config = with_voxel(config, encoder, learn)
+    voxel = voxel_size(encoder, config.segmentation.voxel)
     for part in (learn, test):
         read_through(part, voxel, encoder.inputs)
     if config.instances and (not test.things or test[0].instance is None):
@@ -157,13 +157,13 @@ def load(config: Config) -> tuple[Scenes, Scenes]:
             f"instances: {config.data} does not say which points are of one object, expected "
             "labelled instances, as of mosd or procedural"
         )
-    return learn, test
+    return config, learn, test
 
 
-def with_voxel(config: Config, learn: Scenes) -> Config:
+def with_voxel(config: Config, encoder: SparseUNet, learn: Scenes) -> Config:
     """The configuration with a voxel size that fits the points, where neither it nor the encoder
     has one."""
-    if config.segmentation.voxel is not None or build(config).voxel is not None:
+    if config.segmentation.voxel is not None or encoder.voxel is not None:
         return config
     return replace(config, segmentation=replace(config.segmentation, voxel=voxel_of(learn)))
 

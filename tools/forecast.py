@@ -120,13 +120,8 @@ def _errors(found: pd.DataFrame) -> str:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    csv = path.suffix == ".csv"
-    try:
-        write_atomically(
-            path, lambda f: (frame.to_csv if csv else frame.to_parquet)(f, index=False)
-        )
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+    save = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
+    write_atomically(path, lambda file: save(file, index=False))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """Encode the columns of a table: a Parquet file with a row of vectors for each time step."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -80,7 +79,7 @@ def embed(request: Request, output: Path) -> None:
     numbers = [f"v{i}" for i in range(width)]
     if encoder.in_channels == 1 and len(names) > 1:
         numbers = [f"{name}_v{i}" for name in names for i in range(width // len(names))]
-    _save(output, lambda file: _write_parquet(file, parts, numbers))
+    write_atomically(output, lambda file: _write_parquet(file, parts, numbers))
 
 
 def _embed_instances(request: Request, encoder: Encoder, output: Path) -> None:
@@ -106,14 +105,7 @@ def _embed_instances(request: Request, encoder: Encoder, output: Path) -> None:
         columns = {f"v{i}": column for i, column in enumerate(vectors.T)}
         tables.append(pd.DataFrame({"part": part, "label": found.labels, **columns}))
     table = pa.Table.from_pandas(pd.concat(tables), preserve_index=False)
-    _save(output, lambda file: pq.write_table(table, file))
-
-
-def _save(output: Path, write: Callable[[BinaryIO], None]) -> None:
-    try:
-        write_atomically(output, write)
-    except OSError as error:
-        raise UserError(f"{output} cannot be written: {error.strerror or error}") from None
+    write_atomically(output, lambda file: pq.write_table(table, file))
 
 
 def _encoded(

@@ -42,15 +42,12 @@ def write_fields(source: Path, target: Path, fields: Fields) -> None:
     Raises UserError where the source has changed since it was read or the target cannot be written.
     """
     format = find_format(source)
-    try:
-        write_atomically(target, lambda file: format.write(source, file, fields))
-        if target.suffix == ".label":
-            confidence = np.zeros(target.stat().st_size // 4, np.float32)
-            confidence[fields.row] = fields.confidence
-            place = target.with_suffix(".confidence.npy")
-            write_atomically(place, lambda file: np.save(file, confidence))
-    except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror or error}") from None
+    write_atomically(target, lambda file: format.write(source, file, fields))
+    if target.suffix == ".label":
+        confidence = np.zeros(target.stat().st_size // 4, np.float32)
+        confidence[fields.row] = fields.confidence
+        place = target.with_suffix(".confidence.npy")
+        write_atomically(place, lambda file: np.save(file, confidence))
 
 
 def las_codes(classes: tuple[str, ...]) -> np.ndarray:

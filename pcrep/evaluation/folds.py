@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from pcrep.cloud import Cloud, Scenes
+from pcrep.evaluation.metrics import label_counts
 
 _MOST = 5
 
@@ -27,9 +28,7 @@ def folds(scenes: Scenes) -> list[np.ndarray]:
 
     scenes : with labels, each with at least one labelled point.
     """
-    shows = np.array(
-        [np.bincount(c.label[c.label >= 0], minlength=len(scenes.classes)) > 0 for c in scenes]
-    )
+    shows = label_counts(scenes, len(scenes.classes)) > 0
     number = np.arange(len(scenes)) % _MOST
     parts = [shows[number == k] for k in np.unique(number)]
     rest = [shows[number != k].any(0) for k in np.unique(number)]

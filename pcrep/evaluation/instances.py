@@ -8,7 +8,6 @@ import numpy as np
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud, Scenes
-from pcrep.encoders.encoding import encode
 from pcrep.evaluation.detections import Instances, detection_scores
 from pcrep.evaluation.segmentation import Segmenter
 from pcrep.evaluation.smoothing import smoothed
@@ -120,15 +119,14 @@ def find_objects(
     """
     cloud = prepare(cloud, PrepareConfig(upright=False))
     things = np.asarray(things)
-    probability = segmenter.probabilities(cloud)
+    features, probability = segmenter.described(cloud)
     thing = smoothed(probability[:, things].sum(1, keepdims=True), cloud.segment)[:, 0]
     known = cloud.segment >= 0
     of_segment = np.zeros(len(cloud.objectness))
     of_segment[cloud.segment[known]] = thing[known]
     foreground = of_segment + cloud.objectness > 1
-    features, voxel = encode(segmenter.encoder, cloud, segmenter.voxel, segmenter.levels)
     numbers = {
-        "grouped": group(cloud, features[voxel], foreground, config),
+        "grouped": group(cloud, features, foreground, config),
         "segments": apart(cloud, foreground),
         "dbscan": clustered(cloud, foreground),
     }

@@ -3,7 +3,16 @@
 Labels are (N,) integers 0 .. C - 1; points of label -1 are ignored.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
+
+from pcrep.cloud import Cloud
+
+
+def label_counts(clouds: Iterable[Cloud], classes: int) -> np.ndarray:
+    """Number (S, C) int64 of labelled points of each class in each cloud."""
+    return np.array([np.bincount(c.label[c.label >= 0], minlength=classes) for c in clouds])
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -30,6 +30,7 @@ from pcrep.encoders.encoding import (
 )
 from pcrep.encoders.unet import SparseUNet, UNetConfig
 from pcrep.evaluation.heads import Head
+from pcrep.evaluation.metrics import label_counts
 from pcrep.evaluation.smoothing import smoothed, with_segments
 from pcrep.preparation.planes import upright
 from tspcrep.common import weights
@@ -163,24 +164,30 @@ class Segmenter(nn.Module):
         """
         if self.smooth:
             return self.probabilities(cloud).argmax(1)
-        found, point_to_voxel = self._of_voxels(self._turned(cloud))
+        _, found, point_to_voxel = self._of_voxels(self._turned(cloud))
         return found.argmax(1)[point_to_voxel]
 
     def probabilities(self, cloud: Cloud) -> np.ndarray:
         """Probability (N, C) float32 of each class at each point; see :meth:`predict`."""
+        return self.described(cloud)[1]
+
+    def described(self, cloud: Cloud) -> tuple[np.ndarray, np.ndarray]:
+        """Features (N, D) of the points and their :meth:`probabilities`, in one pass."""
         cloud = self._turned(cloud)
-        found, point_to_voxel = self._of_voxels(cloud)
+        features, found, point_to_voxel = self._of_voxels(cloud)
         found = found[point_to_voxel]
-        return smoothed(found, with_segments(cloud).segment) if self.smooth else found
+        found = smoothed(found, with_segments(cloud).segment) if self.smooth else found
+        return features[point_to_voxel], found
 
     def _turned(self, cloud: Cloud) -> Cloud:
         return upright(cloud) if self.upright else cloud
 
-    def _of_voxels(self, cloud: Cloud) -> tuple[np.ndarray, np.ndarray]:
-        """Probability (M, C) of each class in each voxel, and the voxel (N,) of each point."""
+    def _of_voxels(self, cloud: Cloud) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features (M, D) and probabilities (M, C) of voxels, and the voxel (N,) of each point."""
         features, point_to_voxel = encode(self.encoder, cloud, self.voxel, self.levels)
         weight, bias = (p.detach().cpu() for p in (self.head.weight, self.head.bias))
-        return softmax(torch.from_numpy(features) @ weight.T + bias, 1).numpy(), point_to_voxel
+        found = softmax(torch.from_numpy(features) @ weight.T + bias, 1).numpy()
+        return features, found, point_to_voxel
 
     def _view(self, cloud: Cloud, seed: Sequence[int]) -> Cloud:
         if len(cloud) > self.config.points:
@@ -202,7 +209,7 @@ def class_weights(scenes: Scenes, balance: float) -> np.ndarray:
 
     Their mean over the labelled points is 1; classes without points have weight 1.
     """
-    count = sum(np.bincount(c.label[c.label >= 0], minlength=len(scenes.classes)) for c in scenes)
+    count = label_counts(scenes, len(scenes.classes)).sum(0)
     weight = np.maximum(count, 1) ** -float(balance)
     return np.where(count > 0, weight * count.sum() / max(weight @ count, 1e-30), 1.0)
 
@@ -273,9 +280,7 @@ def choose_scenes(scenes: Scenes, count: int, seed: int) -> list[int]:
     if count == len(scenes):
         return list(range(count))
     bar = tqdm(scenes, desc="read labels", unit="scene", delay=2, leave=False)
-    shows = np.array(
-        [np.bincount(c.label[c.label >= 0], minlength=len(scenes.classes)) > 0 for c in bar]
-    )
+    shows = label_counts(bar, len(scenes.classes)) > 0
     order = [int(i) for i in np.random.default_rng(seed).permutation(len(scenes))]
     chosen = [order.pop(0)]
     while len(chosen) < count:

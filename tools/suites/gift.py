@@ -7,19 +7,17 @@ Aksu et al. 2024, "GIFT-Eval", sec. 3; windows and seasons as in its published c
 
 import csv
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import geometric_mean
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
+from suites.files import data_file
 from suites.table import Row
 
-from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, second_harmonics
 from tsrep.datasets.series import Scaler, Split
 from tsrep.evaluation.quantiles import LEVELS, scaled_errors, weighted_quantile_loss
@@ -78,7 +76,7 @@ def rows(name: str) -> Iterator[Row]:
         yield Row(name, system, "mase", mase)
         yield Row(name, system, "weighted_quantile_loss", loss)
         yield Row(name, system, "cpu_ms", 1e3 * (time.process_time() - started) / count, "ms")
-    with _file("gift_eval_published.csv").open(newline="") as file:
+    with data_file("series/gift_eval_published.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             if row["task"] == name:
                 model = f"{row['model']}-published"
@@ -175,23 +173,12 @@ def _series(case: Case) -> Iterator[tuple[list[Window], pd.DatetimeIndex | None]
 
 
 def _ett(frequency: str) -> pd.DataFrame:
-    table = pd.read_csv(_file("ETTm1.csv"), index_col=0, parse_dates=True)
+    table = pd.read_csv(data_file("series/ETTm1.csv"), index_col=0, parse_dates=True)
     means = table.resample(frequency)
     return means.mean()[means.count().iloc[:, 0] == means.count().iloc[0, 0]]  # whole steps alone
 
 
 def _m4(name: str) -> list[np.ndarray]:
-    with _file(f"m4/{name}").open(newline="") as file:
+    with data_file(f"series/m4/{name}").open(newline="") as file:
         lines = list(csv.reader(file))[1:]
     return [np.array([float(cell) for cell in line[1:] if cell]) for line in lines]
-
-
-def _file(name: str) -> Path:
-    root = os.environ.get("TSPCREP_DATA")
-    path = Path(root or ".") / "series" / name
-    if root is None or not path.is_file():
-        raise UserError(
-            f"series/{name} is not in $TSPCREP_DATA ({root or 'not set'}): set it to the folder "
-            "that holds series/ETTm1.csv, series/m4 and series/gift_eval_published.csv"
-        )
-    return path

@@ -5,14 +5,13 @@ majority class of its points, an upper bound for methods that learn from segment
 processor time of one thread, best of three, from points to segments with neighbours and normals.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from suites.files import data_file
 from suites.table import Row
 
 from pcrep.cloud import Cloud
@@ -23,7 +22,6 @@ from pcrep.preparation.foreground import foreground
 from pcrep.preparation.planes import upright
 from pcrep.preparation.segments import SegmentConfig, over_segment
 from pcrep.procedural import BACKGROUND, CLASSES
-from tspcrep.common.errors import UserError
 
 ROOM = "points/s3dis_room/s3dis_room.npz"
 STREET = "points/semantickitti/000000.bin"
@@ -44,7 +42,7 @@ def rows() -> Iterator[Row]:
 
 def segments(config: SegmentConfig) -> Iterator[Row]:
     system = GRAPH if config.method == "graph" else CLUSTERS
-    room = load_points(_find(ROOM))
+    room = load_points(data_file(ROOM))
     sets: dict[str, list[Cloud]] = {
         "s3dis-room": [room],
         "mosd-3-test": list(labelled_split("mosd").test),
@@ -76,9 +74,9 @@ def _majority_miou(segment: np.ndarray, label: np.ndarray) -> float:
 
 def speed(rounds: int = 3) -> Iterator[Row]:
     clouds = {
-        "s3dis-room": load_points(_find(ROOM)),
+        "s3dis-room": load_points(data_file(ROOM)),
         "mosd-learn0": upright(load_scenes("mosd")[0]),
-        "semantickitti": load_points(_find(STREET)),
+        "semantickitti": load_points(data_file(STREET)),
     }
     for name, cloud in clouds.items():
         for task, run in (("over-segmentation", over_segment), ("prepare", prepare)):
@@ -106,7 +104,7 @@ def _foregrounds() -> Iterator[Row]:
         f"mosd-{half}": [(mosd[i], mosd[i].instance >= 0) for i in chosen]
         for half, chosen in halves.items()
     }
-    room, street = load_points(_find(ROOM)), load_points(_find(STREET))
+    room, street = load_points(data_file(ROOM)), load_points(data_file(STREET))
     sets["s3dis-room"] = [(room, np.isin(room.label, OBJECTS))]
     sets["semantickitti-things"] = [(street, np.isin(street.label, THINGS))]
     sets["procedural-test"] = [
@@ -122,10 +120,3 @@ def _foregrounds() -> Iterator[Row]:
         yield Row(case, system, "recall", fmean(recall))
         yield Row(case, system, "recall_worst_scene", min(recall))
         yield Row(case, system, "share_of_points", fmean(float(f.mean()) for f in found))
-
-
-def _find(name: str) -> Path:
-    path = Path(os.environ.get("TSPCREP_DATA") or ".") / name
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; set TSPCREP_DATA to the folder that holds {name}")
-    return path

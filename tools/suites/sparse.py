@@ -5,13 +5,12 @@ best run counts. Times are wall time and processor time of the calling thread, s
 the machine inflates wall time, the more so with more threads.
 """
 
-import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
+from suites.files import data_file
 from suites.table import RESULTS, Row
 from suites.timing import Cost, Time, best, peak, race, ratios
 from torch import Tensor
@@ -21,7 +20,6 @@ from pcrep.encoders.encoding import encode, new_encoder
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.encoders.voxelize import voxelize
 from pcrep.sparse import Conv, SparseTensor
-from tspcrep.common.errors import UserError
 
 ME = "minkowskiengine-0.5.4"
 ROOM = "points/s3dis_room/s3dis_room.npz"
@@ -70,15 +68,7 @@ def rows(case: str, threads: tuple[int, ...] = (1, 2), rounds: int = 2) -> list[
 
 def room() -> Tensor:
     """Points (321015, 3) of the S3DIS room, metres."""
-    return torch.from_numpy(np.load(_data(ROOM))["xyz"])
-
-
-def _data(name: str) -> Path:
-    root = os.environ.get("TSPCREP_DATA")
-    path = Path(root or ".") / name
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; set TSPCREP_DATA to the folder that holds {name}")
-    return path
+    return torch.from_numpy(np.load(data_file(ROOM))["xyz"])
 
 
 def _parity() -> list[Row]:
@@ -217,7 +207,7 @@ def _convolve_scan(system: str, scan: str, channels: int) -> Time:
 def _scan(name: str) -> Tensor:
     """Voxels (N, 4) of a real scan, in the order of its points."""
     file, size = SCANS[name]
-    points = room().numpy() if file == ROOM else load_points(_data(file)).coords
+    points = room().numpy() if file == ROOM else load_points(data_file(file)).coords
     return voxelize(torch.from_numpy((points - points.min(0)).astype(np.float32)), size).coordinates
 
 
@@ -256,7 +246,7 @@ def _weight_gradient(scan: str, channels: int) -> Time:
 def _las_to_features() -> Time:
     torch.manual_seed(0)
     encoder = new_encoder("small").eval()
-    return best(lambda: encode(encoder, load_points(_data(LAS)), 2.0), 5)
+    return best(lambda: encode(encoder, load_points(data_file(LAS)), 2.0), 5)
 
 
 def _our_convolution(coordinates: Tensor, channels: int = 32) -> Callable[[], None]:

@@ -157,10 +157,11 @@ def load_wide(
 
 
 def _collection(path: Path, names: tuple[str, ...], series: Sequence[OneSeries]) -> Collection:
-    usable = [one for one in series if len(one.times) >= 3 and _has_numbers(one.values)]
+    fit = [len(one.times) >= 3 and _has_numbers(one.values) for one in series]
+    usable = [one for one, good in zip(series, fit, strict=True) if good]
     if not usable:
         raise UserError(f"{path} has no series of at least 3 rows with numbers in its train rows")
-    left = [one.id for one in series if len(one.times) < 3 or not _has_numbers(one.values)]
+    left = [one.id for one, good in zip(series, fit, strict=True) if not good]
     if left:
         note(
             f"{path}: left out, with fewer than 3 rows, or no number in a train column: series "

@@ -153,20 +153,13 @@ def test_classes_are_those_of_the_mean_probability():
 class Known:
     """A segmenter that knows the truth of made scenes, by their colours."""
 
-    voxel, levels = 0.02, "decoder"
-
-    def probabilities(self, cloud):
-        return np.eye(3, dtype=np.float32)[cloud.label]
+    def described(self, cloud):
+        return by_class(cloud), np.eye(3, dtype=np.float32)[cloud.label]
 
 
 def test_objects_of_whole_scenes(monkeypatch):
-    monkeypatch.setattr(
-        "pcrep.evaluation.instances.encode",
-        lambda encoder, cloud, voxel, levels: (by_class(cloud), np.arange(len(cloud))),
-    )
     monkeypatch.setattr("pcrep.evaluation.instances.prepare", lambda cloud, config: cloud)
     segmenter = Known()
-    segmenter.encoder = None
     scenes = Scenes("made", ("a", "b"), scene, CLASSES, CLASSES[1:])
     found = find_objects(segmenter, scenes[0], (1, 2))
     assert {name: len(objects) for name, objects in found.items()} == {
