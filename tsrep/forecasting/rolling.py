@@ -15,6 +15,8 @@ from tsrep.forecasting.probe import Columns, Inputs
 
 _BLOCKS = 3
 """Blocks of the train rows, and of the validation rows."""
+_REACH = 10
+"""Horizons that the blocks of a short series span."""
 _STEPS = 24
 """Steps of a horizon that errors are measured at, evenly spaced."""
 _ERRORS = 400_000
@@ -78,10 +80,15 @@ class Windows:
 
 
 def blocks_of(windows: Windows, horizon: int) -> list[Block]:
-    """Blocks of origins in the last third of the rows, half of them in the validation rows."""
+    """Blocks of origins in the last third of the rows, half of them in the validation rows.
+
+    Those of a short series begin earlier, so that there are about fifteen independent errors of
+    the last step (see :meth:`tsrep.forecasting.intervals.Spread.of`), but not in the first third.
+    """
     split = windows.inputs.split
     start, stop = split.train.start, split.valid.stop - horizon
-    early = start + 2 * (split.valid.stop - start) // 3
+    rows = split.valid.stop - start
+    early = split.valid.stop - max(rows // 3, min(2 * rows // 3, _REACH * horizon))
     count = 2 * _BLOCKS * windows.channels * min(horizon, _STEPS)
     found = []
     for first, last in ((early, split.valid.start), (split.valid.start, stop)):
