@@ -6,6 +6,7 @@ Errors come from blocks of rows that no forecast was fitted on, see
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
@@ -20,19 +21,20 @@ class Choice:
 
     shares: of the chosen candidates, by name, of sum 1. settings: by name, the place of the setting
     of least error. errors: mean squared errors by name, simplest first. gaps: their standard errors
-    relative to the least. residuals: (N, m, C), forecast less truth of the chosen forecast, out of
-    its block: where it is a blend, its shares were found on the other blocks.
+    relative to the least. chosen: (N, m, C), forecast less truth of the chosen forecast. residuals:
+    (N, m, C), in each block those of what would have been chosen on the other blocks.
     """
 
     shares: dict[str, float]
     settings: dict[str, int]
     errors: dict[str, float]
     gaps: dict[str, float]
+    chosen: np.ndarray
     residuals: np.ndarray
 
     @property
     def error(self) -> float:
-        """Mean squared error of the chosen forecast."""
+        """Mean squared error of the residuals, which that of the best candidate is below."""
         return float(np.nanmean(np.square(self.residuals)))
 
 
@@ -47,35 +49,76 @@ def choose(names: Sequence[str], errors: Sequence[np.ndarray], block: np.ndarray
        largest of those standard errors. The blend is taken in place of the simplest if, with shares
        from the other blocks, it has less error.
 
+    The residuals of a block are those of the choice made on all other blocks: the error of the best
+    of many would be too low (Varma and Simon 2006, nested cross-validation).
+
     names: of the candidates. errors: for each (S settings, N, m, C), forecast less truth, NaN where
     there is none. block: (N,), the block of each origin, rising.
     """
     cuts = np.flatnonzero(np.diff(block)) + 1
-    by_setting = [_by_block(one, cuts) for one in errors]  # (S, B)
-    settings = [int(found.mean(axis=1).argmin()) for found in by_setting]
-    own = np.stack([found[k] for found, k in zip(by_setting, settings, strict=True)])  # (K, B)
-    found = np.stack([one[k] for one, k in zip(errors, settings, strict=True)])  # (K, N, m, C)
+    parts = [np.split(one, cuts, axis=1) for one in errors]  # by candidate and block
+    by_setting = [np.stack([_square(p) for p in own], axis=1) for own in parts]  # (S, B)
+    count = len(cuts) + 1
+    made = _decide(by_setting, parts, list(range(count)), LEAST_BLOCKS)
+    chosen = [_errors_of(made, parts, own) for own in range(count)]
+    residuals = []
+    for own in range(count):
+        others = [b for b in range(count) if b != own] or [own]
+        decided = _decide(by_setting, parts, others, LEAST_BLOCKS - 1)
+        residuals.append(_errors_of(decided, parts, own))
+    return Choice(
+        {name: float(s) for name, s in zip(names, made.shares, strict=True) if s > 0},
+        dict(zip(names, made.settings, strict=True)),
+        {name: float(e) for name, e in zip(names, made.errors, strict=True)},
+        {name: float(g) for name, g in zip(names, made.gaps, strict=True)},
+        np.concatenate(chosen),
+        np.concatenate(residuals),
+    )
+
+
+class _Decided(NamedTuple):
+    """shares (K,), settings, errors and gaps (K,) of the K candidates."""
+
+    shares: np.ndarray
+    settings: list[int]
+    errors: np.ndarray
+    gaps: np.ndarray
+
+
+def _decide(
+    by_setting: Sequence[np.ndarray],
+    parts: Sequence[Sequence[np.ndarray]],
+    blocks: list[int],
+    least: int,
+) -> _Decided:
+    """The rule of :func:`choose` on some blocks; with fewer than ``least``, the simplest."""
+    settings = [int(found[:, blocks].mean(axis=1).argmin()) for found in by_setting]
+    own = np.stack([f[k, blocks] for f, k in zip(by_setting, settings, strict=True)])  # (K, B)
     best = int(own.mean(axis=1).argmin())
     gaps = np.array([_standard_error(one - own[best]) for one in own])
     survivors = np.flatnonzero(own.mean(axis=1) - own[best].mean() <= gaps)
-    if own.shape[1] < LEAST_BLOCKS:
+    if len(blocks) < least:
         survivors = survivors[:0]
     simplest = int(survivors[0]) if len(survivors) else 0
-    shares, residuals = np.eye(len(own))[simplest], found[simplest]
+    shares = np.eye(len(own))[simplest]
     if len(survivors) > 1:
         doubt = float(gaps[survivors].max())
-        blend, blended = _blend(found[survivors], cuts, doubt)
-        gain = own[simplest] - _by_block(blended[None], cuts)[0]
-        if gain.mean() > 0:
-            shares, residuals = np.zeros(len(own)), blended
-            shares[survivors] = blend
-    return Choice(
-        {name: float(s) for name, s in zip(names, shares, strict=True) if s > 0},
-        dict(zip(names, settings, strict=True)),
-        {name: float(e) for name, e in zip(names, own.mean(axis=1), strict=True)},
-        {name: float(g) for name, g in zip(names, gaps, strict=True)},
-        residuals,
-    )
+        grams = np.stack(
+            [_gram(np.stack([parts[k][b][settings[k]] for k in survivors])) for b in blocks]
+        )
+        others = grams.sum(axis=0) - grams if len(blocks) > 1 else grams
+        found = [convex_shares(o / max(1, len(blocks) - 1), doubt) for o in others]
+        blended = [w @ gram @ w for w, gram in zip(found, grams, strict=True)]
+        if np.mean(blended) < own[simplest].mean():
+            shares = np.zeros(len(own))
+            shares[survivors] = convex_shares(grams.mean(axis=0), doubt)
+    return _Decided(shares, settings, own.mean(axis=1), gaps)
+
+
+def _errors_of(decided: _Decided, parts: Sequence[Sequence[np.ndarray]], block: int) -> np.ndarray:
+    """Errors (n, m, C) of a decided forecast in a block."""
+    used = np.flatnonzero(decided.shares)
+    return sum(decided.shares[k] * parts[k][block][decided.settings[k]] for k in used)
 
 
 def convex_shares(gram: np.ndarray, doubt: float) -> np.ndarray:
@@ -93,18 +136,6 @@ def convex_shares(gram: np.ndarray, doubt: float) -> np.ndarray:
     return found / found.sum()
 
 
-def _blend(errors: np.ndarray, cuts: np.ndarray, doubt: float) -> tuple[np.ndarray, np.ndarray]:
-    """Shares from all blocks, and errors (N, m, C) with shares from all blocks but the own."""
-    parts = np.split(errors, cuts, axis=1)
-    grams = np.stack([_gram(part) for part in parts])
-    total = grams.sum(axis=0)
-    blended = [
-        np.tensordot(convex_shares((total - gram) / (len(grams) - 1), doubt), part, axes=1)
-        for gram, part in zip(grams, parts, strict=True)
-    ]
-    return convex_shares(total / len(grams), doubt), np.concatenate(blended)
-
-
 def _gram(errors: np.ndarray) -> np.ndarray:
     """Mean products (K, K) of errors (K, N, m, C)."""
     rows = errors.reshape(len(errors), -1).astype(np.float64)
@@ -112,12 +143,10 @@ def _gram(errors: np.ndarray) -> np.ndarray:
     return rows @ rows.T / max(1, rows.shape[1])
 
 
-def _by_block(errors: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Mean squared errors (S, B) of errors (S, N, m, C); a block without any truth has 0."""
+def _square(errors: np.ndarray) -> np.ndarray:
+    """Mean squared errors (S,) of errors (S, n, m, C); 0 without any truth."""
     squares = np.square(errors, dtype=np.float64)
-    parts = np.split(squares, cuts, axis=1)
-    found = [np.nansum(p, (1, 2, 3)) / np.isfinite(p).sum((1, 2, 3)).clip(1) for p in parts]
-    return np.stack(found, axis=1)
+    return np.nansum(squares, (1, 2, 3)) / np.isfinite(squares).sum((1, 2, 3)).clip(1)
 
 
 def _standard_error(differences: np.ndarray) -> float:

@@ -9,6 +9,11 @@ from scipy.stats import norm, t
 LEVELS = np.linspace(0, 1, 201)
 """Levels of the stored quantiles; others are interpolated."""
 
+_NORMAL = norm.ppf(LEVELS.clip(LEVELS[1] / 2, 1 - LEVELS[1] / 2))
+_PRIOR = 20
+"""Independent errors that the normal shape counts for: chosen on simulated walks, autoregressions
+and seasonal series of 60 and 120 rows."""
+
 
 @dataclass(frozen=True, eq=False)
 class Spread:
@@ -17,7 +22,8 @@ class Spread:
     With few rows, a single step has too few errors to estimate its tails.
 
     deviation : (H, C), root mean square error per step and channel.
-    shape : (len(LEVELS), C), quantiles of the errors divided by their deviation.
+    shape : (len(LEVELS), C), quantiles of the errors divided by their deviation, drawn to those of
+        the normal distribution, the more the fewer errors there are.
     freedom : (H,), number of errors of a step as if they were independent.
     """
 
@@ -47,7 +53,9 @@ class Spread:
         between = np.stack([np.interp(every, steps, own) for own in variance.T], axis=1)
         spanned = starts[-1] - starts[0] + 1
         freedom = np.minimum(1.5 * spanned / every + 1, max(1, len(starts)))
-        return cls(np.sqrt(between), np.stack(shapes, axis=1), freedom)
+        share = freedom.mean() / (freedom.mean() + _PRIOR)
+        shape = share * np.stack(shapes, axis=1) + (1 - share) * _NORMAL[:, None]
+        return cls(np.sqrt(between), shape, freedom)
 
     def quantiles(self, alphas: Sequence[float], steps: int | None = None) -> np.ndarray:
         """Quantiles (steps, C, A) of the errors of the first ``steps``, H by default.

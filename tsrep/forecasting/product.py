@@ -197,26 +197,27 @@ def fit_product(
     tried.add([*simple(periods, lags, level), *ridges(periods, lags, level)])
     tried.add(_variants(tried.best_ridge(horizons), windows))
     chosen = {h: tried.choose(h) for h in horizons}
-    vectors = Tried(Windows(inputs, lags), tried.late(), steps)
-    if vectors.windows.layout.vectors:
+    beside, late = Windows(inputs, lags), tried.late()
+    vectors = None
+    if beside.layout.vectors and late:
         base = replace(tried.best_ridge(horizons), phases=())
+        vectors = Tried(beside, late, steps)
         vectors.add([replace(base, vectors=scale) for scale in _SCALES])
     found = {}
     for h in horizons:
         linear, above = chosen[h], None
-        if vectors.candidates:
-            count = sum(len(block.starts) for block in vectors.blocks)
-            above = vectors.choose(h, {LINEAR: linear.residuals[-count:]})
+        if vectors:
+            above = vectors.choose(h, {LINEAR: linear.chosen[-len(vectors.starts) :]})
         shares = _shares(linear, above)
         settings = {**linear.settings, **(above.settings if above else {})}
         parts = [
             (c, settings[c.name], shares[c.name])
-            for c in (*tried.candidates, *vectors.candidates)
+            for c in (*tried.candidates, *(vectors.candidates if vectors else ()))
             if c.name in shares
         ]
-        reads = vectors.windows if any(c.name in shares for c in vectors.candidates) else windows
+        reads = beside if any(getattr(c, "vectors", 0) for c, _, _ in parts) else windows
         maps = fit(reads, parts, h)
-        fitted = Product.from_maps(maps, reads.layout, vectors.windows.vectors)
+        fitted = Product.from_maps(maps, reads.layout, beside.vectors)
         found[h] = Fitted(fitted, linear, above, tried.starts, steps[within(steps, h)])
     return found
 
@@ -247,7 +248,8 @@ def _persistence(inputs: Inputs, windows: Windows, horizon: int) -> Fitted:
     if rows > 1:
         residuals = inputs.values[starts, None] - windows.ahead(starts, steps)
     error = float(np.nanmean(np.square(residuals)))
-    choice = Choice({only.name: 1.0}, {only.name: 0}, {only.name: error}, {only.name: 0}, residuals)
+    one = {only.name: 1.0}, {only.name: 0}, {only.name: error}, {only.name: 0}
+    choice = Choice(*one, residuals, residuals)
     maps = list(only.maps(None, np.arange(1, horizon + 1), windows.layout))
     fitted = Product.from_maps(maps, windows.layout, Columns(inputs))
     return Fitted(fitted, choice, None, starts, steps)

@@ -15,6 +15,8 @@ from tsrep.forecasting.probe import Columns, Inputs
 
 _BLOCKS = 3
 """Blocks of the train rows, and of the validation rows."""
+_ROWS = 240
+"""Rows that the blocks of a short series span at least, but not its first third."""
 _STEPS = 24
 """Steps of a horizon that errors are measured at, evenly spaced."""
 _ERRORS = 400_000
@@ -78,10 +80,15 @@ class Windows:
 
 
 def blocks_of(windows: Windows, horizon: int) -> list[Block]:
-    """Blocks of origins in the last third of the rows, half of them in the validation rows."""
+    """Blocks of origins in the last third of the rows, half of them in the validation rows.
+
+    Those of fewer than 720 rows begin earlier: a third of them holds too few independent errors for
+    an interval (see :meth:`tsrep.forecasting.intervals.Spread.of`).
+    """
     split = windows.inputs.split
     start, stop = split.train.start, split.valid.stop - horizon
-    early = start + 2 * (split.valid.stop - start) // 3
+    rows = split.valid.stop - start
+    early = split.valid.stop - max(rows // 3, min(2 * rows // 3, _ROWS))
     count = 2 * _BLOCKS * windows.channels * min(horizon, _STEPS)
     found = []
     for first, last in ((early, split.valid.start), (split.valid.start, stop)):

@@ -4,8 +4,10 @@ import numpy as np
 import torch
 from sklearn.linear_model import Ridge
 
+from tsrep.datasets.series import Split
 from tsrep.encoders import Centred, DilatedConv
 from tsrep.evaluation.forecasts import readout_inputs
+from tsrep.forecasting.probe import Inputs
 
 HORIZON = 6
 
@@ -17,6 +19,16 @@ def encoder_of(channels=1):
 
 def inputs_of(series, channels=1):
     return readout_inputs(encoder_of(channels), series)[0]
+
+
+def plain_inputs(values, drop=0, test=0.2):
+    """Inputs of values (T, C) without calendar or vectors, of which a share is left for testing."""
+    rows = len(values)
+    ends = int((0.8 - test) * rows), int((1 - test) * rows)
+    split = Split(slice(0, ends[0]), slice(*ends), slice(ends[1], rows))
+    nothing = np.zeros((1, rows, 0), np.float32)
+    calendar = np.zeros((rows, 0), np.float32)
+    return Inputs(values.astype(np.float32), nothing, calendar, split, drop=drop)
 
 
 def ahead(values, rows):

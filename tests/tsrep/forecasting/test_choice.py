@@ -69,22 +69,56 @@ def test_forecasts_with_errors_of_their_own_are_blended():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_error_of_a_blend_is_that_with_shares_of_other_blocks(seed):
+def test_a_blend_is_taken_where_it_helps_with_shares_of_other_blocks(seed):
     errors = errors_of(1.0, 1.1, 0.9, shared=0.5, seed=seed)
     found = choose(NAMES, errors, BLOCK)
     least = min(found.errors.values())
     near = [k for k, n in enumerate(NAMES) if found.errors[n] - least <= found.gaps[n]]
-    stacked = np.stack([errors[k][0] for k in near])
     doubt = max(found.gaps[NAMES[k]] for k in near)
-    if len(found.shares) == 1:
-        np.testing.assert_array_equal(found.residuals, stacked[0])
-        return
+    squares = []
+    for block in range(6):
+        by_block = [np.stack([errors[k][0, b == BLOCK].ravel() for k in near]) for b in range(6)]
+        gram = np.mean([p @ p.T / p.shape[1] for b, p in enumerate(by_block) if b != block], axis=0)
+        squares.append(np.mean((convex_shares(gram, doubt) @ by_block[block]) ** 2))
+    helps = len(near) > 1 and np.mean(squares) < found.errors[NAMES[near[0]]]
+    assert (len(found.shares) > 1) == helps
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_residuals_of_a_block_are_those_of_the_choice_on_all_others(seed):
+    errors = errors_of(1.0, 1.02, 0.95, shared=0.5, seed=seed)
+    errors[1] = np.concatenate([1.1 * errors[1], errors[1], 3 * errors[1]])  # three settings
+    found = choose(NAMES, errors, BLOCK)
     for block in range(6):
         own = block == BLOCK
-        parts = [stacked[:, b == BLOCK].reshape(len(near), -1) for b in range(6) if b != block]
-        gram = np.mean([p @ p.T / p.shape[1] for p in parts], axis=0)
-        expected = np.tensordot(convex_shares(gram, doubt), stacked[:, own], axes=1)
-        np.testing.assert_allclose(found.residuals[own], expected, atol=1e-6)
+        others = choose(NAMES, [e[:, ~own] for e in errors], BLOCK[~own])
+        expected = sum(
+            share * errors[NAMES.index(name)][others.settings[name], own]
+            for name, share in others.shares.items()
+        )
+        np.testing.assert_allclose(found.residuals[own], expected, atol=1e-12)
+    expected = sum(
+        share * errors[NAMES.index(name)][found.settings[name]]
+        for name, share in found.shares.items()
+    )
+    np.testing.assert_allclose(found.chosen, expected, atol=1e-12)
+
+
+def test_the_error_of_the_best_of_many_is_not_believed():
+    """Forty forecasts of independent errors of size 1: shares w have the squared error |w|^2."""
+    rng, names, block = np.random.default_rng(0), [str(k) for k in range(40)], np.arange(24) // 4
+    told, true, apparent, of_apparent = [], [], [], []
+    for _ in range(30):
+        errors = [rng.normal(size=(1, 24, 1, 1)) for _ in names]
+        found = choose(names, errors, block)
+        told.append(found.error)
+        others = [choose(names, [e[:, block != b] for e in errors], np.delete(block, block == b))
+                  for b in range(6)]  # fmt: skip
+        true.append(np.mean([sum(w * w for w in other.shares.values()) for other in others]))
+        apparent.append(np.mean(found.chosen**2))
+        of_apparent.append(sum(w * w for w in found.shares.values()))
+    assert np.mean(told) == pytest.approx(np.mean(true), rel=0.15)
+    assert np.mean(apparent) < 0.8 * np.mean(of_apparent)
 
 
 def test_the_setting_of_least_error_is_taken():

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
+from tests.tsrep.forecasting.readouts import plain_inputs
 from tsrep.forecasting.intervals import LEVELS, Spread
+from tsrep.forecasting.product import fit_product
 
 
 def spread_of(errors):
@@ -23,7 +25,11 @@ def test_the_spread_of_errors_is_that_of_a_loop():
             size = np.sqrt(sum(e * e for e in known) / len(known))
             assert found.deviation[step, channel] == pytest.approx(size)
             ratios += [e / size for e in known]
-        np.testing.assert_allclose(found.shape[:, channel], np.quantile(ratios, LEVELS))
+        # 30 origins hold 31, 23.5 and 16 independent errors of steps 1 to 3; the prior is 20.
+        freedom = (30 + 23.5 + 16) / 3
+        normal = norm.ppf(LEVELS.clip(1 / 400, 399 / 400))
+        expected = (freedom * np.quantile(ratios, LEVELS) + 20 * normal) / (freedom + 20)
+        np.testing.assert_allclose(found.shape[:, channel], expected)
 
 
 def test_a_step_without_errors_has_the_size_of_the_others():
@@ -71,3 +77,22 @@ def test_overlapping_errors_of_a_walk_are_counted_as_fewer(horizon):
     errors = np.zeros((origins, horizon, 1))
     freedom = Spread.of(errors, np.arange(origins), np.arange(1, horizon + 1)).freedom[-1]
     assert freedom == pytest.approx(2 / estimates.var(), rel=0.25)
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(60, "walk"), (60, "season"), (120, "walk")])
+def test_intervals_of_short_series_cover_what_they_say(rows, kind):
+    """Nominal 90 and 80 %, twelve steps, forty simulated series: the whole path from rows on."""
+    inside, horizon = [], 12
+    for seed in range(40):
+        rng, t = np.random.default_rng(seed), np.arange(rows + horizon)
+        values = rng.normal(size=len(t)).cumsum()
+        if kind == "season":
+            values = 15 * np.sin(2 * np.pi * t / 12) + values + 2 * rng.normal(size=len(t))
+        values = values[:, None] / values[:rows].std()
+        inputs = plain_inputs(values[:rows], test=0)
+        found = fit_product(inputs, (horizon,), 12 if kind == "season" else None)[horizon]
+        missed = values[rows:] - found.product.forecast(inputs)(np.array([rows - 1]))[0]
+        bounds = found.spread.quantiles((0.05, 0.1, 0.9, 0.95))[:, 0]
+        inside.append((missed >= bounds[:, :2]) & (missed <= bounds[:, :1:-1]))
+    # Twelve errors of a series are alike: forty series tell a share to about 5 points.
+    np.testing.assert_allclose(np.mean(inside, axis=(0, 1)), [0.9, 0.8], atol=0.1)

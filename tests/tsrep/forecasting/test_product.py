@@ -6,23 +6,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from tests.tsrep.forecasting.readouts import HORIZON, ahead, inputs_of, rows_of
+from tests.tsrep.forecasting.readouts import HORIZON, ahead, inputs_of, plain_inputs, rows_of
 from tests.tsrep.made_series import made_series, with_other_test_rows
 from tsrep.datasets.series import Split
 from tsrep.forecasting.candidates import PENALTIES, LagRidge, Persistence, SeasonalNaive
-from tsrep.forecasting.probe import Inputs
 from tsrep.forecasting.product import Product, fit_product, product, without_vectors
 from tsrep.forecasting.rolling import Windows, fit
-
-
-def plain_inputs(values, drop=0):
-    """Inputs of values (T, C) without calendar or vectors; a fifth is left for testing."""
-    rows = len(values)
-    ends = int(0.6 * rows), int(0.8 * rows)
-    split = Split(slice(0, ends[0]), slice(*ends), slice(ends[1], rows))
-    nothing = np.zeros((1, rows, 0), np.float32)
-    calendar = np.zeros((rows, 0), np.float32)
-    return Inputs(values.astype(np.float32), nothing, calendar, split, drop=drop)
 
 
 def test_a_blend_is_the_mean_of_its_parts():
