@@ -136,11 +136,11 @@ def anomalies(panels: list[Panel], described: Described, seed: int) -> Found:
     """VUS-PR with a window as the buffer, on series whose normal part was seen before."""
     for normal, window, cases in anomaly_cases(seed):
         scorers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            name: AnomalyDetector(window, encoder=encoder, values=False).fit(normal).score
+            name: AnomalyDetector(window, encoder=encoder).fit(normal).score
             for name, encoder in described.items()
         }
         for name in {"encoder", "random_encoder"} & described.keys():
-            both = AnomalyDetector(window, encoder=described[name])
+            both = AnomalyDetector(window, encoder=described[name], values=True)
             scorers[f"{name}_and_values"] = both.fit(normal).score
         if find_spec("stumpy"):
             scorers["matrix_profile"] = partial(_profile, normal, window)

@@ -11,17 +11,16 @@ class AnomalyDetector:
     """Scores of the steps of a series by the distance of its windows to normal ones.
 
     The score of a window is the mean distance of its vector to those of the nearest ``neighbours``
-    windows that were fitted (Ramaswamy, Rastogi & Shim, SIGMOD 2000, on an encoder's vectors), and
-    of its values to theirs, as the matrix profile has it; the mean of the two. The score of a step
-    is the mean over the windows that hold it. About 1 is as far as windows that have nothing in
-    common.
+    windows that were fitted (Ramaswamy, Rastogi & Shim, SIGMOD 2000, on an encoder's vectors). The
+    score of a step is the mean over the windows that hold it. About 1 is as far as windows that
+    have nothing in common.
 
     Parameters
     ----------
     window : length of a window in steps; about a period, where there is one.
     encoder : a name, path or encoder, or a transformer of series that learns from the windows.
-    values : compare values, too, each window standardised; vectors see level and texture, values a
-        day that is turned over. Without them the score is that of vectors alone.
+    values : compare values, too, each window standardised, as the matrix profile has it; the score
+        is the mean of the two. Vectors see level and texture, values a day that is turned over.
     stride : steps from one window to the next; a sixteenth of a window by default.
     neighbours : number of nearest windows.
     quantile : share of the steps that were fitted which :meth:`predict` would call normal.
@@ -37,7 +36,7 @@ class AnomalyDetector:
         window: int,
         *,
         encoder="series-small",
-        values=True,
+        values=False,
         stride=None,
         neighbours=1,
         quantile=0.99,

@@ -54,7 +54,7 @@ class ContrastiveAnomalyDetector(BaseDetector):
         self,
         window=32,
         encoder="series-small",
-        values=True,
+        values=False,
         stride=None,
         neighbours=1,
         quantile=0.99,
@@ -87,7 +87,7 @@ class ContrastiveAnomalyDetector(BaseDetector):
         """Small and quick settings."""
         return [
             {"window": 4, "encoder": tiny_encoder()},
-            {"window": 3, "stride": 2, "encoder": tiny_encoder(), "values": False},
+            {"window": 3, "stride": 2, "encoder": tiny_encoder(), "values": True},
         ]
 
 

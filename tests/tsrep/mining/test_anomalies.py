@@ -17,7 +17,7 @@ def wave(steps=400, seed=0):
 
 
 def of_vectors(window, **options):
-    return AnomalyDetector(window, encoder=RawWindow(), values=False, **options)
+    return AnomalyDetector(window, encoder=RawWindow(), **options)
 
 
 def test_scores_are_those_of_loops():
@@ -118,10 +118,9 @@ def fitted():
 def test_with_values_the_score_is_the_mean_of_both():
     normal, series = wave(), wave(120, 1)
     parts = [
-        AnomalyDetector(20, encoder=one, values=False).fit(normal)
-        for one in (RawWindow(), StandardisedValues())
+        AnomalyDetector(20, encoder=one).fit(normal) for one in (RawWindow(), StandardisedValues())
     ]
-    both = AnomalyDetector(20, encoder=RawWindow()).fit(normal)
+    both = AnomalyDetector(20, encoder=RawWindow(), values=True).fit(normal)
     expected = np.mean([part.score(series) for part in parts], axis=0)
     np.testing.assert_allclose(both.score(series), expected, rtol=1e-9)
     stream = both.stream()
