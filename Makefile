@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint bench test-distributed minkowski install clean
+.PHONY: demo test lint docs bench test-distributed minkowski install clean
 
 demo: install
 	$(BIN)/python tools/demo.py
@@ -20,6 +20,10 @@ test-distributed: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: install
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: install
 	$(PIP) install -c constraints.txt -e '.[bench]'
