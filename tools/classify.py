@@ -64,13 +64,15 @@ def main(config: Config) -> None:
     _check(config)
     table = vars(config.table)
     panel = load_classification(config.data, label=config.label, root=config.data_root, **table)
+    _check_panel(panel)
     names, new = None, None
     if config.new is not None:
-        names, new = read_instances(config.new, config.label, **table)
-        _check_channels(new, panel, config)
+        names, values = read_instances(config.new, config.label, **table)
+        new = _scaled(values, panel, config.new)
+    scores = accuracies(config, panel)
     labelled = len(draw_labelled(panel.train_labels, config.per_class, seed=0))
     print(f"{panel.name}: accuracy on {len(panel.test)} series, learnt from {labelled}")
-    for system, found in accuracies(config, panel).items():
+    for system, found in scores.items():
         spread = f" ± {pstdev(found):.3f}" if len(set(found)) > 1 else ""
         print(f"{system:28}{fmean(found):.3f}{spread}")
     if new is not None:
@@ -101,13 +103,13 @@ def accuracies(config: Config, panel: Panel) -> dict[str, list[float]]:
 
 
 def classes_of(config: Config, panel: Panel, names: list, new: np.ndarray) -> pd.DataFrame:
-    """The class of each series of ``new (N, T, C)``, in the data's units, with probabilities."""
+    """The class of each series of ``new (N, T, C)``, scaled as the panel, with probabilities."""
     model = ContrastiveClassifier(
         config.features, encoder=config.encoder, random_state=config.seeds[0]
     )
     labels = np.concatenate([panel.train_labels, panel.test_labels])
     model.fit(np.concatenate([panel.train, panel.test]), labels)
-    chances = model.predict_proba(panel.scaler.transform(new))
+    chances = model.predict_proba(new)
     classes = [panel.classes[k] for k in model.classes_]
     frame = pd.DataFrame({"id": names, "class": [classes[k] for k in chances.argmax(axis=1)]})
     return frame.join(pd.DataFrame(chances, columns=[f"p_{name}" for name in classes]))
@@ -128,14 +130,27 @@ def _check(config: Config) -> None:
         raise UserError(f"--per-class: found {config.per_class}, expected at least 1")
 
 
-def _check_channels(new: np.ndarray, panel: Panel, config: Config) -> None:
-    if new.shape[2] != panel.channels:
+def _check_panel(panel: Panel) -> None:
+    if len(set(panel.train_labels)) < 2:
+        raise UserError(f"{panel.name} has one class to learn from, expected at least 2")
+    if panel.train.shape[1] < 2:
+        raise UserError(f"{panel.name} has series of one step, expected at least 2")
+
+
+def _scaled(values: np.ndarray, panel: Panel, path: Path) -> np.ndarray:
+    """``values (N, T, C)`` in the data's units, scaled as the panel."""
+    if values.shape[2] != panel.channels or values.shape[1] < 2:
         raise UserError(
-            f"{config.new} has {new.shape[2]} channels, {panel.name} has {panel.channels}: "
-            "expected the same columns"
+            f"{path} has {values.shape[1]} steps of {values.shape[2]} channels, expected at least "
+            f"2 steps of {panel.channels}, as {panel.name} has: give the same columns"
         )
-    if np.isinf(new).any():
-        raise UserError(f"{config.new} has an infinite value: correct it or leave it empty")
+    with np.errstate(over="ignore"):
+        scaled = panel.scaler.transform(values)
+    if np.isinf(scaled).any():
+        raise UserError(
+            f"{path} has a value that is infinite or far too large: correct it or leave it empty"
+        )
+    return scaled
 
 
 if __name__ == "__main__":

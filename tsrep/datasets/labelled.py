@@ -17,7 +17,7 @@ from scipy.io import arff
 from tspcrep.common.errors import UserError
 from tsrep.datasets.channels import is_words
 from tsrep.datasets.files import read_fields
-from tsrep.datasets.ids import find_ids, joined_ids, named_id
+from tsrep.datasets.ids import find_ids, joined_ids, named_id, row_names
 from tsrep.datasets.numbers import is_time, parsed
 from tsrep.datasets.series import stacked
 from tsrep.datasets.tables import TableConfig, check_column
@@ -149,7 +149,7 @@ def _series_of(
 ) -> tuple[np.ndarray, Sequence[object], list[np.ndarray]]:
     """The series (N, T, C) of a table without its classes, their names, and the rows of each."""
     ids, times, taken = _rows_of_series(frame, config, path)
-    named = named_id(frame)
+    named = row_names(frame)
     rest = frame.drop(columns=taken)
     numeric = [
         name
@@ -160,7 +160,7 @@ def _series_of(
         raise UserError(f"{path} has no column of numbers that could be the values of series")
     values = np.stack([parsed(rest[name], comma, config.missing) for name in numeric], axis=1)
     if ids is None:
-        names = frame[named].to_list() if named else list(range(1, len(frame) + 1))
+        names = frame[named].to_list() if named is not None else list(range(1, len(frame) + 1))
         return values[..., None], names, list(np.arange(len(frame))[:, None])
     codes, names = pd.factorize(ids)
     order = np.lexsort((times, codes))
@@ -183,7 +183,7 @@ def _rows_of_series(frame: pd.DataFrame, config: TableConfig, path: Path) -> tup
         found = find_ids(rest.drop(columns=list(times.columns)), times.index)
         columns = () if found is None else (found,)
     if not columns:
-        return None, None, [n for n in [named_id(frame)] if n]
+        return None, None, [n for n in [row_names(frame)] if n is not None]
     taken = [*columns, *(() if times is None else times.columns)]
     stamps = np.arange(len(frame)) if times is None else np.asarray(times.index)
     return joined_ids(frame, columns), stamps, taken
