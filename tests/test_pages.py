@@ -117,6 +117,18 @@ def test_every_page_is_in_the_menu_and_every_module_of_the_reference_exists():
             assert importlib.import_module(module).__doc__, module
 
 
+def test_a_docstring_as_markdown(monkeypatch):
+    pytest.importorskip("griffe", reason="the extra docs is not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_site"))
+    as_markdown = importlib.import_module("docstrings").as_markdown
+    text = "Sum of :func:`~a.b`.\n\nParameters\n----------\nx : (N,),\n    in metres.\ny, z : more."
+    text += "\n\nLast words: none.\n\nRaises\n------\nUserError\n    Never."
+    assert as_markdown(text) == (
+        "Sum of `a.b`.\n\n**Parameters**\n\n\n- `x`: (N,),\n    in metres.\n\n- `y, z`: more."
+        "\n\nLast words: none.\n\n**Raises**\n\nUserError\n    Never."
+    )
+
+
 def test_a_wrong_command_is_seen(monkeypatch):
     for line in (
         "tspcrep embedd --data x",
