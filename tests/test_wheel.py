@@ -4,6 +4,7 @@ Dependencies are those of this environment; nothing is fetched.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,13 @@ def test_it_holds_every_module_and_all_data(wheel):
     for name in ("tsrep", "pcrep", "tspcrep"):
         assert f"{name}/py.typed" in held
     assert {f"tsrep/weights/series-small.{suffix}" for suffix in ("md", "safetensors")} <= held
+
+
+def test_the_version_is_one(wheel):
+    version = re.search(r"^version = (.*)$", (ROOT / "setup.cfg").read_text(), flags=re.M)[1]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    assert wheel.name.startswith(f"tspcrep-{version}-")
 
 
 def test_its_command_and_its_encoder_work(wheel, site):
