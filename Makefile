@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint bench test-distributed minkowski install clean
+.PHONY: demo test lint docs wheel bench test-distributed minkowski install clean
 
 demo: install
 	$(BIN)/python tools/demo.py
@@ -20,6 +20,14 @@ test-distributed: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: install
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: install
+	rm -rf build/lib  # modules that are gone would come along
+	$(PIP) wheel --no-deps -w dist .
 
 bench: install
 	$(PIP) install -c constraints.txt -e '.[bench]'
@@ -39,4 +47,4 @@ minkowski: install
 	sh tools/minkowski.sh $(abspath $(BIN)/python)
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

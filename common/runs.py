@@ -129,7 +129,7 @@ class Run:
     def __init__(self, tool: str, config: Any):
         self.tool, self.config = tool, config
         self.output, self.seeds = Path(config.output), tuple(config.seeds)
-        _check_seeds(self.seeds)
+        check_seeds(self.seeds)
         if launched_rank():
             return
         if not os.path.exists(self._path):  # a path too long for the system is no error yet
@@ -205,7 +205,8 @@ class Run:
                 )
 
 
-def _check_seeds(seeds: tuple[int, ...]) -> None:
+def check_seeds(seeds: tuple[int, ...]) -> None:
+    """Raise UserError for no seeds, repeated ones, and what no generator takes."""
     wrong = [seed for seed in seeds if not 0 <= seed < 2**32]
     if not seeds or wrong or len(set(seeds)) < len(seeds):
         raise UserError(

@@ -15,6 +15,7 @@ TOOLS = {
     "pretrain-fac": "pretrain_fac",
     "train-forecaster": "train_forecaster",
     "forecast": "forecast",
+    "classify": "classify",
     "embed": "embed",
     "evaluate": "evaluate",
     "segment": "finetune_segmentation",

@@ -36,6 +36,17 @@ def named_id(frame: pd.DataFrame) -> str | None:
     return next((name for name in _PLAIN if name in frame.columns), None)
 
 
+def row_names(frame: pd.DataFrame) -> str | None:
+    """The column that names the rows of a table with one row a series: called unique_id, id or
+    alike, of integers or text, none of them twice."""
+    for name in frame.columns:
+        column, plain = frame[name], str(name).lower()
+        whole = pd.api.types.is_integer_dtype(column) or is_text(column)
+        if plain in _PLAIN or (plain in _NAMES and whole and column.is_unique):
+            return name
+    return None
+
+
 def joined_ids(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
     """One name a row, with / between the columns joined."""
     parts = [frame[name].astype(str) for name in columns]

@@ -6,6 +6,7 @@ parts = read_labelled("Beef_TRAIN.tsv")               # and Beef_TEST.tsv beside
 
 import itertools
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from scipy.io import arff
 from tspcrep.common.errors import UserError
 from tsrep.datasets.channels import is_words
 from tsrep.datasets.files import read_fields
-from tsrep.datasets.ids import find_ids, joined_ids, named_id
+from tsrep.datasets.ids import find_ids, joined_ids, named_id, row_names
 from tsrep.datasets.numbers import is_time, parsed
 from tsrep.datasets.series import stacked
 from tsrep.datasets.tables import TableConfig, check_column
@@ -56,6 +57,28 @@ def read_labelled(
     if pair is not None:
         return {part: _read(file, label, table) for part, file in pair.items()}
     return {"all": _read(path, label, table)}
+
+
+def read_instances(
+    path: str | Path, label: str | None = None, **table: object
+) -> tuple[list[object], np.ndarray]:
+    """Series to classify: their names, or numbers from 1, and values (N, T, C) in the data's units.
+
+    path: a table with one row a series, or a long one, as in :func:`read_labelled`; or .npy. label:
+    a column to leave out, where the table still has it. Raises UserError for what cannot be read.
+    """
+    path = Path(path).expanduser()
+    if path.suffix == ".npy":
+        found = _array(path)
+        values = _checked(found, np.zeros(len(found) if found.ndim else 0), str(path)).values
+        return list(range(1, len(values) + 1)), values
+    config = TableConfig(**table)
+    frame, comma = read_fields(path)
+    for name in (*config.drop_columns, *config.id_column, *config.time_column):
+        check_column(name, list(frame.columns), path)
+    left_out = [name for name in (label, *config.drop_columns) if name in frame.columns]
+    values, names, _ = _series_of(frame.drop(columns=left_out), comma, config, path)
+    return list(names), values
 
 
 def split_by_class(found: Labelled, share: float = 0.7) -> dict[str, Labelled]:
@@ -111,33 +134,39 @@ def _read_table(path: Path, label: str, config: TableConfig) -> Labelled:
         row = int(frame[label].isna().to_numpy().argmax()) + 1
         raise UserError(f"{path}: row {row} has no class in {label!r}: fill or drop the row")
     labels = frame[label].astype(str).to_numpy(dtype=str)
-    rest = frame.drop(columns=label)
-    ids, times, taken = _rows_of_series(rest, config, path)
-    rest = rest.drop(columns=taken)
-    numeric = [
-        name
-        for name in rest
-        if not is_time(rest[name]) and not is_words(rest[name], comma, config.missing)
-    ]
-    if not numeric:
-        raise UserError(f"{path} has no column of numbers beside {label!r}")
-    values = np.stack([parsed(rest[name], comma, config.missing) for name in numeric], axis=1)
-    if ids is None:
-        return Labelled(values[..., None], labels)
-    codes, names = pd.factorize(ids)
-    order = np.lexsort((times, codes))
-    bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    rows = [order[start:stop] for start, stop in itertools.pairwise(bounds)]
+    values, names, rows = _series_of(frame.drop(columns=label), comma, config, path)
     for name, at in zip(names, rows, strict=True):
         if (labels[at] != labels[at[0]]).any():
             raise UserError(
                 f"{path}: series {name!r} has the classes {labels[at[0]]!r} and "
                 f"{labels[at][labels[at] != labels[at[0]]][0]!r}, expected one"
             )
-    return Labelled(
-        stacked([values[at] for at in rows]).astype(np.float64),
-        labels[[at[0] for at in rows]],
-    )
+    return Labelled(values, labels[[at[0] for at in rows]])
+
+
+def _series_of(
+    frame: pd.DataFrame, comma: bool, config: TableConfig, path: Path
+) -> tuple[np.ndarray, Sequence[object], list[np.ndarray]]:
+    """The series (N, T, C) of a table without its classes, their names, and the rows of each."""
+    ids, times, taken = _rows_of_series(frame, config, path)
+    named = row_names(frame)
+    rest = frame.drop(columns=taken)
+    numeric = [
+        name
+        for name in rest
+        if not is_time(rest[name]) and not is_words(rest[name], comma, config.missing)
+    ]
+    if not numeric:
+        raise UserError(f"{path} has no column of numbers that could be the values of series")
+    values = np.stack([parsed(rest[name], comma, config.missing) for name in numeric], axis=1)
+    if ids is None:
+        names = frame[named].to_list() if named is not None else list(range(1, len(frame) + 1))
+        return values[..., None], names, list(np.arange(len(frame))[:, None])
+    codes, names = pd.factorize(ids)
+    order = np.lexsort((times, codes))
+    bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    rows = [order[start:stop] for start, stop in itertools.pairwise(bounds)]
+    return stacked([values[at] for at in rows]).astype(np.float64), list(names), rows
 
 
 def _rows_of_series(frame: pd.DataFrame, config: TableConfig, path: Path) -> tuple:
@@ -154,7 +183,7 @@ def _rows_of_series(frame: pd.DataFrame, config: TableConfig, path: Path) -> tup
         found = find_ids(rest.drop(columns=list(times.columns)), times.index)
         columns = () if found is None else (found,)
     if not columns:
-        return None, None, [n for n in [named_id(frame)] if n]
+        return None, None, [n for n in [row_names(frame)] if n is not None]
     taken = [*columns, *(() if times is None else times.columns)]
     stamps = np.arange(len(frame)) if times is None else np.asarray(times.index)
     return joined_ids(frame, columns), stamps, taken

@@ -6,7 +6,7 @@ import pytest
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets import is_classification, load, load_classification
-from tsrep.datasets.labelled import read_labelled
+from tsrep.datasets.labelled import read_instances, read_labelled
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.normal(size=(12, 9)).round(4)
@@ -167,3 +167,56 @@ def test_bad_files_are_one_line(tmp_path, name, text, message):
     with pytest.raises(UserError, match=message) as caught:
         read_labelled(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_new_series_are_read_as_labelled_ones_are(tmp_path, suffix):
+    """One row a series, and long with unequal lengths; with and without the column of classes."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(5, 12))
+    wide = pd.DataFrame(values, columns=[f"t{i}" for i in range(12)]).assign(kind=list("abcab"))
+    lengths = [7, 4, 9]
+    parts = [
+        pd.DataFrame({"id": f"s{k}", "time": pd.date_range("2024", periods=n), "kind": "a"})
+        .assign(u=rng.normal(size=n), v=rng.normal(size=n))
+        for k, n in enumerate(lengths)
+    ]  # fmt: skip
+    for name, frame, ids in (("wide", wide, [1, 2, 3, 4, 5]), ("long", pd.concat(parts), None)):
+        path = tmp_path / f"{name}.{suffix}"
+        for table, label in ((frame, "kind"), (frame.drop(columns="kind"), None)):
+            save = table.to_csv if suffix == "csv" else table.to_parquet
+            save(path, index=False)
+            names, found = read_instances(path, label)
+            if label:
+                labelled = read_labelled(path, label)["all"].values
+            np.testing.assert_array_equal(found, labelled)
+            assert names == (ids or ["s0", "s1", "s2"])
+    np.testing.assert_array_equal((~np.isnan(found[..., 0])).sum(axis=1), lengths)
+    np.save(tmp_path / "new.npy", values)
+    names, found = read_instances(tmp_path / "new.npy")
+    np.testing.assert_array_equal(found[..., 0], values)
+    assert names == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", ["id", "unique_id", "Station"])
+@pytest.mark.parametrize("ids", [[11, 12, 13, 14], list("wxyz")])
+def test_what_names_the_rows_is_no_step(tmp_path, name, ids):
+    frame = pd.DataFrame(np.arange(12.0).reshape(4, 3)).add_prefix("t").assign(kind=list("aabb"))
+    frame.assign(**{name: ids}).to_csv(tmp_path / "named.csv", index=False)
+    found = read_labelled(tmp_path / "named.csv", "kind")["all"].values
+    np.testing.assert_array_equal(found[..., 0], np.arange(12.0).reshape(4, 3))
+    assert read_instances(tmp_path / "named.csv", "kind")[0] == ids
+    frame.assign(store=[1, 1, 2, 2]).to_csv(tmp_path / "step.csv", index=False)
+    assert read_labelled(tmp_path / "step.csv", "kind")["all"].values.shape == (4, 4, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"kind\na\n", b"\x93NUMPY"])
+def test_new_series_that_cannot_be_read(tmp_path, content):
+    for suffix in ("csv", "npy", "parquet"):
+        path = tmp_path / f"new.{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(UserError) as error:
+            read_instances(path)
+        assert path.name in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(UserError, match="does not exist"):
+        read_instances(tmp_path / "none.csv")
