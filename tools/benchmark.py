@@ -43,13 +43,14 @@ class Config:
             "mining",
             "tables",
             "gift",
+            "coverage",
             "all",
         ]
     ]
     """What to measure."""
     cases: tuple[str, ...] = ()
-    """Of the series, forecasting, points, sparse, archive and gift suites: those alone, such as
-    ETTh1/univariate."""
+    """Of the series, forecasting, points, sparse, archive, gift and coverage suites: those alone,
+    such as ETTh1/univariate."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
     missing: bool = False
@@ -78,6 +79,7 @@ def main(config: Config) -> None:
         "mining": mining,
         "tables": tables,
         "gift": gift,
+        "coverage": coverage,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -179,6 +181,14 @@ def tables(config: Config) -> None:
 
     save("tables", tables.rows(), "pandas", "pyarrow")
     save("tables", tables.forecaster_rows(config.seeds), "pandas")
+
+
+def coverage(config: Config) -> None:
+    from suites import coverage
+
+    check_cases(config, coverage.CASES)
+    for case in config.cases or coverage.CASES:
+        save("coverage", coverage.rows(case, config.seeds), "scipy")
 
 
 def gift(config: Config) -> None:
