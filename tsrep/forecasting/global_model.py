@@ -131,14 +131,14 @@ def fit_global(series: Sequence[pd.Series], horizon: int) -> GlobalForecaster:
     periods, lags, level = _shape(usable)
     windows = _Windows(_groups(usable, relative), lags, horizon)
     blocks = windows.blocks()
+    early = _Windows(_groups(usable, relative, blocks[0][0] if blocks else None), lags, horizon)
+    blocks = [block for block in blocks if early.can_judge(block)]
     if len(blocks) < LEAST_BLOCKS:
-        return GlobalForecaster(
-            horizon, (_persistence(usable, relative, horizon),), relative, times
-        )
+        only = _persistence(usable, relative, horizon)
+        return GlobalForecaster(horizon, (only,), relative, times)
     dated = windows.calendar > 0
     tried = {size: _candidates(periods, size, level, dated) for size in _sizes(periods, lags)}
     steps = steps_of((horizon,))
-    early = _Windows(_groups(usable, relative, blocks[0][0]), lags, horizon)
     chosen = _choices(early, blocks, tried, steps)
     moments = windows.moments(None, None)
     rungs = []
@@ -208,12 +208,17 @@ class _Windows:
             return []
         stamps = np.sort(np.concatenate(found))
         places = np.linspace(2 * len(stamps) // 3, len(stamps), _BLOCKS + 1).astype(int)[:-1]
-        ends = [*map(int, np.unique(stamps[places])), None]
-        return [block for block in pairwise(ends) if self._any_before(block[0])]
+        return list(pairwise([*map(int, np.unique(stamps[places])), None]))
 
-    def _any_before(self, stop: int) -> bool:
-        """Whether any window lies before a time, targets and all."""
-        return any(g.before(stop) >= self.lags + self.horizon for g in self.groups)
+    def can_judge(self, block: tuple[int, int | None]) -> bool:
+        """Whether there is an origin in a block, and a window before it, targets and all."""
+        before = any(g.before(block[0]) >= self.lags + self.horizon for g in self.groups)
+        return before and any(len(self._origins(g, block)) for g in self.groups)
+
+    def _origins(self, group: _Group, block: tuple[int, int | None]) -> np.ndarray:
+        """Rows of a group in a block that have a whole window."""
+        stop = min(group.before(block[1]), len(group.stamps) - self.horizon)
+        return np.arange(max(self.lags - 1, group.before(block[0])), stop)
 
     def moments(self, start: int | None, stop: int | None) -> Moments | None:
         """Of windows whose last target is before ``stop`` and, if given, not before ``start``."""
@@ -230,10 +235,8 @@ class _Windows:
         """Rows x (n, K + L) of origins of a block, evenly drawn, and the truth (n, m)."""
         places = []
         for k, group in enumerate(self.groups):
-            stop = min(group.before(block[1]), len(group.stamps) - self.horizon)
-            rows = np.arange(max(self.lags - 1, group.before(block[0])), stop)
-            channels = np.arange(group.values.shape[1])
-            row, channel = (grid.ravel() for grid in np.meshgrid(rows, channels, indexing="ij"))
+            sides = self._origins(group, block), np.arange(group.values.shape[1])
+            row, channel = (grid.ravel() for grid in np.meshgrid(*sides, indexing="ij"))
             places.append(np.stack([np.full(len(row), k), row, channel]))
         found = np.concatenate(places, axis=1)
         drawn = np.linspace(0, found.shape[1] - 1, min(_ORIGINS, found.shape[1])).round()
@@ -320,7 +323,7 @@ def _shape(series: Sequence[pd.Series]) -> tuple[tuple[int, ...], int, bool]:
     table = np.stack([one.to_numpy(np.float64)[-usual:] for one in longest], axis=1)
     scaled = table - np.nanmean(table, axis=0)
     scaled = filled(scaled / np.maximum(np.nanstd(table, axis=0), 1e-12))
-    periods = find_periods(scaled, usual // 3)
+    periods = find_periods(scaled, usual // 3) if usual > 1 else ()
     known = season(longest[-1].index)
     if known and 2 <= known <= usual // 3 and known not in periods:
         periods = (known, *periods)
@@ -331,8 +334,8 @@ def _shape(series: Sequence[pd.Series]) -> tuple[tuple[int, ...], int, bool]:
 def _groups(series: Sequence[pd.Series], relative: float, stop: int | None = None) -> list[_Group]:
     """Series with the same times, together, scaled by their rows before a time; all for None.
 
-    Left out are those that are constant, or have less than 8 rows, before it. What a series does
-    later may be far larger: its unit is at least a tenth of the deviation of all its rows.
+    Left out are those that are constant, or have no row, before it. What a series does later may be
+    far larger: its unit is at least a tenth of the deviation of all its rows.
     """
     alike: dict[tuple, list[pd.Series]] = {}
     for one in series:
@@ -343,8 +346,6 @@ def _groups(series: Sequence[pd.Series], relative: float, stop: int | None = Non
         stamps = index.asi8 if isinstance(index, pd.DatetimeIndex) else index.to_numpy()
         rows = len(stamps) if stop is None else int(np.searchsorted(stamps, stop))
         raw = np.stack([one.to_numpy(np.float64) for one in members], axis=1)
-        if rows < _FEW:
-            continue
         scales = [(*_scale(own[:rows], relative), np.nanstd(own)) for own in raw.T]
         mean, unit, whole = np.array(scales).T
         used = unit > 0

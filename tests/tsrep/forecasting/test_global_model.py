@@ -157,6 +157,21 @@ def test_too_short_to_choose():
     assert (low < 3).all() and (high > 3).all() and (np.diff(high - low) > 0).all()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 8, 9, 11, 12, 13, 16, 20, 29])
+@pytest.mark.parametrize("late", [False, True])
+def test_any_length_is_forecast(rows, late):
+    """Alone, and beside a series that begins where it ends."""
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    values = 5 + np.random.default_rng(0).normal(size=60)
+    series = [pd.Series(values[:rows], days[:rows], name="a")]
+    if late:
+        series.append(pd.Series(values[rows:], days[rows:], name="b"))
+    model = fit_global(series, 3)
+    for one in series:
+        low, high = model.quantiles(one, (0.1, 0.9)).T
+        assert np.isfinite(model.forecast(one)).all() and (low <= high).all()
+
+
 def test_a_constant_series_stays_so_and_does_no_harm():
     series = weekly()
     flat = pd.Series(7.0, series[0].index, name="flat")
