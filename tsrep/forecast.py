@@ -1,10 +1,12 @@
-"""A fitted forecaster on a table: a dated frame of forecasts, and a test over several cutoffs.
+"""Dated frames of forecasts, and tests over several cutoffs.
 
     model = load_forecaster("runs/load")
     ahead = forecast(model, frame)  # frame: a dated index; the columns that the model reads
 
+    ahead = forecast_all(series, horizon=28)  # a forecaster fitted to these series, in seconds
+
 Rows behind the last one with a value to forecast are the future; from them come the inputs that are
-known ahead.
+known ahead. Many series have none.
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import season
 from tsrep.datasets.steps import even_steps, following, told
 from tsrep.forecasting.forecaster import SeriesForecaster
+from tsrep.forecasting.global_model import fit_global, trimmed
 
 
 def forecast(
@@ -87,23 +90,111 @@ def backtest(
     for end in range(first, past, horizon):
         inputs = _inputs(model, table, end, horizon)
         truth = table[names].to_numpy()[end : end + horizon]
-        history = table[names].ffill().to_numpy()[:end]
-        period = season(table.index) or 1
-        period = period if period <= end else 1
-        naive = history[end - period + np.arange(horizon) % period]
-        errors, simple = model.predict(**inputs) - truth, naive - truth
+        ahead, cutoff = model.predict(**inputs), table.index[end - 1]
         for i, name in enumerate(names):
-            rows.append(
-                {
-                    "cutoff": table.index[end - 1],
-                    "column": name,
-                    "mae": _mean(np.abs(errors[:, i])),
-                    "mse": _mean(errors[:, i] ** 2),
-                    "naive_mae": _mean(np.abs(simple[:, i])),
-                    "naive_mse": _mean(simple[:, i] ** 2),
-                }
-            )
+            naive = _last_season(table[name].iloc[:end].ffill(), horizon)
+            rows.append(_errors(cutoff, name, truth[:, i], ahead[:, i], naive))
     return pd.DataFrame(rows)
+
+
+def forecast_all(
+    series: Sequence[pd.Series],
+    horizon: int | None = None,
+    quantiles: Sequence[float] = (0.1, 0.9),
+) -> pd.DataFrame:
+    """The next steps of each series, by one forecaster that is fitted to all of them.
+
+    See :func:`tsrep.forecasting.global_model.fit_global`. Each series is forecast from its own last
+    value; it may have a few steps only.
+
+    Parameters
+    ----------
+    series : with names, and dates or numbers of steps that are even; NaN where missing.
+    horizon : H in steps; by default a season, or 12 steps, but at most a quarter of most series.
+    quantiles : in (0, 1); () for none.
+
+    Returns
+    -------
+    Frame of H rows for each series: id, time, forecast, q0.1, q0.9.
+    """
+    model = fit_global(series, _horizon(series, horizon))
+    parts, later = [], {}
+    for one in map(trimmed, series):
+        last = one.index[-1]
+        if last not in later:
+            later[last] = following(one.index[-1:], model.horizon, model.times)
+        columns = {"id": one.name, "time": later[last], "forecast": model.forecast(one)}
+        levels = model.quantiles(one, quantiles).T if quantiles else ()
+        columns |= {f"q{q:g}": level for q, level in zip(quantiles, levels, strict=True)}
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def backtest_all(
+    series: Sequence[pd.Series], horizon: int | None = None, cutoffs: int = 3
+) -> pd.DataFrame:
+    """Errors of :func:`forecast_all` from several cutoffs, one horizon apart.
+
+    At each cutoff the forecaster is fitted again, to earlier values alone. A series counts where it
+    has values on both sides.
+
+    Returns
+    -------
+    As :func:`backtest`, ``column`` being the name of the series.
+
+    Raises
+    ------
+    UserError
+        No row is left before the first cutoff.
+    """
+    horizon = _horizon(series, horizon)
+    whole = {one.name: trimmed(one) for one in series}
+    times = pd.concat(whole.values()).index.unique().sort_values()
+    first, rows = len(times) - cutoffs * horizon, []
+    if cutoffs < 1 or first < 2:
+        raise UserError(
+            f"backtest: {cutoffs} cutoffs of horizon {horizon} leave {max(first, 0)} of "
+            f"{len(times)} times before the first, expected at least 2"
+        )
+    for end in range(first, len(times), horizon):
+        cutoff = times[end - 1]
+        known = {one.name: one[one.index <= cutoff].ffill() for one in whole.values()}
+        ahead = forecast_all([k for k in known.values() if len(k)], horizon, ())
+        for name, own in ahead.groupby("id", sort=False):
+            truth = whole[name].reindex(own["time"]).to_numpy(np.float64)
+            if not np.isnan(truth).all():
+                naive = _last_season(known[name], horizon)
+                rows.append(_errors(cutoff, name, truth, own["forecast"].to_numpy(), naive))
+    return pd.DataFrame(rows)
+
+
+def _horizon(series: Sequence[pd.Series], horizon: int | None) -> int:
+    if horizon is not None:
+        return horizon
+    longest = max((one.index for one in series), key=len)
+    usual = int(np.median([len(one) for one in series]))
+    return max(1, min(season(longest) or 12, usual // 4))
+
+
+def _last_season(past: pd.Series, horizon: int) -> np.ndarray:
+    """The last season again and again; the last value where the frequency has no season."""
+    period = season(past.index) or 1
+    period = period if period <= len(past) else 1
+    return past.to_numpy()[len(past) - period + np.arange(horizon) % period]
+
+
+def _errors(
+    cutoff: object, name: str, truth: np.ndarray, ahead: np.ndarray, naive: np.ndarray
+) -> dict[str, object]:
+    errors, simple = ahead - truth, naive - truth
+    return {
+        "cutoff": cutoff,
+        "column": name,
+        "mae": _mean(np.abs(errors)),
+        "mse": _mean(errors**2),
+        "naive_mae": _mean(np.abs(simple)),
+        "naive_mse": _mean(simple**2),
+    }
 
 
 def _mean(errors: np.ndarray) -> float:

@@ -11,6 +11,7 @@ from tsrep.datasets import load, load_wide
 from tsrep.forecast import backtest, forecast
 from tsrep.forecasting.fitting import fit_forecaster
 from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
+from tsrep.forecasting.global_model import fit_global
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import inputs_of
 from tsrep.forecasting.training import LearningConfig, Settings
@@ -142,7 +143,7 @@ def test_a_backtest_against_forecasts_by_hand(tool, runs, tmp_path):
         assert row["mse"] == pytest.approx(np.square(ahead - truth).mean())
         naive = table["load"].to_numpy()[end - 24 : end - 19]
         assert row["naive_mae"] == pytest.approx(np.abs(naive - truth).mean())
-    assert "mean" in stdout and "naive_mae" in stdout
+    assert "mean" in stdout and "naive_mae" in stdout and "was not fitted again" in stdout
     with pytest.raises(ValueError, match="cutoffs of horizon 6 leave 0 of 294 rows"):
         backtest(model, table.set_index("date"), cutoffs=99)
 
@@ -167,5 +168,93 @@ def test_what_cannot_be_forecast(tool, runs, tmp_path, change, options, words):
     before = contents(tmp_path)
     arguments = ["--run", runs / "one", "--data", tmp_path / "new.csv"]
     status, _, stderr = tool("forecast", *arguments, "--output", tmp_path / "o.csv", *options)
+    is_one_line(status, stderr, "forecast.py: ", *words)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.filterwarnings("ignore::tspcrep.common.errors.DataWarning")
+def test_one_command_forecasts_each_series_of_a_long_table(tool, tmp_path):
+    new = long((5, 5, 8)).replace({"unique_id": "s"}, "n", regex=True)
+    table = pd.concat([long((200, 300, 150)), new])
+    table.to_csv(tmp_path / "long.csv", index=False)
+    options = ["--data", tmp_path / "long.csv", "--output", tmp_path / "ahead.parquet"]
+    status, stdout, stderr = tool("forecast", *options, "--horizon", 4, "--quantiles", 0.05, 0.95)
+    assert status == 0, stderr
+    assert stdout.strip() == str(tmp_path / "ahead.parquet")
+    found = pd.read_parquet(tmp_path / "ahead.parquet")
+    assert list(found) == ["id", "time", "forecast", "q0.05", "q0.95"]
+    names = ["s0", "s1", "s2", "n0", "n1", "n2"]
+    assert found["id"].to_list() == [name for name in names for _ in range(4)]
+    series = [
+        pd.Series(part["y"].to_numpy(), pd.DatetimeIndex(part["ds"]), name=name)
+        for name, part in table.groupby("unique_id", sort=False)
+    ]
+    model = fit_global(series, 4)
+    for one in series:
+        part = found[found["id"] == one.name]
+        end = one.index[-1]
+        assert part["time"].to_list() == [end + pd.Timedelta(hours=h) for h in (1, 2, 3, 4)]
+        np.testing.assert_allclose(part["forecast"], model.forecast(one))
+        spread = model.quantiles(one, (0.05, 0.95))
+        np.testing.assert_allclose(part[["q0.05", "q0.95"]], spread)
+
+
+@pytest.mark.filterwarnings("ignore::tspcrep.common.errors.DataWarning")
+def test_a_table_without_a_run(tool, tmp_path):
+    """Each numeric column, from its own end; a season by default."""
+    hourly().to_csv(tmp_path / "one.csv", index=False)
+    output = tmp_path / "ahead.csv"
+    status, _, stderr = tool("forecast", "--data", tmp_path / "one.csv", "--output", output)
+    assert status == 0, stderr
+    found = pd.read_csv(output, parse_dates=["time"]).set_index("time")
+    columns = [f"{c}{q}" for c in ("price", "load") for q in ("", "_q0.1", "_q0.9")]
+    assert sorted(found) == sorted(columns)
+    ends = {name: found[name].dropna().index for name in ("price", "load")}
+    date = hourly()["date"]
+    assert ends["load"][0] == date.iloc[-6] and ends["price"][0] > date.iloc[-1]
+    assert all(len(index) == 24 for index in ends.values())
+
+
+@pytest.mark.filterwarnings("ignore::tspcrep.common.errors.DataWarning")
+def test_a_backtest_without_a_run_is_fitted_again_at_each_cutoff(tool, tmp_path):
+    table = long()
+    table.to_csv(tmp_path / "long.csv", index=False)
+    options = ["--data", tmp_path / "long.csv", "--output", tmp_path / "errors.csv"]
+    status, stdout, stderr = tool("forecast", *options, "--backtest", 2, "--horizon", 6)
+    assert status == 0, stderr
+    assert "fitted again at each cutoff" in stdout
+    found = pd.read_csv(tmp_path / "errors.csv", parse_dates=["cutoff"])
+    end = table["ds"].max()
+    assert found["cutoff"].unique().tolist() == [end - pd.Timedelta(hours=h) for h in (12, 6)]
+    series = [
+        pd.Series(part["y"].to_numpy(), pd.DatetimeIndex(part["ds"]), name=name)
+        for name, part in table.groupby("unique_id", sort=False)
+    ]
+    for cutoff, part in found.groupby("cutoff"):
+        model = fit_global([one[:cutoff] for one in series], 6)
+        for one, row in zip(series, part.itertuples(), strict=True):
+            truth = one[cutoff:].iloc[1:7]
+            ahead = model.forecast(one[:cutoff])[: len(truth)]
+            assert row.column == one.name
+            assert row.mae == pytest.approx(np.abs(ahead - truth).mean())
+            past = one[:cutoff].to_numpy()
+            naive = past[-24 : -24 + len(truth)]
+            assert row.naive_mse == pytest.approx(np.square(naive - truth).mean())
+
+
+@pytest.mark.filterwarnings("ignore::tspcrep.common.errors.DataWarning")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--horizon", "0"], ["horizon: found 0"]),
+        (["--backtest", "80"], ["80 cutoffs of horizon 24 leave 0 of 200 times"]),
+        (["--quantiles", "2"], ["quantiles"]),
+    ],
+)
+def test_what_cannot_be_forecast_without_a_run(tool, tmp_path, options, words):
+    long().to_csv(tmp_path / "long.csv", index=False)
+    before = contents(tmp_path)
+    arguments = ["--data", tmp_path / "long.csv", "--output", tmp_path / "o.csv"]
+    status, _, stderr = tool("forecast", *arguments, *options)
     is_one_line(status, stderr, "forecast.py: ", *words)
     assert contents(tmp_path) == before

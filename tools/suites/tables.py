@@ -15,13 +15,8 @@ import pandas as pd
 from suites.table import Row
 
 from tspcrep.common.errors import DataWarning
-from tspcrep.common.training import Training
-from tsrep.contrast.objectives import ContrastConfig
-from tsrep.datasets import Series, load_any, load_wide
-from tsrep.forecasting.fitting import fit_forecaster
-from tsrep.forecasting.network import ForecasterConfig
-from tsrep.forecasting.task import inputs_of
-from tsrep.forecasting.training import LearningConfig, Settings
+from tsrep.datasets import load_any
+from tsrep.forecasting.global_model import fit_global
 
 CASES = {
     "1000000-rows": (10**6, 2, "min"),
@@ -54,49 +49,51 @@ def rows() -> Iterator[Row]:
 
 
 def forecaster_rows(seeds: tuple[int, ...]) -> Iterator[Row]:
-    """Processor seconds of forecasters for 100 series of a long table: one, or one for each.
+    """Processor seconds and errors of forecasts of 100 series: one forecaster, or one for each.
 
-    Of those for each, one a seed is fitted and counts 100 / seeds times.
+    A seed makes the series. Errors are of the last 7 days, which neither is fitted to, in
+    deviations of each series; beside them those of repeating the last week.
     """
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)
-        path = Path(folder, "long.csv")
-        table = _seasonal_series(100)
-        table.to_csv(path, index=False)
-        whole = load_wide(path)
-        together = [_seconds(whole, seed) for seed in seeds]
-        apart = []
-        for seed in seeds:
-            one = table[table["unique_id"] == f"s{seed * 33}"]
-            one[["ds", "y"]].to_csv(path, index=False)
-            apart.append(100 * _seconds(load_wide(path), seed))
-    for system, found in (("one-forecaster", together), ("one-for-each", apart)):
-        spread = pstdev(found) if len(found) > 1 else None
-        yield Row("forecast/100-series", system, "cpu", fmean(found), "s", spread, len(seeds))
+    found: dict[tuple[str, str], list[float]] = {}
+    for seed in seeds:
+        series = _seasonal_series(100, seed)
+        known = [one.iloc[:-7] for one in series]
+        started = time.process_time()
+        model = fit_global(known, 7)
+        together = [model.forecast(one) for one in known]
+        between = time.process_time()
+        apart = [fit_global([one], 7).forecast(one) for one in known]
+        ended = time.process_time()
+        week = [one.to_numpy()[-7:] for one in known]
+        seconds = {"one-forecaster": between - started, "one-for-each": ended - between}
+        for system, ahead in (
+            ("one-forecaster", together),
+            ("one-for-each", apart),
+            ("seasonal_naive", week),
+        ):
+            errors = [
+                np.square((own - one.to_numpy()[-7:]) / one.std()).mean()
+                for own, one in zip(ahead, series, strict=True)
+            ]
+            found.setdefault((system, "mse"), []).append(float(np.mean(errors)))
+        for system, cpu in seconds.items():
+            found.setdefault((system, "cpu"), []).append(cpu)
+    for (system, metric), numbers in found.items():
+        spread = pstdev(numbers) if len(numbers) > 1 else None
+        unit = "s" if metric == "cpu" else ""
+        yield Row("forecast/100-series", system, metric, fmean(numbers), unit, spread, len(seeds))
 
 
-def _seconds(series: Series, seed: int) -> float:
-    settings = Settings(
-        ForecasterConfig(look_back=56, patch=7),
-        ContrastConfig(),
-        LearningConfig(),
-        Training(epochs=100, max_steps=100, batch_size=64, device="cpu"),
-    )
-    started = time.process_time()
-    fit_forecaster(inputs_of(series), settings, seed, None, (7,))
-    return time.process_time() - started
-
-
-def _seasonal_series(count: int) -> pd.DataFrame:
+def _seasonal_series(count: int, seed: int) -> list[pd.Series]:
     """Series of 300 to 499 days with a week and a random walk, which end together."""
-    rng, parts = np.random.default_rng(0), []
+    rng, found = np.random.default_rng(seed), []
     for i in range(count):
         days = pd.date_range(end="2024-12-31", periods=int(rng.integers(300, 500)), freq="D")
         week = 5 * np.sin(2 * np.pi * np.arange(len(days)) / 7 + i)
         walk = 0.3 * np.cumsum(rng.normal(size=len(days)))
-        y = 10 * i + week + walk + rng.normal(size=len(days))
-        parts.append(pd.DataFrame({"unique_id": f"s{i}", "ds": days, "y": y}))
-    return pd.concat(parts)
+        values = 10 * i + week + walk + rng.normal(size=len(days))
+        found.append(pd.Series(values, days, name=f"s{i}"))
+    return found
 
 
 def measure(path: str, system: str) -> None:

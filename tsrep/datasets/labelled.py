@@ -19,6 +19,7 @@ from tsrep.datasets.channels import is_words
 from tsrep.datasets.files import read_fields
 from tsrep.datasets.ids import find_ids, joined_ids, named_id, row_names
 from tsrep.datasets.numbers import is_time, parsed
+from tsrep.datasets.relational_arff import read_relational
 from tsrep.datasets.series import stacked
 from tsrep.datasets.tables import TableConfig, check_column
 from tsrep.datasets.times import find_times, read_times
@@ -42,10 +43,11 @@ def read_labelled(
 
     path: a table (CSV, Parquet) with one row a series, whose numeric columns are its steps in
     order; a long table, with a row for each series and time (``id_column``), whose numeric columns
-    are its channels; a .tsv of the UCR archive, the class first in each row; ARFF of series of one
-    channel; .npy, (N, T) or (N, T, C); .npz with train, train_labels, test, test_labels, or with X
-    and y. Of NAME_TRAIN and NAME_TEST one is given, and both are read. label: column of the
-    classes; the file of the classes (N,) of a .npy. table: fields of :class:`TableConfig`.
+    are its channels; a .tsv of the UCR archive, the class first in each row; ARFF, also of several
+    channels (:mod:`tsrep.datasets.relational_arff`); .npy, (N, T) or (N, T, C); .npz with train,
+    train_labels, test, test_labels, or with X and y. Of NAME_TRAIN and NAME_TEST one is given, and
+    both are read. label: column of the classes; the file of the classes (N,) of a .npy. table:
+    fields of :class:`TableConfig`.
 
     Raises UserError for what is no such file, a table without ``label``, several classes in one
     series. Nothing is unpickled.
@@ -202,11 +204,14 @@ def _read_ucr(path: Path) -> Labelled:
 
 def _read_arff(path: Path) -> Labelled:
     try:
+        several = read_relational(path)
+        if several is not None:
+            return Labelled(*several)
         rows, meta = arff.loadarff(path)
+    except UserError:
+        raise
     except (OSError, ValueError, NotImplementedError, arff.ArffError, StopIteration) as error:
-        raise UserError(
-            f"{path} is not ARFF of series of one channel ({_line(error)}): give the .ts file"
-        ) from None
+        raise UserError(f"{path} is not ARFF of labelled series: {_line(error)}") from None
     names = meta.names()
     numeric = [n for n, kind in zip(names, meta.types(), strict=True) if kind == "numeric"]
     if names[-1] in numeric or len(numeric) != len(names) - 1:

@@ -86,16 +86,21 @@ def told(grid: Grid, what: str) -> Grid:
     return grid
 
 
-def following(times: pd.Index, count: int) -> pd.Index:
-    """The ``count`` timestamps that follow even ones. Raises UserError if they have no step."""
-    if len(times) < 2:
-        raise UserError(f"found {len(times)} timestamps, expected at least 2 to know their step")
-    if isinstance(times, pd.RangeIndex):
-        start = times[-1] + times.step
-        return pd.RangeIndex(start, start + count * times.step, times.step)
-    step = usual_step(times)
+def following(times: pd.Index, count: int, like: pd.Index | None = None) -> pd.Index:
+    """The ``count`` timestamps that follow even ones.
+
+    like: longer times of the same step, where ``times`` are too few to tell it. Raises UserError if
+    they have no step.
+    """
+    like = times if like is None else like
+    if len(like) < 2:
+        raise UserError(f"found {len(like)} timestamps, expected at least 2 to know their step")
+    if isinstance(like, pd.RangeIndex):
+        start = times[-1] + like.step
+        return pd.RangeIndex(start, start + count * like.step, like.step)
+    step = usual_step(like)
     if step is None:
-        raise UserError(f"{_first_uneven(times)}: {_REMEDY}")
+        raise UserError(f"{_first_uneven(like)}: {_REMEDY}")
     last = int(step.places(times[-1:])[0])
     return step.times(np.arange(last + 1, last + 1 + count))
 

@@ -173,7 +173,8 @@ def forecaster_summary(
     """Contents of ``result.json`` for a forecaster, in the form of :func:`summary`.
 
     Among the controls, ``linear_path`` is the product without its network, and ``random_encoder`` a
-    ridge on the vectors of the untrained network. ``coverage`` is the share of test values between
+    ridge on the vectors of the untrained network: both read inputs known ahead, ``fixed`` read the
+    series alone. ``coverage`` is the share of test values between
     the .1 and .9 quantiles, by horizon. ``choices``, by horizon, are those of the first seed: the
     shares of what was chosen, and the errors of all candidates.
     """

@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from tsrep.datasets.series import filled
+from tsrep.forecasting.protocol import Forecast
 
 T = TypeVar("T")
 _HELPS = 0.99
@@ -39,3 +40,17 @@ def fit_beside(
     if least < _HELPS * error:
         return beside, effect
     return plain, np.zeros_like(effect)
+
+
+def with_effect(rest: Forecast, explained: np.ndarray, horizon: int) -> Forecast:
+    """The forecast ``rest`` of values less ``explained (T, C)``, which is added at each step.
+
+    Behind the last row of ``explained`` that row stands.
+    """
+    steps = np.arange(1, horizon + 1)
+
+    def forecast(starts: np.ndarray) -> np.ndarray:
+        ahead = np.minimum(starts[:, None] + steps, len(explained) - 1)
+        return rest(starts) + explained[ahead]
+
+    return forecast

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from tsrep.datasets.series import filled
-from tsrep.forecasting.exogenous import fit_beside
+from tsrep.forecasting.exogenous import fit_beside, with_effect
 from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.network import Forecaster
 from tsrep.forecasting.probe import Inputs
-from tsrep.forecasting.product import Fitted, fit_product, product
+from tsrep.forecasting.product import Fitted, fit_product
 from tsrep.forecasting.protocol import Forecast, origins
 from tsrep.forecasting.task import ForecastData, Task, window_vectors
 from tsrep.forecasting.training import Settings, learn
@@ -61,11 +61,20 @@ def fit_forecaster(
 
 
 def linear_path(data: ForecastData, horizons: Sequence[int] | None = None) -> dict[int, Forecast]:
-    """Forecasts of the product without the network: the linear path that it starts from."""
+    """Forecasts of the product without the network: the linear path that it starts from.
+
+    Inputs known ahead enter as in :func:`fit_forecaster`.
+    """
     task = data.task(horizons)
     nothing = np.zeros((1, len(task.values), 0), dtype=np.float32)
-    inputs = _product_inputs(filled(task.values), nothing, data.calendar, task)
-    return product(inputs, task.horizons, data.series.period)
+    fitted, effect = _fit_product(data, task, nothing)
+    values, explained = filled(task.values), np.zeros(task.values.shape, dtype=np.float32)
+    if effect is not None:
+        explained = (task.known[: len(values)] @ effect).astype(np.float32)
+    inputs = _product_inputs(values - explained, nothing, data.calendar, task)
+    return {
+        h: with_effect(found.product.forecast(inputs), explained, h) for h, found in fitted.items()
+    }
 
 
 def coverage(
@@ -89,22 +98,10 @@ def coverage(
 
 
 def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesForecaster:
-    calendar, scalers = data.calendar, (data.series.scaler, data.scaler)
+    scalers, size = (data.series.scaler, data.scaler), data.calendar.shape[1]
     vectors = window_vectors(network, task, slice(0, len(task.values)))
-
-    def fit(values: np.ndarray) -> tuple[dict[int, Fitted], float]:
-        inputs = _product_inputs(values, vectors, calendar, task)
-        found = fit_product(inputs, task.horizons, data.series.period)
-        return found, found[task.longest].error
-
-    values, effect = filled(task.values), None
-    if task.known is None:
-        fitted, _ = fit(values)
-    else:
-        known = task.known[: len(values)]
-        fitted, effect = fit_beside(fit, values, known, task.split.train)
+    fitted, effect = _fit_product(data, task, vectors)
     products = {h: found.product for h, found in fitted.items()}
-    size = calendar.shape[1]
     model = SeriesForecaster(data.names, scalers, task.horizons, network, products, size)
     model.choices = {str(h): found.table() for h, found in fitted.items()}
     if effect is not None:
@@ -112,6 +109,22 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
     for horizon, found in fitted.items():
         model.path(horizon).keep_spread(_spread(model, data, horizon, found))
     return model
+
+
+def _fit_product(
+    data: ForecastData, task: Task, vectors: np.ndarray
+) -> tuple[dict[int, Fitted], np.ndarray | None]:
+    """The product by horizon, and the effect (F, C) of the inputs known ahead, if there are any."""
+
+    def fit(values: np.ndarray) -> tuple[dict[int, Fitted], float]:
+        inputs = _product_inputs(values, vectors, data.calendar, task)
+        found = fit_product(inputs, task.horizons, data.series.period)
+        return found, found[task.longest].error
+
+    values = filled(task.values)
+    if task.known is None:
+        return fit(values)[0], None
+    return fit_beside(fit, values, task.known[: len(values)], task.split.train)
 
 
 def _spread(model: SeriesForecaster, data: ForecastData, horizon: int, found: Fitted) -> Spread:

@@ -24,6 +24,7 @@ from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, second_harmonics
 from tsrep.datasets.histories import even_history
 from tsrep.datasets.series import Scaler, Split, filled
+from tsrep.forecasting.exogenous import with_effect
 from tsrep.forecasting.intervals import LEVELS, Spread
 from tsrep.forecasting.network import Forecaster, ForecasterConfig, median, predictions, width
 from tsrep.forecasting.probe import Inputs
@@ -203,14 +204,7 @@ class SeriesForecaster(nn.Module):
             drop=0,
         )
         path = self.path(horizon)
-        rest = path.product.forecast(inputs)
-        steps = np.arange(1, path.horizon + 1)
-
-        def forecast(starts: np.ndarray) -> np.ndarray:
-            ahead = np.minimum(starts[:, None] + steps, len(explained) - 1)
-            return rest(starts) + explained[ahead]
-
-        return forecast
+        return with_effect(path.product.forecast(inputs), explained, path.horizon)
 
     def _explained(self, task: Task) -> np.ndarray:
         """The effect of the known inputs on each row, (T, C) or longer."""

@@ -4,6 +4,7 @@ The rows of the fit are ``x = [beside (K), lags (look-back)]`` of an origin, raw
 last one at the end, and ``y``, the values that follow.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import correlate
 
 from tspcrep.common.probes import Moments
+
+_MANY = 4096
+"""Windows from which on it is cheaper not to cut them one by one."""
 
 
 def window_moments(
@@ -45,6 +49,39 @@ def window_moments(
     )
 
 
+def summed_moments(
+    series: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], look_back: int, horizon: int
+) -> Moments | None:
+    """:func:`window_moments` of several series together, as moments add up; None without any.
+
+    series: (values, beside, starts) of each. Windows of short series are cut one by one.
+    """
+    total, few, rows = None, [], 0
+
+    def add(own: Moments) -> None:
+        nonlocal total
+        total = own if total is None else total + own
+
+    def flush() -> None:
+        nonlocal few, rows
+        if few:
+            windows = np.concatenate(few)
+            add(Moments.of(windows[:, :-horizon], windows[:, -horizon:]))
+            few, rows = [], 0
+
+    for values, beside, starts in series:
+        count = len(starts) * values.shape[1]
+        if count >= _MANY:
+            add(window_moments(values, beside, starts, look_back, horizon))
+        elif count:
+            few.append(_windows(values, beside, starts, look_back + horizon, look_back))
+            rows += count
+            if rows >= _MANY:
+                flush()
+    flush()
+    return total
+
+
 def since_last(moments: Moments, look_back: int) -> Moments:
     """Moments of the same windows, the last value subtracted from lags and labels."""
     last = len(moments.x_mean) - 1
@@ -72,6 +109,16 @@ def part(moments: Moments, columns: np.ndarray | slice, targets: np.ndarray | sl
         xy=moments.xy[columns][:, targets],
         yy=moments.yy[targets],
     )
+
+
+def _windows(
+    values: np.ndarray, beside: np.ndarray, starts: np.ndarray, size: int, look_back: int
+) -> np.ndarray:
+    """Rows [beside, lags, next values] (n C, K + S) of all origins and channels."""
+    cut = sliding_window_view(values, size, axis=0)[starts - look_back + 1]  # (n, C, S)
+    n, channels, _ = cut.shape
+    when = np.broadcast_to(beside[starts, None], (n, channels, beside.shape[1]))
+    return np.concatenate([when, cut], axis=2).reshape(n * channels, -1)
 
 
 def _window_gram(part: np.ndarray, n: int) -> np.ndarray:

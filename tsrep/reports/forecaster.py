@@ -16,7 +16,8 @@ from tsrep.reports import plots, sections
 
 _SYSTEMS = (
     "<em>linear_path</em> is the choice without the network, <em>random_encoder</em> a ridge on "
-    "the vectors of the network before training."
+    "the vectors of the network before training; both read inputs known ahead, the other controls "
+    "the series alone."
 )
 
 

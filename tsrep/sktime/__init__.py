@@ -22,6 +22,7 @@ from tsrep.sktime.classifier import ContrastiveClassifier
 from tsrep.sktime.clusterer import ContrastiveClusterer
 from tsrep.sktime.detectors import ContrastiveAnomalyDetector, ContrastiveChangePoints
 from tsrep.sktime.forecaster import ContrastiveForecaster
+from tsrep.sktime.global_forecaster import GlobalForecaster
 from tsrep.sktime.regressor import ContrastiveRegressor
 from tsrep.sktime.transformer import ContrastiveTransformer
 
@@ -33,4 +34,5 @@ __all__ = [
     "ContrastiveForecaster",
     "ContrastiveRegressor",
     "ContrastiveTransformer",
+    "GlobalForecaster",
 ]

@@ -157,7 +157,7 @@ def test_a_series_where_classes_are_wanted_and_the_other_way_round(tmp_path):
     [
         ("A_TRAIN.tsv", "1\ta\tb\n", "is not a .tsv of the UCR archive"),
         ("A_TRAIN.tsv", "1\n2\n", "has one column, expected a class and the steps"),
-        ("A.arff", "nothing", "is not ARFF of series of one channel"),
+        ("A.arff", "nothing", "is not ARFF of labelled series"),
         ("A.arff", "@relation a\n@attribute x numeric\n@data\n1\n", "the class as the last attr"),
     ],
 )

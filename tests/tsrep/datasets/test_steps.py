@@ -177,3 +177,11 @@ def test_one_row_and_two():
     assert even_steps(pd.DatetimeIndex(["2024-01-01", "2024-01-03"]), "x").step == "2 days"
     with pytest.raises(UserError, match="found 1 timestamps, expected at least 2"):
         following(pd.DatetimeIndex(["2024-01-01"]), 3)
+
+
+@pytest.mark.parametrize("freq", ["h", "B", "MS", "ME", "QE", "W-WED", "15min"])
+def test_one_time_is_followed_by_the_step_of_longer_ones(freq):
+    whole = pd.date_range("2024-01-31", periods=60, freq=freq)
+    for at in (10, 49):  # before the first of the longer ones, and behind their last
+        found = following(whole[at : at + 1], 5, whole[20:45])
+        assert found.to_list() == whole[at + 1 : at + 6].to_list()

@@ -194,6 +194,25 @@ def test_a_known_input_is_followed_and_a_useless_one_is_not():
     assert not fit_forecaster(noise, SETTINGS, 0, None, (4,)).effect.any()
 
 
+def test_the_linear_path_follows_a_known_input():
+    """Two columns: without its price the first is noise of deviation 2 around 0."""
+    data = inputs_of(driven_series(), known=("price",))
+    blind = linear_path(inputs_of(data.series), (4,))[4]
+    found = linear_path(data, (4,))[4]
+    errors = [forecasts.score({4: f}, data.series)["average"]["mse"] for f in (blind, found)]
+    assert errors[1] < 0.7 * errors[0]
+    starts = np.array([600, 650])
+    known = data.known.copy()
+    known[602] += 1  # the second step from 600
+    change = linear_path(replace(data, known=known), (4,))[4](starts) - found(starts)
+    slope = change[0, 1, 0]
+    assert slope < -0.9 and np.abs(np.delete(change[0, :, 0], 1)).max() < 0.1 * abs(slope)
+    assert np.abs(change[1]).max() < 0.1 * abs(slope)
+    rng = np.random.default_rng(1)
+    noise = replace(data, known=rng.normal(size=data.known.shape).astype(np.float32))
+    np.testing.assert_array_equal(linear_path(noise, (4,))[4](starts), blind(starts))
+
+
 def test_a_past_input_is_read():
     data = inputs_of(driven_series(), past=("hint",))
     model = fit_forecaster(data, SETTINGS, 0, None, (4,), linear=False)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tspcrep.common.probes import Moments
-from tsrep.forecasting.moments import part, since_last, window_moments
+from tsrep.forecasting import moments
+from tsrep.forecasting.moments import part, since_last, summed_moments, window_moments
 
 
 def windows(values, beside, starts, look_back, horizon, normalise):
@@ -58,3 +59,28 @@ def test_a_part_is_the_moments_of_those_columns(targets):
     columns = np.array([5, 1, 2])
     found = part(Moments.of(x, y), columns, targets)
     assert_same(found, Moments.of(x[:, columns], y[:, targets]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    many=st.sampled_from([5, 40, 10_000]),
+    seed=st.integers(0, 99),
+)
+def test_moments_of_several_series_are_those_of_all_their_windows(lengths, many, seed):
+    """Whether windows are cut or not, and in whatever portions."""
+    rng = np.random.default_rng(seed)
+    look_back, horizon, series, cut = 4, 3, [], []
+    for rows in lengths:
+        values, beside = rng.normal(5, 2, size=(rows, 2)), rng.normal(size=(rows, 1))
+        starts = np.arange(look_back - 1, rows - horizon)
+        series.append((values, beside, starts))
+        if len(starts):
+            cut.append(windows(values, beside, starts, look_back, horizon, False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moments, "_MANY", many)
+        found = summed_moments(series, look_back, horizon)
+    if not cut:
+        assert found is None
+        return
+    assert_same(found, Moments.of(*(np.concatenate(parts) for parts in zip(*cut, strict=True))))
