@@ -80,6 +80,7 @@ def _png(draw: Callable[[dict], Figure], theme: dict, back: str = "none") -> byt
         "axes.spines.right": False,
         "xtick.color": ink,
         "ytick.color": ink,
+        "text.parse_math": False,  # names of columns and classes may hold a $
     }
     with matplotlib.rc_context(style), io.BytesIO() as file:
         # Figure without pyplot: no window, no global state, the Agg renderer.
