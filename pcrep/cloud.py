@@ -98,6 +98,7 @@ class Scenes:
     read : index of a scene -> its cloud.
     classes : names of the labels 0, 1, ...; empty without labels.
     things : the classes that are objects (foreground); empty where unknown.
+    numbers : of the classes in the files; empty where they are 0, 1, ... there too.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Scenes:
     read: Callable[[int], Cloud]
     classes: tuple[str, ...] = ()
     things: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

@@ -6,11 +6,13 @@
 The segmenter is of tools/finetune_segmentation.py: fine-tuned, or a linear probe. It knows its
 voxels, inputs and classes, and takes scans as they are. Large scans are cut into tiles that
 overlap. Each output has the points, order and fields of its scan and, beside them, label (an index
-into classes.txt) and confidence: in LAS and LAZ as extra dimensions and classification (the codes
-of the ASPRS, where the classes have its names), in PLY, PCD, NPZ and text as fields; of KITTI's
-.bin a .label file is written. A folder keeps its subfolders. What is written already is passed
-over, so that a run that was stopped goes on with the same command. picture.png shows the first
-scan.
+into classes.txt) and confidence: in LAS and LAZ as extra dimensions and classification, in PLY,
+PCD, NPZ and text as fields; of KITTI's .bin a .label file is written. A classification and a .label
+hold the numbers of the files that the segmenter learnt from, where they are SemanticKITTI's or came
+with a --label-map: label_map.txt then has them, in the form of that option. Without, a
+classification has the codes of the ASPRS, where the classes have its names. A folder keeps its
+subfolders. What is written already is passed over, so that a run that was stopped goes on with the
+same command. picture.png shows the first scan.
 """
 
 import sys
@@ -27,7 +29,7 @@ from pcrep.cloud import Cloud
 from pcrep.datasets import Reading, load_points
 from pcrep.datasets.folders import clouds_below
 from pcrep.datasets.formats.fields import Fields
-from pcrep.datasets.writing import las_codes, target_of, write_fields
+from pcrep.datasets.writing import class_numbers, target_of, write_fields
 from pcrep.evaluation.segmentation import SEGMENTER
 from pcrep.prediction import Prediction, SegmentationPipeline
 from pcrep.preparation.planes import upright
@@ -140,8 +142,19 @@ def begin(config: Config, pipeline: SegmentationPipeline) -> None:
             return
         write_json(note, made)
         write_text(config.output / "classes.txt", "\n".join(pipeline.classes) + "\n")
+        write_label_map(config.output / "label_map.txt", pipeline)
     except OSError as error:
         raise UserError(f"{config.output} cannot be written: {error.strerror or error}") from None
+
+
+def write_label_map(path: Path, pipeline: SegmentationPipeline) -> None:
+    """The numbers of the classes in the files that were learnt from, where they are known."""
+    numbers, classes = pipeline.segmenter.numbers, pipeline.classes
+    if len(numbers) == len(classes):
+        none = [] if 0 in numbers else ["0 none"]
+        lines = [*none, *(f"{n} {name}" for n, name in zip(numbers, classes, strict=True))]
+        write_text(path, "\n".join(lines) + "\n")
+        print(f"a classification or .label has the numbers of {path}")
 
 
 def predict(
@@ -155,7 +168,7 @@ def predict(
         found.label,
         found.confidence,
         cloud.rows(),
-        las_codes(found.classes),
+        class_numbers(target, found.classes, pipeline.segmenter.numbers),
         colours[found.label] if config.colours else None,
         config.reading.names(),
     )

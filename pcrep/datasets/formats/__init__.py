@@ -85,6 +85,11 @@ def find_format(path: Path) -> Format:
             f"{path}: begins with {start!r}, expected {expected!r}: this is no {named.name} file; "
             "give it the suffix of its format or write it again"
         )
+    if path.suffix.lower() == ".ptx":
+        raise UserError(
+            f"{path}: PTX is not read, expected one of {', '.join(SUFFIXES)}; save it as E57 or LAS, "
+            "in CloudCompare or the scanner's program"
+        )
     if not (marked or named):
         raise UserError(
             f"{path}: no known point cloud format, expected a name that ends in "

@@ -14,7 +14,7 @@ class Fields:
 
     label : (N,) int64, index of a class, or -1. confidence : (N,) float32. row : (N,) int64.
     colour : (N, 3) uint8, or None for those that the file has.
-    codes : (C,) number of each class in the classification of a LAS file.
+    codes : (C,) number of each class in the classification of a LAS file or in a ``.label``.
     names : of the columns of the file, where the user gave them.
     """
 
