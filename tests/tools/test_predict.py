@@ -123,8 +123,10 @@ def test_what_cannot_be_predicted(tool, segmenter, scans, tmp_path, monkeypatch)
     (scans / "b.npz").unlink()
     (scans / "b.npy").unlink()
     monkeypatch.setattr("predict.MOST", 100)
-    status, _, stderr = predict(tool, segmenter, scans / "a.laz", tmp_path / "out2")
-    is_one_line(status, stderr, "a.laz: holds 600 points, more than 100: cut it into tiles")
+    frame = tmp_path / "a.bin"
+    frame.write_bytes(np.random.default_rng(0).random((601, 4), "f4").tobytes())
+    status, _, stderr = predict(tool, segmenter, frame, tmp_path / "out2")
+    is_one_line(status, stderr, "a.bin: holds 601 points, more than 100: save it as LAS or cut")
     (tmp_path / "empty").mkdir()
     status, _, stderr = predict(tool, segmenter, tmp_path / "empty", tmp_path / "out")
     is_one_line(status, stderr, "holds no point clouds")
@@ -159,3 +161,17 @@ def test_numbers_of_the_files_that_were_learnt_from(tool, segmenter, scans, tmp_
         load_points(output / "f.bin", reading=given).label, method.predict(frame)
     )
     assert set(np.fromfile(output / "f.label", "<u4")) <= set(numbers)
+
+
+def test_a_large_laz_is_written_as_one_in_memory(tool, segmenter, scans, tmp_path, monkeypatch):
+    options = ("--colours", "--tile", 100)
+    assert predict(tool, segmenter, scans / "a.laz", tmp_path / "memory", *options)[0] == 0
+    monkeypatch.setattr("predict.MOST", 100)
+    status, stdout, stderr = predict(tool, segmenter, scans / "a.laz", tmp_path / "disk", *options)
+    assert status == 0 and "predicted" in stdout, stderr
+    memory, disk = (load_points(tmp_path / name / "a.laz") for name in ("memory", "disk"))
+    assert memory.arrays().keys() == disk.arrays().keys()
+    for name, values in memory.arrays().items():
+        np.testing.assert_array_equal(disk.arrays()[name], values, err_msg=name)
+    left = {path.name for path in (tmp_path / "disk").iterdir()}
+    assert left == {"a.laz", "predict.json", "classes.txt", "picture.png"}

@@ -87,8 +87,8 @@ def find_format(path: Path) -> Format:
         )
     if path.suffix.lower() == ".ptx":
         raise UserError(
-            f"{path}: PTX is not read, expected one of {', '.join(SUFFIXES)}; save it as E57 or LAS, "
-            "in CloudCompare or the scanner's program"
+            f"{path}: PTX is not read, expected one of {', '.join(SUFFIXES)}; save it as E57 or "
+            "LAS, in CloudCompare or the scanner's program"
         )
     if not (marked or named):
         raise UserError(

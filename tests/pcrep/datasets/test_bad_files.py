@@ -377,5 +377,5 @@ def test_too_many_points_in_a_format_that_cannot_be_picked_from(tmp_path):
 @pytest.mark.parametrize("name", ["a.ptx", "A.PTX"])
 def test_ptx_says_what_to_save_it_as(tmp_path, name):
     (tmp_path / name).write_text("1\n1\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n" + "1 2 3 0.5\n")
-    with pytest.raises(UserError, match="PTX is not read, .*save it as E57 or LAS"):
+    with pytest.raises(UserError, match=r"PTX is not read, .*save it as E57 or LAS"):
         load_points(tmp_path / name)
