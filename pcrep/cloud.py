@@ -83,6 +83,12 @@ class Cloud:
         """Coordinates (N, 3) float64 as they are in the file, of a cloud that was not turned."""
         return (self.coords + (np.zeros(3) if self.origin is None else self.origin)) / self.unit
 
+    def to_open3d(self):
+        """An ``open3d.t.geometry.PointCloud``: :func:`pcrep.datasets.open3d.to_open3d`."""
+        from pcrep.datasets.open3d import to_open3d
+
+        return to_open3d(self)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are known, by name, without those that say where the points came from."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _SOURCE}
@@ -98,6 +104,7 @@ class Scenes:
     read : index of a scene -> its cloud.
     classes : names of the labels 0, 1, ...; empty without labels.
     things : the classes that are objects (foreground); empty where unknown.
+    numbers : of the classes in the files; empty where they are 0, 1, ... there too.
     """
 
     name: str
@@ -105,6 +112,7 @@ class Scenes:
     read: Callable[[int], Cloud]
     classes: tuple[str, ...] = ()
     things: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

@@ -75,18 +75,22 @@ class SegmentationPipeline:
         cloud = upright(cloud) if self.segmenter.upright else cloud
         say_missing(cloud, names)
         coords = cloud.coords - cloud.coords.min(0)
-        overlap = self.segmenter.voxel * min(reach(self.segmenter.encoder.config), _WIDEST)
-        tiles = [*tiles_of(coords, self.most, overlap)]
+        tiles = [*tiles_of(coords, self.most, self.overlap)]
         values = inputs_of(_completed(cloud, tiles, names), names)
         label = np.empty(len(cloud), np.int64)
         confidence = np.empty(len(cloud), np.float32)
         for inside, around in tqdm(tiles, desc="predict", unit="tile", disable=not bar, delay=2):
-            found = self._tile(cloud.take(around), coords[around], values[around])
+            found = self.predict_tile(cloud.take(around), coords[around], values[around])
             kept = np.searchsorted(around, inside)
             label[inside], confidence[inside] = (part[kept] for part in found)
         return Prediction(label, confidence, self.classes)
 
-    def _tile(
+    @property
+    def overlap(self) -> float:
+        """Metres around a tile that its points see."""
+        return self.segmenter.voxel * min(reach(self.segmenter.encoder.config), _WIDEST)
+
+    def predict_tile(
         self, cloud: Cloud, coords: np.ndarray, values: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Label and confidence of the points of a tile; the grid starts at the cloud's origin."""
@@ -128,19 +132,34 @@ def tiles_of(
     than ``most`` points. Rows rise.
     """
     plan = coords[:, :2]
-    open_tiles = [np.arange(len(coords))]
+    for rows in halves(plan, most):
+        low, high = plan[rows].min(0) - overlap, plan[rows].max(0) + overlap
+        yield rows, np.flatnonzero((plan >= low).all(1) & (plan <= high).all(1))
+
+
+def halves(plan: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Rising rows of the points of each tile of a plan (N, 2)."""
+    open_tiles = [np.arange(len(plan))]
     while open_tiles:
         rows = open_tiles.pop()
+        if len(rows) <= most:
+            yield rows
+            continue
         low, high = plan[rows].min(0), plan[rows].max(0)
-        if len(rows) > most:
-            half = len(rows) // 2
-            order = plan[rows, np.argmax(high - low)].argpartition(half)
-            open_tiles += [np.sort(rows[order[:half]]), np.sort(rows[order[half:]])]
-        elif len(rows) == len(coords):
-            yield rows, rows
-        else:
-            near = (plan >= low - overlap).all(1) & (plan <= high + overlap).all(1)
-            yield rows, np.flatnonzero(near)
+        axis, half = int(np.argmax(high - low)), len(rows) // 2
+        values = plan[rows, axis]
+        value = np.partition(values, half)[half]
+        first = first_half(values, value, value == low[axis], half)
+        open_tiles += [rows[first], rows[~first]]
+
+
+def first_half(values: np.ndarray, value: float, ties: bool, half: int) -> np.ndarray:
+    """Which of the points (N,) of a tile, or of a part of it, are in its first half.
+
+    They lie below the middle ``value``; with ``ties``, where none does, they are the first
+    ``half``.
+    """
+    return np.arange(len(values)) < half if ties else values < value
 
 
 def _completed(

@@ -28,7 +28,7 @@ TOOLS = "tspcrep.tools"  # and tools/
 # The one file that wraps each heavy optional library, and imports it inside a function. Who wraps
 # another one, or moves one, writes the file's name here.
 WRAPPED_IN = {
-    "open3d": None,
+    "open3d": "pcrep/datasets/open3d.py",
     "laspy": "pcrep/datasets/formats/las.py",
     "pye57": "pcrep/datasets/formats/e57.py",
     "plotly": "pcrep/reports/pictures.py",

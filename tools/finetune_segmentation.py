@@ -227,6 +227,7 @@ def _one_seed(
             )
         segmenter, told = fitted(config, learn, encoder, seed, folder / mode, mode)
         if keep:
+            segmenter.numbers = learn.numbers
             save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
             if mode != "linear":
                 segmenter.encoder.voxel = segmenter.voxel

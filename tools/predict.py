@@ -6,14 +6,17 @@
 The segmenter is of tools/finetune_segmentation.py: fine-tuned, or a linear probe. It knows its
 voxels, inputs and classes, and takes scans as they are. Large scans are cut into tiles that
 overlap. Each output has the points, order and fields of its scan and, beside them, label (an index
-into classes.txt) and confidence: in LAS and LAZ as extra dimensions and classification (the codes
-of the ASPRS, where the classes have its names), in PLY, PCD, NPZ and text as fields; of KITTI's
-.bin a .label file is written. A folder keeps its subfolders. What is written already is passed
-over, so that a run that was stopped goes on with the same command. picture.png shows the first
-scan.
+into classes.txt) and confidence: in LAS and LAZ as extra dimensions and classification, in PLY,
+PCD, NPZ and text as fields; of KITTI's .bin a .label file is written. A classification and a .label
+hold the numbers of the files that the segmenter learnt from, where they are SemanticKITTI's or came
+with a --label-map: label_map.txt then has them, in the form of that option. Without, a
+classification has the codes of the ASPRS, where the classes have its names. A folder keeps its
+subfolders. What is written already is passed over, so that a run that was stopped goes on with the
+same command. picture.png shows the first scan.
 """
 
 import sys
+import tempfile
 import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -26,9 +29,12 @@ from tqdm import tqdm
 from pcrep.cloud import Cloud
 from pcrep.datasets import Reading, load_points
 from pcrep.datasets.folders import clouds_below
+from pcrep.datasets.formats import find_format, las
 from pcrep.datasets.formats.fields import Fields
-from pcrep.datasets.writing import las_codes, target_of, write_fields
+from pcrep.datasets.formats.records import CHUNK
+from pcrep.datasets.writing import class_numbers, target_of, write_fields
 from pcrep.evaluation.segmentation import SEGMENTER
+from pcrep.large_scans import predict_file
 from pcrep.prediction import Prediction, SegmentationPipeline
 from pcrep.preparation.planes import upright
 from pcrep.reports.pictures import class_colours
@@ -39,7 +45,7 @@ from tspcrep.common.pages import read_json
 from tspcrep.common.runs import write_atomically, write_json, write_text
 
 MOST = 60_000_000
-"""Points of a scan."""
+"""Points of a scan in memory; larger ones are read from disk, as LAS or LAZ."""
 DRAWN = 300_000
 """Points in the picture."""
 
@@ -82,7 +88,7 @@ def main(config: Config) -> None:
             failed.append((source, error))
             continue
         counts["predicted"] += 1
-        counts.update({name: int((found.label == i).sum()) for i, name in enumerate(found.classes)})
+        counts.update(found)
     for _, error in failed:
         print(f"left out: {error}", file=sys.stderr)
     for name, count in counts.items():
@@ -140,33 +146,97 @@ def begin(config: Config, pipeline: SegmentationPipeline) -> None:
             return
         write_json(note, made)
         write_text(config.output / "classes.txt", "\n".join(pipeline.classes) + "\n")
+        write_label_map(config.output / "label_map.txt", pipeline)
     except OSError as error:
         raise UserError(f"{config.output} cannot be written: {error.strerror or error}") from None
 
 
+def write_label_map(path: Path, pipeline: SegmentationPipeline) -> None:
+    """The numbers of the classes in the files that were learnt from, where they are known."""
+    numbers, classes = pipeline.segmenter.numbers, pipeline.classes
+    if len(numbers) == len(classes):
+        none = [] if 0 in numbers else ["0 none"]
+        lines = [*none, *(f"{n} {name}" for n, name in zip(numbers, classes, strict=True))]
+        write_text(path, "\n".join(lines) + "\n")
+        print(f"a classification or .label has the numbers of {path}")
+
+
 def predict(
     config: Config, pipeline: SegmentationPipeline, source: Path, target: Path, bar: bool
-) -> Prediction:
-    """Predict one scan and write it."""
+) -> dict[str, int]:
+    """Predict one scan, write it, and count the points of each class.
+
+    The points of a large LAS are on disk meanwhile, others in memory.
+    """
+    if find_format(source) is las.FORMAT and las.point_count(source) > MOST:
+        if config.reading.columns:
+            raise UserError(f"{source}: LAS names its columns itself: leave --columns out")
+        with tempfile.TemporaryDirectory(prefix=".points-", dir=config.output) as folder:
+            found = predict_file(pipeline, source, Path(folder), config.reading.unit, bar)
+            write(config, pipeline, source, target, found, None, Path(folder))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the picture shows some of the points
+                draw(config, load_points(source, DRAWN, config.reading), found)
+            return counted(found)
     cloud = read_whole(config, source)
     found = pipeline(cloud, bar)
+    write(config, pipeline, source, target, found, cloud.rows())
+    draw(config, replace(cloud, row=None), found)
+    return counted(found)
+
+
+def counted(found: Prediction) -> dict[str, int]:
+    """Points of each class."""
+    count = sum(
+        np.bincount(found.label[i : i + CHUNK], minlength=len(found.classes))
+        for i in range(0, len(found.label), CHUNK)
+    )
+    return dict(zip(found.classes, count.tolist(), strict=True))
+
+
+def write(
+    config: Config,
+    pipeline: SegmentationPipeline,
+    source: Path,
+    target: Path,
+    found: Prediction,
+    row: np.ndarray | None,
+    folder: Path | None = None,
+) -> None:
+    """Write the classes into a copy of the scan.
+
+    row : of each point in it, or None for all. folder : for arrays that should not be in memory.
+    """
     colours = (255 * class_colours(len(found.classes))).round().astype(np.uint8)
     fields = Fields(
         found.label,
         found.confidence,
-        cloud.rows(),
-        las_codes(found.classes),
-        colours[found.label] if config.colours else None,
+        row,
+        class_numbers(target, found.classes, pipeline.segmenter.numbers),
+        painted(found.label, colours, folder) if config.colours else None,
         config.reading.names(),
     )
     write_fields(source, target, fields)
+
+
+def painted(label: np.ndarray, colours: np.ndarray, folder: Path | None) -> np.ndarray:
+    """Colours (N, 3) uint8 of points by their classes, on disk where a folder is given."""
+    if folder is None:
+        return colours[label]
+    found = np.lib.format.open_memmap(folder / "colour.npy", "w+", np.uint8, (len(label), 3))
+    for i in range(0, len(label), CHUNK):
+        found[i : i + CHUNK] = colours[label[i : i + CHUNK]]
+    return found
+
+
+def draw(config: Config, cloud: Cloud, found: Prediction) -> None:
+    """A picture of the first scan. cloud : some of its points, with their rows, or all."""
     picture = config.output / "picture.png"
     if not picture.exists():
-        some = slice(None, None, 1 + len(cloud) // DRAWN)
-        seen = replace(cloud, label=found.label).take(np.arange(len(cloud))[some])
-        image = page([replace(upright(seen), name=source.name)], found.classes)
+        some = np.arange(len(cloud))[:: 1 + len(cloud) // DRAWN]
+        seen = replace(cloud, label=found.label[cloud.rows()]).take(some)
+        image = page([replace(upright(seen), name=Path(cloud.name).name)], found.classes)
         write_atomically(picture, lambda file: file.write(image))
-    return found
 
 
 def read_whole(config: Config, source: Path) -> Cloud:
@@ -177,7 +247,7 @@ def read_whole(config: Config, source: Path) -> Cloud:
             return load_points(source, MOST, config.reading)
         except UserWarning as warning:
             told = str(warning).partition(": one in every")[0]
-            raise UserError(f"{told}: cut it into tiles, one file each") from None
+            raise UserError(f"{told}: save it as LAS or cut it into tiles, one file each") from None
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Layout:
     title : path -> name of the scene.
     part : (path, folder) -> LEARN, TEST, UNLABELLED, or None for neither.
     classes, things : names of the labels, and those of them that are objects.
+    numbers : of the classes in the files, where they are not 0, 1, ...
     """
 
     name: str
@@ -42,6 +43,7 @@ class Layout:
     part: Callable[[Path, Path], str | None]
     classes: tuple[str, ...] = ()
     things: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     def scenes(self, name: str, paths: list[Path]) -> Scenes:
         """Scenes of these paths, whose names differ: those of one title are called by their paths.
@@ -59,6 +61,7 @@ class Layout:
             partial(_read, self.read, tuple(paths), self.classes),
             self.classes,
             self.things,
+            self.numbers,
         )
 
 
@@ -78,7 +81,8 @@ def own(folder: Path, files: list[Path], reading: Reading) -> Layout:
     """
     classes = reading.classes or _classes(folder, files)
     read = partial(load_points, reading=reading)
-    return Layout("a folder of files", _own_files, read, _stem, _part, classes)
+    numbers = reading.numbers
+    return Layout("a folder of files", _own_files, read, _stem, _part, classes, (), numbers)
 
 
 def _own_files(folder: Path) -> list[Path]:

@@ -58,6 +58,16 @@ class Reading:
         """Names of the classes, where the map has names; else ()."""
         return self._map[1]
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Number of each class in the files, the first that the map gives; () where it has none."""
+        first: dict[int, int] = {}
+        for number, index in self._map[0].items():
+            if min(number, index) >= 0:
+                first.setdefault(index, number)
+        indices = range(len(first))
+        return tuple(first[i] for i in indices) if set(first) == set(indices) else ()
+
     def labelled(self, cloud: Cloud) -> Cloud:
         """The cloud with the labels that its own stand for."""
         if cloud.label is None or not (self.ignore or self.label_map):

@@ -97,4 +97,6 @@ def _title(path: Path) -> str:
     return f"{path.parent.parent.name}-{path.stem}" if inside else path.stem
 
 
-LAYOUT = Layout("SemanticKITTI", _files, _frame, _title, _part, CLASSES, THINGS)
+_NUMBERS = tuple(numbers[0] for numbers in _ANNOTATED.values())
+
+LAYOUT = Layout("SemanticKITTI", _files, _frame, _title, _part, CLASSES, THINGS, _NUMBERS)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcrep.datasets.formats import find_format
+from pcrep.datasets.formats import find_format, las
 from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.reading import ASPRS
 from tspcrep.common.errors import UserError
@@ -33,11 +33,12 @@ def write_fields(source: Path, target: Path, fields: Fields) -> None:
                             point format has them
     .ply, .pcd              fields label and confidence, and red, green, blue, or rgb
     .npz, .npy              an NPZ with arrays label, confidence and colour
-    .bin                    a .label file, and .confidence.npy (N,) beside it
+    .bin                    a .label file of the classes' numbers, .confidence.npy (N,) beside it
     text                    columns label, confidence, red, green, blue, and a line of names
     ======================  ====================================================================
 
-    All else of the source stays as it is, in its order. A point that is not known has label -1.
+    All else of the source stays as it is, in its order. A point that is not known has label -1; in
+    a ``.label`` 65535, or 0 where no class has that number.
 
     Raises UserError where the source has changed since it was read or the target cannot be written.
     """
@@ -50,10 +51,17 @@ def write_fields(source: Path, target: Path, fields: Fields) -> None:
         write_atomically(place, lambda file: np.save(file, confidence))
 
 
-def las_codes(classes: tuple[str, ...]) -> np.ndarray:
-    """Number (C,) of each class in a LAS classification: the code of the ASPRS, or its index.
+def class_numbers(
+    target: Path, classes: tuple[str, ...], numbers: tuple[int, ...] = ()
+) -> np.ndarray:
+    """Number (C,) of each class in a LAS classification or a ``.label``.
 
-    Codes are taken where all classes have a name of the ASPRS.
+    It is that of the files that were learnt from, ``numbers``. Without one for each class it is, in
+    LAS, the code of the ASPRS, where all classes have a name of the ASPRS; else the index.
     """
+    if len(numbers) == len(classes):
+        return np.array(numbers)
     known = [ASPRS.get(name.lower()) for name in classes]
-    return np.array(range(len(classes)) if None in known else known)
+    if target.suffix.lower() not in las.FORMAT.suffixes or None in known:
+        return np.arange(len(classes))
+    return np.array(known)

@@ -28,7 +28,9 @@ def channels(names: Sequence[str]) -> int:
     return sum(INPUTS[name] for name in names) + 1
 
 
-def inputs_of(cloud: Cloud, names: Sequence[str] = ("colour",)) -> np.ndarray:
+def inputs_of(
+    cloud: Cloud, names: Sequence[str] = ("colour",), strong: float | None = None
+) -> np.ndarray:
     """Input features (N, C) float32 of the network: those of each name in turn, and a constant 1.
 
     colour : red, green, blue minus 0.5.
@@ -38,6 +40,8 @@ def inputs_of(cloud: Cloud, names: Sequence[str] = ("colour",)) -> np.ndarray:
     intensity : over its 95th percentile in the cloud, at most 1, minus 0.5: files have many scales.
 
     What the cloud lacks is 0 throughout; :func:`completed` finds height and normals.
+
+    strong : the 95th percentile of the intensities, where the cloud is a part of a scan.
     """
     columns = {name: np.zeros((len(cloud), INPUTS[name]), np.float32) for name in names}
     if "colour" in names and cloud.colour is not None:
@@ -48,10 +52,23 @@ def inputs_of(cloud: Cloud, names: Sequence[str] = ("colour",)) -> np.ndarray:
         i, j = np.triu_indices(3)
         columns["normal"] = cloud.normal[:, i] * cloud.normal[:, j]
     if "intensity" in names and cloud.intensity is not None:
-        strong = max(float(np.quantile(cloud.intensity, 0.95)), 1e-9)
-        columns["intensity"] = np.minimum(cloud.intensity / strong, 1)[:, None] - 0.5
+        strong = _strong(cloud.intensity) if strong is None else strong
+        columns["intensity"] = np.minimum(cloud.intensity / max(strong, 1e-9), 1)[:, None] - 0.5
     parts = [*columns.values(), np.ones((len(cloud), 1))]
     return np.concatenate(parts, 1).astype(np.float32)
+
+
+def strong_place(count: int) -> tuple[int, float]:
+    """The 95th percentile of ``count`` values: its rank, and the share of the next one."""
+    place = 0.95 * (count - 1)
+    return int(place), place % 1
+
+
+def _strong(intensity: np.ndarray) -> float:
+    rank, share = strong_place(len(intensity))
+    after = min(rank + 1, len(intensity) - 1)
+    found = np.partition(intensity, (rank, after))
+    return (1 - share) * float(found[rank]) + share * float(found[after])
 
 
 def completed(cloud: Cloud, names: Sequence[str]) -> Cloud:

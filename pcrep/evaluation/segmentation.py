@@ -118,6 +118,7 @@ class Segmenter(nn.Module):
         self.config = config or SegmentationConfig()
         self.voxel = voxel_size(encoder, self.config.voxel)
         self.upright = True  # as the scenes are that the tools train on
+        self.numbers: tuple[int, ...] = ()  # of the classes in the files, see Scenes
         self.levels, self.smooth = levels, smooth
         self.encoder, self.head = encoder, nn.Linear(width(encoder, levels), classes)
         weight = torch.ones(classes) if class_weight is None else torch.as_tensor(class_weight)
@@ -317,7 +318,8 @@ def _few_labels(scenes: Scenes, fraction: float, seed: int, index: int) -> Cloud
 def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str]) -> None:
     """Save weights of encoder and head, and what a raw cloud needs, to a safetensors file.
 
-    That is: whether it is turned upright, the voxel size, the inputs and the names of the classes.
+    That is: whether it is turned upright, the voxel size, the inputs, the names of the classes and
+    their numbers in the files that it learnt from.
     """
     config = {
         "network": asdict(segmenter.encoder.config),
@@ -327,6 +329,7 @@ def save_segmenter(path: str | Path, segmenter: Segmenter, classes: Sequence[str
         "levels": segmenter.levels,
         "smooth": segmenter.smooth,
         "classes": list(classes),
+        "numbers": list(segmenter.numbers),
     }
     weights.save_encoder(path, segmenter, Segmenter.__name__, config)
 
@@ -353,5 +356,6 @@ def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
         smooth=config.get("smooth", False),
     )
     segmenter.upright = bool(config.get("upright", True))
+    segmenter.numbers = tuple(map(int, config.get("numbers", ())))
     weights.load_into(segmenter, tensors, path)
     return segmenter.eval(), tuple(config["classes"])

@@ -146,12 +146,19 @@ def _rotation_upright(coords: np.ndarray) -> np.ndarray | None:
 
 
 def _from_camera(coords: np.ndarray) -> bool:
-    depth = np.abs(coords[:, 2])
+    if not may_be_from_camera(coords):
+        return False
+    tangent = coords[:, :2] / np.abs(coords[:, 2])[:, None]
+    wide = np.arctan(tangent.max(0)) - np.arctan(tangent.min(0))
+    return bool(wide.max() >= np.radians(20))
+
+
+def may_be_from_camera(coords: np.ndarray) -> bool:
+    """Whether points (N, 3) lie on one side of the origin, within 60 degrees of the z axis."""
     if coords[:, 2].min() <= 0 <= coords[:, 2].max():
         return False
-    tangent = coords[:, :2] / depth[:, None]
-    wide = np.arctan(tangent.max(0)) - np.arctan(tangent.min(0))
-    return bool((tangent**2).sum(1).max() <= 3.0 and wide.max() >= np.radians(20))
+    tangent = coords[:, :2] / np.abs(coords[:, 2])[:, None]
+    return bool((tangent**2).sum(1).max() <= 3.0)
 
 
 def _rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -154,6 +154,16 @@ def test_probes_of_frozen_features(tool, data, encoder, tmp_path, mode):
         )
 
 
+def test_the_segmenter_knows_the_numbers_of_its_classes(tool, data, encoder, tmp_path):
+    (tmp_path / "map").write_text("2 c\n0 a\n1 b\n")
+    options = ("--encoder", encoder, "--mode", "linear", "--seeds", 2)
+    options += ("--label-map", tmp_path / "map")
+    status, _, stderr = finetune(tool, data, tmp_path / "run", *options)
+    assert status == 0, stderr
+    segmenter, classes = load_segmenter(tmp_path / "run" / SEGMENTER)
+    assert classes == ("c", "a", "b") and segmenter.numbers == (2, 0, 1)
+
+
 def test_by_default_it_is_tuned_as_far_as_validation_says(tool, data, encoder, tmp_path):
     output = tmp_path / "run"
     options = ("--encoder", encoder, "--seeds", 0, 1, "--levels", "both", "--smooth")

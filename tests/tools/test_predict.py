@@ -1,12 +1,13 @@
 """Scans are predicted with one command, and classes come back in the format that came in."""
 
+import copy
 import json
 
 import numpy as np
 import pytest
 import torch
 
-from pcrep.datasets import load_points
+from pcrep.datasets import Reading, load_points, load_scenes
 from pcrep.encoders.encoding import encode
 from pcrep.evaluation.segmentation import SegmentationConfig, Segmenter, save_segmenter
 from tests.pcrep.made_scenes import CLASSES, made_scene
@@ -122,9 +123,55 @@ def test_what_cannot_be_predicted(tool, segmenter, scans, tmp_path, monkeypatch)
     (scans / "b.npz").unlink()
     (scans / "b.npy").unlink()
     monkeypatch.setattr("predict.MOST", 100)
-    status, _, stderr = predict(tool, segmenter, scans / "a.laz", tmp_path / "out2")
-    is_one_line(status, stderr, "a.laz: holds 600 points, more than 100: cut it into tiles")
+    frame = tmp_path / "a.bin"
+    frame.write_bytes(np.random.default_rng(0).random((601, 4), "f4").tobytes())
+    status, _, stderr = predict(tool, segmenter, frame, tmp_path / "out2")
+    is_one_line(status, stderr, "a.bin: holds 601 points, more than 100: save it as LAS or cut")
     (tmp_path / "empty").mkdir()
     status, _, stderr = predict(tool, segmenter, tmp_path / "empty", tmp_path / "out")
     is_one_line(status, stderr, "holds no point clouds")
     assert contents(scans) == before and not (tmp_path / "out").exists()
+
+
+def test_numbers_of_the_files_that_were_learnt_from(tool, segmenter, scans, tmp_path):
+    """They come from the label map through fine-tuning's scenes into LAS and .label."""
+    laspy = pytest.importorskip("laspy")
+    method, numbers = segmenter[1], (64, 2, 17, 40, 5)[: len(CLASSES)]
+    (tmp_path / "map").write_text(
+        "".join(f"{n} {c}\n" for n, c in zip(numbers, CLASSES, strict=True))
+    )
+    reading = Reading(label_map=str(tmp_path / "map"))
+    method = copy.deepcopy(method)
+    method.numbers = load_scenes(scans / "deep", reading=reading).numbers
+    save_segmenter(tmp_path / "s.safetensors", method, CLASSES)
+    cloud = load_points(scans / "a.laz")
+    file = laspy.convert(laspy.read(scans / "a.laz"), point_format_id=7)
+    file.write(scans / "a.las")
+    data = np.column_stack([cloud.coords, np.linspace(0, 1, len(cloud))])
+    (scans / "f.bin").write_bytes(data.astype("<f4").tobytes())
+    output = tmp_path / "out"
+    status, stdout, stderr = predict(tool, (tmp_path / "s.safetensors",), scans, output)
+    assert status == 0 and "label_map.txt" in stdout, stderr
+    found = laspy.read(output / "a.las")
+    np.testing.assert_array_equal(found.classification, np.array(numbers)[found["label"]])
+    (output / "f.bin").write_bytes((scans / "f.bin").read_bytes())
+    given = Reading(label_map=str(output / "label_map.txt"))
+    frame = load_points(scans / "f.bin")
+    np.testing.assert_array_equal(
+        load_points(output / "f.bin", reading=given).label, method.predict(frame)
+    )
+    assert set(np.fromfile(output / "f.label", "<u4")) <= set(numbers)
+
+
+def test_a_large_laz_is_written_as_one_in_memory(tool, segmenter, scans, tmp_path, monkeypatch):
+    options = ("--colours", "--tile", 100)
+    assert predict(tool, segmenter, scans / "a.laz", tmp_path / "memory", *options)[0] == 0
+    monkeypatch.setattr("predict.MOST", 100)
+    status, stdout, stderr = predict(tool, segmenter, scans / "a.laz", tmp_path / "disk", *options)
+    assert status == 0 and "predicted" in stdout, stderr
+    memory, disk = (load_points(tmp_path / name / "a.laz") for name in ("memory", "disk"))
+    assert memory.arrays().keys() == disk.arrays().keys()
+    for name, values in memory.arrays().items():
+        np.testing.assert_array_equal(disk.arrays()[name], values, err_msg=name)
+    left = {path.name for path in (tmp_path / "disk").iterdir()}
+    assert left == {"a.laz", "predict.json", "classes.txt", "picture.png"}

@@ -4,8 +4,10 @@ A new format is a module with a reader and its :class:`columns.Format`, and one 
 """
 
 from pathlib import Path
+from typing import Any
 
 from pcrep.cloud import Cloud
+from pcrep.datasets import open3d
 from pcrep.datasets.formats import arrays, binary, e57, las, npy, npz, pcd, ply, text
 from pcrep.datasets.formats.beside import read_labels
 from pcrep.datasets.formats.columns import Format, to_cloud
@@ -19,10 +21,8 @@ SUFFIXES = tuple(_BY_SUFFIX)
 """The suffixes of all formats, in lower case."""
 
 
-def load_points(
-    path: str | Path, max_points: int = MAX_POINTS, reading: Reading | None = None
-) -> Cloud:
-    """Read the points of a file with all their attributes.
+def load_points(path: Any, max_points: int = MAX_POINTS, reading: Reading | None = None) -> Cloud:
+    """Read the points of a file with all their attributes, or take a point cloud of Open3D.
 
     ======================  ====================================================================
     .ply, .pcd              colours, normals, intensity, label, instance; splats' colours
@@ -39,6 +39,7 @@ def load_points(
     file, where ``reading`` does not say otherwise; -1 is none. See :func:`columns.to_cloud` for the
     treatment of far coordinates, of points that are not finite, and of colours.
 
+    path : str or Path, or an ``open3d.geometry.PointCloud``, ``open3d.t.geometry.PointCloud``.
     max_points : from a larger ``.bin``, LAS, binary PLY or binary PCD file, one point in every k is
         read, with a warning, so that memory stays bounded; larger files of other formats are
         refused.
@@ -47,6 +48,8 @@ def load_points(
     Raises UserError where the file is missing, is not of the format of its name, is cut off or
     holds no usable points.
     """
+    if open3d.is_open3d(path):
+        return open3d.from_open3d(path, reading)
     path, reading = Path(path), reading or Reading()
     format = find_format(path)
     if format.unnamed:
@@ -84,6 +87,11 @@ def find_format(path: Path) -> Format:
         raise UserError(
             f"{path}: begins with {start!r}, expected {expected!r}: this is no {named.name} file; "
             "give it the suffix of its format or write it again"
+        )
+    if path.suffix.lower() == ".ptx":
+        raise UserError(
+            f"{path}: PTX is not read, expected one of {', '.join(SUFFIXES)}; save it as E57 or "
+            "LAS, in CloudCompare or the scanner's program"
         )
     if not (marked or named):
         raise UserError(

@@ -115,10 +115,20 @@ def _whole(values: np.ndarray, most: float) -> bool:
 
 
 def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
-    """A ``.label`` file: 32-bit words, whose lower half is the class, or 65535 for none."""
+    """A ``.label`` file: 32-bit words, whose lower half is the number of the class.
+
+    None is 65535; or 0 where the classes have numbers of their own, as in SemanticKITTI.
+    """
     length = _length(path, fields.names)
     label = fields.of_rows(path.stat().st_size // (4 * length), path)["label"]
-    target.write(np.where(label < 0, NONE, label).astype("<u4").tobytes())
+    codes = fields.codes
+    if codes.max() >= NONE:
+        raise UserError(
+            f"{path}: a class has the number {codes.max()}, expected less than {NONE}, as fits "
+            "into a .label; train with a --label-map of smaller numbers"
+        )
+    none = NONE if 0 in codes else 0
+    target.write(np.where(label < 0, none, codes[label]).astype("<u4").tobytes())
 
 
 FORMAT = Format("binary", (".bin",), _read, unnamed=True, write=_write, written=".label")

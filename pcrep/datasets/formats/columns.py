@@ -129,19 +129,42 @@ def to_cloud(columns: Columns, path: Path, unit: float = 1.0) -> Cloud:
         columns = {name: values[finite] for name, values in columns.items()}
         coords = columns["coords"]
     _judge_steps(coords.dtype, float(np.abs(coords).max()), path)
-    if unit != 1:
-        coords = coords.astype(np.float64) * unit
-    low, high = coords.min(axis=0).astype(np.float64), coords.max(axis=0).astype(np.float64)
-    _judge_extent(float((high - low).max()), path)
-    origin = np.floor(low) if max(np.abs(low).max(), np.abs(high).max()) > _FAR else None
-    if origin is not None:
-        coords = coords - origin
+    frame = frame_of(coords.min(axis=0), coords.max(axis=0), unit, path)
     row = columns.get("row")
     columns = {name: values for name, values in columns.items() if name != "row"}
-    fields = {name: _typed(name, values, path) for name, values in columns.items()}
+    fields = {name: typed(name, values, path) for name, values in columns.items()}
     fields = {name: values for name, values in fields.items() if values is not None}
-    fields["coords"] = coords.astype(np.float32)
-    return Cloud(**fields, name=str(path), origin=origin, row=row, unit=unit)
+    fields["coords"] = frame.apply(coords)
+    return Cloud(**fields, name=str(path), origin=frame.origin, row=row, unit=unit)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How the coordinates of a file become metres. origin : (3,) float64 metres, or None."""
+
+    unit: float
+    origin: np.ndarray | None
+
+    def apply(self, coords: np.ndarray) -> np.ndarray:
+        """Coordinates (N, 3) float32."""
+        if self.unit != 1:
+            coords = coords.astype(np.float64) * self.unit
+        return (coords if self.origin is None else coords - self.origin).astype(np.float32)
+
+
+def frame_of(low: np.ndarray, high: np.ndarray, unit: float, path: Path) -> Frame:
+    """The frame of coordinates between ``low`` and ``high`` (3,), in units of the file.
+
+    Warns of an extent that is unlikely in metres. Raises UserError for those that are not finite.
+    """
+    low, high = (edge.astype(np.float64) * unit for edge in (low, high))
+    if not (np.abs(low) < _HUGE).all() or not (np.abs(high) < _HUGE).all():
+        raise UserError(
+            f"{path}: has coordinates that are NaN, infinite or beyond 1e12; write it again"
+        )
+    _judge_extent(float((high - low).max()), path)
+    far = max(np.abs(low).max(), np.abs(high).max()) > _FAR
+    return Frame(unit, np.floor(low) if far else None)
 
 
 def _judge_dropped(dropped: int, total: int, path: Path) -> None:
@@ -176,7 +199,13 @@ def _judge_steps(kind: np.dtype, farthest: float, path: Path) -> None:
         )
 
 
-def _typed(name: str, values: np.ndarray, path: Path) -> np.ndarray | None:
+def typed(name: str, values: np.ndarray, path: Path, white: int | None = None) -> np.ndarray | None:
+    """Values of a field of ``Cloud``, or None where they cannot be used.
+
+    white : the value of white in colours, which else follows from the largest.
+    """
+    if name == "colour" and white is not None:
+        return (values / np.float32(white)).astype(np.float32)
     if name == "colour":
         return _unit_colour(values, path)
     if name in ("label", "instance"):
@@ -224,8 +253,12 @@ def _unit_colour(colour: np.ndarray, path: Path) -> np.ndarray | None:
         raise UserError(
             f"{path}: colours are {low:g} .. {high:g}, expected 0 .. 1, 0 .. 255 or 0 .. 65535"
         )
-    white = 1 if high <= 1 and colour.dtype.kind == "f" else 255 if high <= 255 else 65535
-    return (colour / np.float32(white)).astype(np.float32)
+    return typed("colour", colour, path, white_of(float(high), colour.dtype))
+
+
+def white_of(high: float, kind: np.dtype) -> int:
+    """The value of white where the largest is ``high``."""
+    return 1 if high <= 1 and kind.kind == "f" else 255 if high <= 255 else 65535
 
 
 def judge_labels(cloud: Cloud, classes: tuple[str, ...]) -> Cloud:

@@ -12,15 +12,16 @@ from tspcrep.common.errors import UserError
 class Fields:
     """Fields of N points, of which point i is row ``row[i]`` of its file.
 
-    label : (N,) int64, index of a class, or -1. confidence : (N,) float32. row : (N,) int64.
+    label : (N,) whole numbers, index of a class, or -1. confidence : (N,) float32.
+    row : (N,) int64, or None where the points are all rows, in order: arrays may then lie on disk.
     colour : (N, 3) uint8, or None for those that the file has.
-    codes : (C,) number of each class in the classification of a LAS file.
+    codes : (C,) number of each class in the classification of a LAS file or in a ``.label``.
     names : of the columns of the file, where the user gave them.
     """
 
     label: np.ndarray
     confidence: np.ndarray
-    row: np.ndarray
+    row: np.ndarray | None
     codes: np.ndarray
     colour: np.ndarray | None = None
     names: tuple[str, ...] = ()
@@ -32,12 +33,15 @@ class Fields:
 
         Raises UserError where the file does not have ``count`` rows any more.
         """
-        most = int(self.row.max()) + 1
-        if most > count:
+        most = len(self.label) if self.row is None else int(self.row.max()) + 1
+        if most > count or (self.row is None and most < count):
             raise UserError(
                 f"{path}: holds {count} points, expected at least {most}, as when it was read; it "
                 "has changed, try again when it is complete"
             )
+        if self.row is None:
+            found = {"label": self.label, "confidence": self.confidence}
+            return found | ({} if self.colour is None else self._colours())
         kind = np.int16 if self.label.max() < 2**15 else np.int32
         found = {"label": np.full(count, -1, kind), "confidence": np.zeros(count, np.float32)}
         found["label"][self.row], found["confidence"][self.row] = self.label, self.confidence
@@ -46,6 +50,9 @@ class Fields:
                 found[name] = np.zeros(count, np.uint8)
                 found[name][self.row] = self.colour[:, i]
         return found
+
+    def _colours(self) -> dict[str, np.ndarray]:
+        return {name: self.colour[:, i] for i, name in enumerate(("red", "green", "blue"))}
 
     def arrays(self, count: int, path: Path) -> dict[str, np.ndarray]:
         """:meth:`of_rows`, with ``colour`` (count, 3) in one array."""

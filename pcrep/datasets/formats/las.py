@@ -43,6 +43,25 @@ def _read(path: Path, max_points: int) -> Columns:
     return numbered(select(set_, path), rows)
 
 
+def chunks(path: Path, size: int = CHUNK) -> Iterator[Columns]:
+    """Columns of every ``size`` points in turn, of a file too large to be read at once.
+
+    They are as the file has them, also where they are 0 throughout.
+    """
+    with opened(path) as file:
+        found = 0
+        for chunk in file.chunk_iterator(size):
+            yield select(_columns(chunk), path)
+            found += len(chunk)
+        judge_whole(path, found, file.header.point_count)
+
+
+def point_count(path: Path) -> int:
+    """Points that the header announces."""
+    with opened(path) as file:
+        return file.header.point_count
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """laspy's reader of a file; what it and its parts raise becomes a UserError.
@@ -97,7 +116,7 @@ def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
     with opened(path) as file:
         count = file.header.point_count
         values = fields.of_rows(count, path)
-        values |= _codes(values["label"], fields.codes, file.header.point_format.id)
+        kind = file.header.point_format.id
         header = _header(laspy, file.header, values)
         packed = file.header.are_points_compressed
         with laspy.open(target, "w", header=header, do_compress=packed, closefd=False) as out:
@@ -106,7 +125,8 @@ def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
                 points = laspy.ScaleAwarePointRecord.zeros(len(chunk), header=header)
                 for name in set(chunk.array.dtype.names) & set(points.array.dtype.names):
                     points.array[name] = chunk.array[name]  # as they are, in integers
-                _set(points, {n: v[found : found + len(chunk)] for n, v in values.items()})
+                own = {n: v[found : found + len(chunk)] for n, v in values.items()}
+                _set(points, own | _codes(own["label"], fields.codes, kind))
                 out.write_points(points)
                 found += len(chunk)
             later = [r for r in file.evlrs or () if r.user_id.lower() != "copc"]

@@ -372,3 +372,10 @@ def test_too_many_points_in_a_format_that_cannot_be_picked_from(tmp_path):
     refused(put(tmp_path, "a.xyz", b"1 2 3\n" * 30), "30 points", "at most 20", max_points=20)
     np.savez(tmp_path / "a.npz", coords=np.ones((30, 3)))
     refused(tmp_path / "a.npz", "30 points", max_points=20)
+
+
+@pytest.mark.parametrize("name", ["a.ptx", "A.PTX"])
+def test_ptx_says_what_to_save_it_as(tmp_path, name):
+    (tmp_path / name).write_text("1\n1\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n" + "1 2 3 0.5\n")
+    with pytest.raises(UserError, match=r"PTX is not read, .*save it as E57 or LAS"):
+        load_points(tmp_path / name)

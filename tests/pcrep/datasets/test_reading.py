@@ -107,3 +107,17 @@ def test_units(tmp_path, unit, far):
     np.testing.assert_allclose(cloud.file_coords(), metres / unit, atol=1e-5 / unit)
     with pytest.raises(UserError, match="unit: found 0, expected metres above 0"):
         Reading(unit=0)
+
+
+def test_the_first_number_of_each_class_in_a_map(tmp_path):
+    def numbers(text):
+        (tmp_path / "map").write_text(text)
+        return Reading(label_map=str(tmp_path / "map")).numbers
+
+    assert numbers("6 house\n2 ground\n9 ground\n7 none\n") == (6, 2)
+    assert numbers("9 1\n4 0\n5 0\n") == (4, 9)
+    assert numbers("9 2\n4 0\n") == ()  # nothing is said of class 1
+    assert Reading().numbers == ()
+    reading = Reading(label_map="asprs")
+    names = [name for name in reading.classes if name in ("ground", "building", "snow")]
+    assert [reading.numbers[reading.classes.index(n)] for n in names] == [2, 6, 21]

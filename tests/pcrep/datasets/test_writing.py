@@ -2,13 +2,14 @@
 
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pcrep.datasets import Reading, load_points
+from pcrep.datasets import Reading, load_points, load_scenes
 from pcrep.datasets.formats.fields import Fields
-from pcrep.datasets.writing import las_codes, target_of, write_fields
+from pcrep.datasets.writing import class_numbers, target_of, write_fields
 from tests.pcrep.datasets.formats import lines, pcd, ply, random_cloud
 from tspcrep.common.errors import UserError
 
@@ -53,6 +54,7 @@ def source(folder, name):
     return path, reading
 
 
+ASPRS_CODES = class_numbers(Path("a.las"), ("ground", "Building", "water", "road", "rail"))
 NAMES = (
     *("ascii.ply", "binary_little_endian.ply", "binary_big_endian.ply"),
     *("ascii.pcd", "binary.pcd", "binary_compressed.pcd"),
@@ -149,7 +151,7 @@ def test_las(tmp_path, suffix, kind):
     file["height"] = np.round(RNG.random(COUNT) * 5, 2) + 1
     file.evlrs = laspy.vlrs.vlrlist.VLRList([laspy.VLR("survey", 8, "later", b"x" * 300)])
     file.write(tmp_path / f"in{suffix}")
-    fields = replace(made(), codes=las_codes(("ground", "Building", "water", "road", "rail")))
+    fields = replace(made(), codes=ASPRS_CODES)
     write_fields(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}", fields)
     before, after = laspy.read(tmp_path / f"in{suffix}"), laspy.read(tmp_path / f"out{suffix}")
     assert after.header.are_points_compressed == (suffix == ".laz")
@@ -180,9 +182,37 @@ def test_a_classification_that_has_too_few_bits_stays(tmp_path):
     assert (laspy.read(tmp_path / "out.las").classification == 7).all()
 
 
-def test_codes_of_classes():
-    assert las_codes(("Ground", "building")).tolist() == [2, 6]
-    assert las_codes(("ground", "chair")).tolist() == [0, 1]
+def test_numbers_of_classes():
+    las, label = Path("a.LAZ"), Path("a.label")
+    assert class_numbers(las, ("Ground", "building")).tolist() == [2, 6]
+    assert class_numbers(las, ("ground", "chair")).tolist() == [0, 1]
+    assert class_numbers(label, ("Ground", "building")).tolist() == [0, 1]
+    for path in (las, label):  # those of the files come first, where each class has one
+        assert class_numbers(path, ("ground", "chair"), (8, 64)).tolist() == [8, 64]
+        assert class_numbers(path, ("sea", "chair"), (8,)).tolist() == [0, 1]
+
+
+def test_a_label_file_has_the_numbers_of_the_classes(tmp_path):
+    """Read back as SemanticKITTI and through a label map, and as the 32-bit words of its format."""
+    path, _ = source(tmp_path, "a.bin")
+    row = np.delete(np.arange(COUNT), [3])
+    fields = replace(made(COUNT - 1), row=row, codes=np.array([40, 10, 70, 48, 50]))
+    write_fields(path, tmp_path / "a.label", fields)
+    (tmp_path / "a.bin").write_bytes(path.read_bytes())
+    words = np.fromfile(tmp_path / "a.label", "<u4")
+    np.testing.assert_array_equal(words[row], np.array([40, 10, 70, 48, 50])[fields.label])
+    assert words[3] == 0
+    (tmp_path / "map").write_text("40 r\n10 c\n70 v\n48 s\n50 b\n0 none\n")
+    mapped = load_points(path.parent.parent / "a.bin", reading=Reading(label_map=tmp_path / "map"))
+    np.testing.assert_array_equal(mapped.label[row], fields.label)
+    assert mapped.label[3] == -1
+    names = np.array(["road", "car", "vegetation", "sidewalk", "building"])
+    scenes = load_scenes(tmp_path)
+    found = scenes[0].label
+    np.testing.assert_array_equal(np.array(scenes.classes)[found[row]], names[fields.label])
+    assert found[3] == -1
+    with pytest.raises(UserError, match="a class has the number 70000, expected less than 65535"):
+        write_fields(path, tmp_path / "b.label", replace(fields, codes=np.array([1, 2, 70000])))
 
 
 def test_a_folder_of_arrays_is_read_alone(tmp_path):
