@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -192,6 +193,17 @@ def list_encoders() -> tuple[str, ...]:
     return weights.shipped_names(SHIPPED)
 
 
+def of_header(config: dict[str, Any], tensors: int) -> SparseUNet:
+    """The network that the header of a file with so many ``tensors`` describes, untrained.
+
+    Raises UserError for more blocks than there are tensors, before any is made.
+    """
+    network = from_dict(UNetConfig, config)
+    if sum(network.encoder_blocks + network.decoder_blocks) > tensors:
+        raise UserError(f"{network}: more blocks than the file has tensors")
+    return SparseUNet(network)
+
+
 def load_encoder(path: str | Path) -> SparseUNet:
     """An encoder that is shipped, by its name, or that in a file or a run folder.
 
@@ -213,12 +225,6 @@ def load_encoder(path: str | Path) -> SparseUNet:
     if not isinstance(inputs, list) or not all(isinstance(name, str) for name in inputs):
         raise UserError(f"{path}: inputs: found {inputs!r}, expected a list of names")
 
-    def make() -> SparseUNet:
-        network = from_dict(UNetConfig, config, str(path))
-        if sum(network.encoder_blocks + network.decoder_blocks) > len(tensors):
-            raise UserError(f"{network}: more blocks than the file has tensors")
-        return SparseUNet(network)
-
-    encoder = weights.build(make, tensors, path)
+    encoder = weights.build(lambda: of_header(config, len(tensors)), tensors, path)
     encoder.voxel, encoder.inputs = voxel, tuple(inputs)
     return encoder.eval()

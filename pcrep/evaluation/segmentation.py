@@ -28,7 +28,7 @@ from pcrep.encoders.encoding import (
     voxel_size,
     width,
 )
-from pcrep.encoders.unet import SparseUNet, UNetConfig
+from pcrep.encoders.unet import SparseUNet, of_header
 from pcrep.evaluation.heads import Head
 from pcrep.evaluation.metrics import label_counts
 from pcrep.evaluation.smoothing import smoothed, with_segments
@@ -345,17 +345,19 @@ def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
     kind, config, tensors = weights.read_encoder(path)
     if kind != Segmenter.__name__:
         raise UserError(f"{path}: holds a {kind}, expected a {Segmenter.__name__}")
-    network = {n: tuple(v) if isinstance(v, list) else v for n, v in config["network"].items()}
-    encoder = SparseUNet(UNetConfig(**network))
-    encoder.inputs = tuple(config.get("inputs", SparseUNet.inputs))  # version 0.1 reads colour
-    segmenter = Segmenter(
-        encoder,
-        len(config["classes"]),
-        SegmentationConfig(voxel=config["voxel"]),
-        levels=config.get("levels", "decoder"),
-        smooth=config.get("smooth", False),
-    )
-    segmenter.upright = bool(config.get("upright", True))
-    segmenter.numbers = tuple(map(int, config.get("numbers", ())))
-    weights.load_into(segmenter, tensors, path)
-    return segmenter.eval(), tuple(config["classes"])
+    classes, inputs = config.get("classes"), config.get("inputs", list(SparseUNet.inputs))
+    for name, found in (("classes", classes), ("inputs", inputs)):  # version 0.1 reads colour
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise UserError(f"{path}: {name}: found {found!r}, expected a list of names")
+
+    def make() -> Segmenter:
+        encoder = of_header(config["network"], len(tensors))
+        encoder.inputs = tuple(inputs)
+        voxel = SegmentationConfig(voxel=float(config["voxel"]))
+        levels, smooth = config.get("levels", "decoder"), bool(config.get("smooth", False))
+        segmenter = Segmenter(encoder, len(classes), voxel, levels=levels, smooth=smooth)
+        segmenter.upright = bool(config.get("upright", True))
+        segmenter.numbers = tuple(map(int, config.get("numbers", ())))
+        return segmenter
+
+    return weights.build(make, tensors, path).eval(), tuple(classes)

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def read_fields(path: Path) -> tuple[pd.DataFrame, bool]:
             frame, separator = _read_csv(path, gzipped=start[:2] == b"\x1f\x8b")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: expected a CSV or Parquet file") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{path} cannot be read: {_first_line(reason)}") from None
     _check_names(frame, path)
@@ -58,7 +59,7 @@ def column_names(path: Path) -> list[str]:
         if start == b"PAR1":
             return list(pq.read_schema(path).names)
         return _first_lines(path, gzipped=start[:2] == b"\x1f\x8b")[0]
-    except (OSError, EOFError, pa.ArrowException, UserError):
+    except (OSError, EOFError, zlib.error, pa.ArrowException, UserError):
         return []
 
 
@@ -71,7 +72,15 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         ) from None
     # pandas keeps a frame's own index (often its timestamps) apart from its columns.
     counts_rows = isinstance(frame.index, pd.RangeIndex)
-    return frame if counts_rows else frame.reset_index()
+    if counts_rows:
+        return frame
+    names = pd.Index([*frame.index.names, *frame])
+    if names.has_duplicates:
+        raise UserError(
+            f"{path}: {names[names.duplicated()][0]!r} is the name of an index and of another, or "
+            "of a column: expected names that differ"
+        )
+    return frame.reset_index()
 
 
 def _read_csv(path: Path, gzipped: bool) -> tuple[pd.DataFrame, str]:

@@ -6,6 +6,7 @@ parts = read_labelled("Beef_TRAIN.tsv")               # and Beef_TEST.tsv beside
 
 import itertools
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -240,7 +241,7 @@ def _read_npz(path: Path) -> dict[str, Labelled]:
             if "X" in file.files and "y" in file.files:
                 return {"all": _checked(file["X"], file["y"], f"X of {path}")}
             arrays = {name: file[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(

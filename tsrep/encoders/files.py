@@ -67,7 +67,8 @@ def load_encoder(path: str | Path) -> Encoder:
         raise UserError(f"{path}: holds a {kind!r}, expected one of {list(_KINDS)}")
     settings, window = config.get("encoder"), config.get("window")
     columns = config.get("columns", [])
-    if not isinstance(settings, dict) or settings.get("depth", 0) > len(tensors):
+    depth = settings.get("depth", 0) if isinstance(settings, dict) else None
+    if not isinstance(depth, int) or depth > len(tensors):
         raise UserError(f"{path}: a header of another version: encoder {settings!r}")
     if not (window is None or (type(window) is int and window >= 0)):
         raise UserError(f"{path}: window: found {window!r}, expected a number of steps")

@@ -328,15 +328,18 @@ def load_forecaster(path: str | Path) -> SeriesForecaster:
     kind, config, tensors = weights.read_encoder(path)
     if kind != _KIND:
         raise UserError(f"{path}: holds a {kind!r}, expected a {_KIND!r}")
-    try:
-        model = _empty(config, tensors)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: a header of another version ({error})") from error
-    for horizon in model.horizons:  # files of version 0.1 are without it
-        tensors.setdefault(f"miss_freedom_{horizon}", torch.full((horizon,), math.inf))
-    names = {_name_in_file(name): name for name in model.state_dict()}
-    weights.load_into(model, {names.get(n, n): t for n, t in tensors.items()}, path)
+    own = {_name_of_module(name): tensor for name, tensor in tensors.items()}
+    for name, miss in list(own.items()):  # files of version 0.1 are without it
+        if name.endswith(".miss"):
+            own.setdefault(f"{name}_freedom", torch.full(miss.shape[:1], math.inf))
+    model = weights.build(lambda: _empty(config, own), own, path)
     return model.requires_grad_(False).eval()
+
+
+def _name_of_module(name: str) -> str:
+    """``mean_24`` -> ``paths.24.mean``, the inverse of :func:`_name_in_file`."""
+    array, _, horizon = name.rpartition("_")
+    return f"paths.{horizon}.{array}" if array and horizon.isdecimal() else name
 
 
 def _name_in_file(name: str) -> str:
@@ -354,14 +357,22 @@ def _empty(config: dict[str, Any], tensors: dict[str, Tensor]) -> SeriesForecast
         return Scaler(np.array(config[f"{prefix}mean"]), np.array(config[f"{prefix}std"]))
 
     def product(horizon: str, look_back: int) -> Product:
-        arrays = {name: tensors[f"{name}_{horizon}"].numpy() for name in Product.ARRAYS}
+        arrays = {name: tensors[f"paths.{horizon}.{name}"].numpy() for name in Product.ARRAYS}
         return Product.of(look_back, arrays)
 
+    network, sizes = from_dict(ForecasterConfig, config["network"]), config["inputs"]
+    names = Names(**{name: tuple(columns) for name, columns in config["names"].items()})
+    many = sum(len(columns) for columns in (names.columns, names.known, names.past))
+    if (network.depth or 0) > len(tensors) or sizes["known"] + sizes["past"] > many:
+        raise UserError(f"{network}, {sizes}: more than the file has tensors or names for")
+    for horizon in config["horizons"]:
+        if len(tensors[f"paths.{horizon}.miss"]) != horizon:
+            raise UserError(f"horizons: found {horizon}, expected those of the weights")
     model = SeriesForecaster(
-        Names(**{name: tuple(columns) for name, columns in config["names"].items()}),
+        names,
         (scaler(""), scaler("inputs_")),
         config["horizons"],
-        Forecaster(from_dict(ForecasterConfig, config["network"]), **config["inputs"]),
+        Forecaster(network, **sizes),
         {int(h): product(h, look_back) for h, look_back in config["look_backs"].items()},
         config["calendar"],
     )

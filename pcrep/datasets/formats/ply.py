@@ -85,6 +85,8 @@ def _read(path: Path, max_points: int) -> Columns:
     """Columns of the points of a PLY; faces and lists are left out."""
     found = layout(path)
     points, order = found.points, found.order
+    if not points.properties:
+        raise UserError(f"{path}: its points have no properties, expected x, y and z")
     if points.count == 0:
         return {"coords": np.empty((0, 3))}
     if not order:

@@ -379,3 +379,9 @@ def test_ptx_says_what_to_save_it_as(tmp_path, name):
     (tmp_path / name).write_text("1\n1\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n" + "1 2 3 0.5\n")
     with pytest.raises(UserError, match=r"PTX is not read, .*save it as E57 or LAS"):
         load_points(tmp_path / name)
+
+
+@pytest.mark.parametrize("order", ["ascii", "binary_little_endian"])
+def test_points_without_properties(tmp_path, order):
+    text = f"ply\nformat {order} 1.0\nelement vertex 3\nend_header\n\n\n\n"
+    refused(put(tmp_path, "empty.ply", text.encode()), "no properties", "x, y and z")

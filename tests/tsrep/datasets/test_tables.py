@@ -122,6 +122,23 @@ def test_separators_decimal_commas_marks_and_quotes(tmp_path, text):
     assert frame.to_dict("list") == {"a": [1.5, 2.5], "b": [2.0, 3.0]}
 
 
+def test_a_stream_that_is_damaged_inside(tmp_path):
+    """A wrong block in the middle, which the checksum at the end does not come to."""
+    whole = bytearray(gzip.compress(b"x\n" + b"1\n" * 5000, mtime=0))
+    whole[12:20] = b"\xff" * 8
+    (tmp_path / "a.csv.gz").write_bytes(whole)
+    with pytest.raises(UserError, match=r"a\.csv\.gz cannot be read"):
+        read_table(tmp_path / "a.csv.gz")
+
+
+@pytest.mark.parametrize("names", [["x"], ["t", "t"], ["t", "x"]])
+def test_an_index_named_as_something_else(tmp_path, names):
+    index = pd.MultiIndex.from_arrays([[1, 2]] * len(names), names=names)
+    pd.DataFrame({"x": [1.0, 2.0]}, index=index).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=rf"a\.parquet.*{names[-1]}"):
+        read_table(tmp_path / "a.parquet")
+
+
 def test_gzip_and_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"x\n1\n2\n", mtime=0))
