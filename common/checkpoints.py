@@ -1,11 +1,13 @@
 """``checkpoint.pt``: everything from which ``fit`` continues a run, and for which run it is."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.optim import Optimizer
 
 from tspcrep.common.errors import UserError
 
@@ -36,6 +38,7 @@ def read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:
     try:  # weights_only: a checkpoint from elsewhere runs no code
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = {name: state[name] for name in _PARTS} | {"run": dict(state.get("run", {}))}
+        _check(state)
     except Exception as error:  # a damaged file makes torch raise almost anything
         raise UserError(
             f"{path}: truncated, or not a checkpoint; delete it to train this seed again "
@@ -49,3 +52,54 @@ def read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:
                 "delete the file to train this seed again"
             )
     return state
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: Path) -> None:
+    """Load what :func:`read_checkpoint` read, if it is of an optimiser of these parameters.
+
+    Raises UserError where it is not: torch would take moments of any shape, and fail in a step.
+    """
+    settings = [{**group} for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(state)
+        for before, group in zip(settings, optimizer.param_groups, strict=True):
+            for name in before.keys() - {"params"}:
+                _require(_alike(group[name], before[name]), f"{name} is {group[name]!r}")
+        for parameter, moments in optimizer.state.items():
+            for name, moment in moments.items():
+                counts = name == "step"
+                shape = torch.Size() if counts else parameter.shape
+                _require(moment.shape == shape, f"{name} has another shape")
+                _require(not counts or moment >= 1, f"{name} is {moment}")
+    except Exception as error:  # anything may be in a damaged file
+        raise UserError(
+            f"{path}: of another optimiser, or damaged ({error}); delete it to train this seed "
+            "again"
+        ) from error
+
+
+def _alike(found: Any, own: Any) -> bool:
+    if isinstance(own, (tuple, list)):
+        same = isinstance(found, (tuple, list)) and len(found) == len(own)
+        return same and all(map(_alike, found, own))
+    if isinstance(own, float) or (isinstance(own, int) and not isinstance(own, bool)):
+        return isinstance(found, (int, float)) and math.isfinite(found) and abs(found) < 2**62
+    return type(found) is type(own)
+
+
+def _check(state: dict[str, Any]) -> None:
+    """Raise ValueError for a part that a checkpoint cannot hold."""
+    for name in ("step", "metrics_size"):
+        value = state[name]
+        _require(type(value) is int and 0 <= value < 2**62, f"{name} is {value!r}")
+    for name in ("method", "optimizers", "precision", "epoch_values"):
+        _require(isinstance(state[name], dict), f"{name} is {state[name]!r}")
+    for name, tensor in state["method"].items():
+        _require(isinstance(tensor, torch.Tensor), f"{name} is {tensor!r}")
+    for name, values in state["epoch_values"].items():
+        _require(np.asarray(values, dtype=float).ndim > 0, f"{name} is {values!r}")
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)

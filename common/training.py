@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tspcrep.common.cached import cached_backward
-from tspcrep.common.checkpoints import read_checkpoint
+from tspcrep.common.checkpoints import load_optimizer, read_checkpoint
 from tspcrep.common.errors import DivergedError, UserError
 from tspcrep.common.interrupts import held
 from tspcrep.common.methods import Batches, Cached, Method, Phase
@@ -30,7 +30,7 @@ from tspcrep.common.metrics_log import MetricsLog
 from tspcrep.common.runs import write_atomically
 from tspcrep.common.samplers import EpochSampler
 from tspcrep.common.seeding import seed_all, seeded_loader
-from tspcrep.common.weights import load_into
+from tspcrep.common.weights import check_fit
 
 
 @dataclass(frozen=True)
@@ -344,9 +344,10 @@ class _Loop:
                 f"{self.checkpoint}: of another model: phases {sorted(optimizers)}, expected "
                 f"{sorted(self.optimizers)}"
             )
-        load_into(self.method, state["method"], self.checkpoint)
+        check_fit(self.method, state["method"], self.checkpoint)
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(optimizers[name])
+            load_optimizer(optimizer, optimizers[name], self.checkpoint)
+        self.method.load_state_dict(state["method"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.step = state["step"]
         self.log.size, self.log.values = state["metrics_size"], state["epoch_values"]

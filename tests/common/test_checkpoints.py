@@ -1,6 +1,7 @@
 """Checkpoints: a killed and resumed run has the bits of one never killed; what is refused."""
 
 import copy
+import io
 import os
 import pickle
 import signal
@@ -233,6 +234,40 @@ def test_a_file_that_is_no_checkpoint(tmp_path, content):
 def test_a_torch_file_that_is_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "checkpoint.pt")
     assert_refused(tmp_path, Toy(), "not a checkpoint")
+
+
+ODD = (None, -1, 2**70, float("nan"), "x", {"a": [1]}, torch.zeros(3), [[1], [1, 2]])
+
+
+def places(state, at=()):
+    """Where parts of a checkpoint are, in nested dicts and lists."""
+    for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+        if at[:1] != ("run",):
+            yield (*at, key)
+        if isinstance(value, (dict, list)):
+            yield from places(value, (*at, key))
+
+
+def test_each_part_of_a_checkpoint(tmp_path, checkpoint):
+    """Of a value that cannot be: one line, or a run to its end; nothing in between."""
+    wrong, refused = [], 0
+    for place in places(torch.load(io.BytesIO(checkpoint), weights_only=True)):
+        for value in ODD:
+            state = inner = torch.load(io.BytesIO(checkpoint), weights_only=True)
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = value
+            torch.save(state, tmp_path / "checkpoint.pt")
+            try:
+                fit(Toy(), Rows(), settings_of(max_steps=6), seed=5, folder=tmp_path, resume=True)
+            except UserError as error:
+                refused += 1
+                if "\n" in str(error) or str(tmp_path / "checkpoint.pt") not in str(error):
+                    wrong.append((place, value, str(error)))
+            except Exception as error:
+                wrong.append((place, value, repr(error)))
+    assert not wrong, "\n".join(map(str, wrong))
+    assert refused > 100
 
 
 def test_a_checkpoint_of_another_model(tmp_path):
