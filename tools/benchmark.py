@@ -44,13 +44,14 @@ class Config:
             "tables",
             "gift",
             "coverage",
+            "scans",
             "all",
         ]
     ]
     """What to measure."""
     cases: tuple[str, ...] = ()
-    """Of the series, forecasting, points, sparse, archive, gift and coverage suites: those alone,
-    such as ETTh1/univariate."""
+    """Of the series, forecasting, points, sparse, archive, gift, coverage and scans suites: those
+    alone, such as ETTh1/univariate."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
     missing: bool = False
@@ -80,6 +81,7 @@ def main(config: Config) -> None:
         "tables": tables,
         "gift": gift,
         "coverage": coverage,
+        "scans": scans,
     }
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
@@ -181,6 +183,14 @@ def tables(config: Config) -> None:
 
     save("tables", tables.rows(), "pandas", "pyarrow")
     save("tables", tables.forecaster_rows(config.seeds), "pandas")
+
+
+def scans(config: Config) -> None:
+    from suites import scans
+
+    check_cases(config, scans.CASES)
+    for case in config.cases or scans.CASES:
+        save("scans", scans.rows(case), "laspy")
 
 
 def coverage(config: Config) -> None:
