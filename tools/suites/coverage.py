@@ -12,9 +12,9 @@ import numpy as np
 from scipy.stats import norm
 from suites.table import Row
 
+from tsrep.datasets.series import Split
 from tsrep.forecasting.probe import Inputs
 from tsrep.forecasting.product import fit_product
-from tsrep.sktime.rolling import plan
 
 HORIZON = 12
 SERIES = {60: 40, 120: 40, 500: 20, 3000: 8}
@@ -89,7 +89,9 @@ def _product(history: np.ndarray, season: int) -> tuple[np.ndarray, np.ndarray, 
     rows, mean, deviation = len(history), history.mean(), history.std()
     values = ((history - mean) / deviation)[:, None].astype(np.float32)
     nothing, calendar = np.zeros((1, rows, 0), np.float32), np.zeros((rows, 0), np.float32)
-    inputs = Inputs(values, nothing, calendar, plan(rows, HORIZON, None).split, drop=0)
+    start = rows - (HORIZON + rows // 6)  # as ContrastiveForecaster divides them
+    split = Split(slice(0, start), slice(start, rows), slice(rows, rows))
+    inputs = Inputs(values, nothing, calendar, split, drop=0)
     found = fit_product(inputs, (HORIZON,), season if season > 1 else None)[HORIZON]
     point = mean + deviation * found.product.forecast(inputs)(np.array([rows - 1]))[0, :, 0]
     tails = [(1 - n) / 2 for n in NOMINAL]
