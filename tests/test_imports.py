@@ -60,6 +60,7 @@ BENCHMARKED = {
     "sktime",
     "pycatch22",
     "stumpy",
+    "laspy",
 }
 
 

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import laspy
 import numpy as np
 import torch
 from suites.table import Row
@@ -46,6 +45,8 @@ def rows(case: str) -> Iterator[Row]:
 
 def _write(path: Path, count: int) -> None:
     """Hills with blocks and bushes on them, in national coordinates."""
+    import laspy
+
     rng, side = np.random.default_rng(0), np.sqrt(count / DENSITY)
     x, y = rng.uniform(0, side, (2, count))
     z = 5 * np.sin(x / 60) + 3 * np.cos(y / 45)
@@ -67,6 +68,8 @@ def _segmenter(path: Path) -> None:
 
 def _equal(source: Path, found: Path) -> float:
     """Share of the source's dimensions, but the classification, that are equal in all points."""
+    import laspy
+
     before, after = laspy.read(source), laspy.read(found)
     names = [n for n in before.point_format.dimension_names if n != "classification"]
     same = [np.array_equal(before[name], after[name]) for name in names]
