@@ -26,7 +26,8 @@ import pandas as pd
 
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
-from tspcrep.common.runs import check_seeds, write_atomically
+from tspcrep.common.runs import check_seeds
+from tsrep.datasets.files import write_table
 from tsrep.datasets.labelled import read_instances
 from tsrep.datasets.loading import load_classification
 from tsrep.datasets.series import Panel
@@ -76,7 +77,7 @@ def main(config: Config) -> None:
         spread = f" ± {pstdev(found):.3f}" if len(set(found)) > 1 else ""
         print(f"{system:28}{fmean(found):.3f}{spread}")
     if new is not None:
-        write(classes_of(config, panel, names, new), config.output)
+        write_table(classes_of(config, panel, names, new), config.output)
         print(config.output)
 
 
@@ -113,11 +114,6 @@ def classes_of(config: Config, panel: Panel, names: list, new: np.ndarray) -> pd
     classes = [panel.classes[k] for k in model.classes_]
     frame = pd.DataFrame({"id": names, "class": [classes[k] for k in chances.argmax(axis=1)]})
     return frame.join(pd.DataFrame(chances, columns=[f"p_{name}" for name in classes]))
-
-
-def write(frame: pd.DataFrame, path: Path) -> None:
-    save = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
-    write_atomically(path, lambda file: save(file, index=False))
 
 
 def _check(config: Config) -> None:

@@ -34,9 +34,8 @@ import pandas as pd
 
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
-from tspcrep.common.runs import write_atomically
 from tsrep.datasets.channels import note
-from tsrep.datasets.files import column_names
+from tsrep.datasets.files import column_names, write_table
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.tables import TableConfig, read_tables, widened
 from tsrep.forecast import backtest, backtest_all, forecast, forecast_all
@@ -79,7 +78,7 @@ def main(config: Config) -> None:
             else "The forecaster of the run was not fitted again: it may have learned from rows "
             "behind these cutoffs."
         )
-    write(found, config.output)
+    write_table(found, config.output)
     print(config.output)
 
 
@@ -176,11 +175,6 @@ def _errors(found: pd.DataFrame) -> str:
     means.index = means.index.map(str)
     means.loc["mean"] = means.mean()
     return means.to_string(float_format="{:.4g}".format)
-
-
-def write(frame: pd.DataFrame, path: Path) -> None:
-    save = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
-    write_atomically(path, lambda file: save(file, index=False))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tspcrep.common.errors import UserError
+from tspcrep.common.runs import write_atomically
 from tsrep.datasets.numbers import all_thousands, has_decimal_comma, is_text
 
 _NOT_TEXT = "is neither a Parquet file nor CSV in UTF-8: export it as one of them"
@@ -49,6 +50,12 @@ def read_fields(path: Path) -> tuple[pd.DataFrame, bool]:
     if comma and separator:
         frame = _with_thousands(frame, path, separator)
     return frame, comma
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write the columns to a file, CSV where its name ends so, else Parquet."""
+    save = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
+    write_atomically(path, lambda file: save(file, index=False))
 
 
 def column_names(path: Path) -> list[str]:
