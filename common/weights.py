@@ -146,7 +146,8 @@ def check_fit(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | 
             )
 
 
-def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], where: str | Path) -> None:
-    """Load ``tensors`` into ``module``; UserError names the first tensor that does not fit."""
-    check_fit(module, tensors, where)
-    module.load_state_dict(tensors)
+def check_names(found: object, field: str, where: str | Path) -> tuple[str, ...]:
+    """The names in a field of a header; UserError for anything but a list of them."""
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise UserError(f"{where}: {field}: found {found!r}, expected a list of names")
+    return tuple(found)

@@ -18,6 +18,7 @@ from pcrep.evaluation.segmentation import (
     load_segmenter,
     save_segmenter,
 )
+from tests.nested import parent_of, places
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 from tsrep import list_encoders, load_encoder
@@ -49,21 +50,10 @@ FILES = {
 }
 
 
-def places(config, at=()):
-    """The path of every value of nested dicts and lists."""
-    entries = config.items() if isinstance(config, dict) else enumerate(config)
-    for key, value in entries:
-        yield (*at, key)
-        if isinstance(value, (dict, list)):
-            yield from places(value, (*at, key))
-
-
 def changed(config, place, *value):
     """The configuration with another value at a place, or without any."""
     config = copy.deepcopy(config)
-    inner = config
-    for key in place[:-1]:
-        inner = inner[key]
+    inner = parent_of(config, place)
     if value:
         inner[place[-1]] = value[0]
     else:

@@ -27,7 +27,7 @@ import pandas as pd
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import check_seeds
-from tsrep.datasets.files import write_table
+from tsrep.datasets.files import check_table_name, write_table
 from tsrep.datasets.labelled import read_instances
 from tsrep.datasets.loading import load_classification
 from tsrep.datasets.series import Panel
@@ -120,8 +120,8 @@ def _check(config: Config) -> None:
     check_seeds(config.seeds)
     if (config.new is None) != (config.output is None):
         raise UserError("--new and --output belong together: give both, or neither")
-    if config.output is not None and config.output.suffix not in (".csv", ".parquet"):
-        raise UserError(f"--output {config.output}: expected a name that ends in .csv or .parquet")
+    if config.output is not None:
+        check_table_name(config.output)
     if config.per_class is not None and config.per_class < 1:
         raise UserError(f"--per-class: found {config.per_class}, expected at least 1")
 

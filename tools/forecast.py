@@ -35,7 +35,7 @@ import pandas as pd
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
 from tsrep.datasets.channels import note
-from tsrep.datasets.files import column_names, write_table
+from tsrep.datasets.files import check_table_name, column_names, write_table
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.tables import TableConfig, read_tables, widened
 from tsrep.forecast import backtest, backtest_all, forecast, forecast_all
@@ -65,8 +65,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    if config.output.suffix not in (".csv", ".parquet"):
-        raise UserError(f"output {config.output}: expected a name that ends in .csv or .parquet")
+    check_table_name(config.output)
     if config.backtest < 0:
         raise UserError(f"backtest: found {config.backtest}, expected a number of cutoffs")
     found = _by_fitting(config) if config.run is None else _by_run(config, config.run)

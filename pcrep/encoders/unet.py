@@ -220,11 +220,10 @@ def load_encoder(path: str | Path) -> SparseUNet:
         raise UserError(f"{path}: holds an encoder of kind {kind}, expected {SparseUNet.__name__}")
     voxel = config.pop("voxel", None)
     inputs = config.pop("inputs", list(SparseUNet.inputs))  # version 0.1 reads colour
+    inputs = weights.check_names(inputs, "inputs", path)
     if not (voxel is None or (isinstance(voxel, float) and 0 < voxel < float("inf"))):
         raise UserError(f"{path}: voxel: found {voxel!r}, expected metres above 0")
-    if not isinstance(inputs, list) or not all(isinstance(name, str) for name in inputs):
-        raise UserError(f"{path}: inputs: found {inputs!r}, expected a list of names")
 
     encoder = weights.build(lambda: of_header(config, len(tensors)), tensors, path)
-    encoder.voxel, encoder.inputs = voxel, tuple(inputs)
+    encoder.voxel, encoder.inputs = voxel, inputs
     return encoder.eval()

@@ -345,14 +345,13 @@ def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
     kind, config, tensors = weights.read_encoder(path)
     if kind != Segmenter.__name__:
         raise UserError(f"{path}: holds a {kind}, expected a {Segmenter.__name__}")
-    classes, inputs = config.get("classes"), config.get("inputs", list(SparseUNet.inputs))
-    for name, found in (("classes", classes), ("inputs", inputs)):  # version 0.1 reads colour
-        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-            raise UserError(f"{path}: {name}: found {found!r}, expected a list of names")
+    classes = weights.check_names(config.get("classes"), "classes", path)
+    inputs = config.get("inputs", list(SparseUNet.inputs))  # version 0.1 reads colour
+    inputs = weights.check_names(inputs, "inputs", path)
 
     def make() -> Segmenter:
         encoder = of_header(config["network"], len(tensors))
-        encoder.inputs = tuple(inputs)
+        encoder.inputs = inputs
         voxel = SegmentationConfig(voxel=float(config["voxel"]))
         levels, smooth = config.get("levels", "decoder"), bool(config.get("smooth", False))
         segmenter = Segmenter(encoder, len(classes), voxel, levels=levels, smooth=smooth)
@@ -360,4 +359,4 @@ def load_segmenter(path: str | Path) -> tuple[Segmenter, tuple[str, ...]]:
         segmenter.numbers = tuple(map(int, config.get("numbers", ())))
         return segmenter
 
-    return weights.build(make, tensors, path).eval(), tuple(classes)
+    return weights.build(make, tensors, path).eval(), classes

@@ -22,6 +22,7 @@ from tests.common.toys import (
     settings_of,
     torchrun,
 )
+from tests.nested import parent_of, places
 from tspcrep.common import runs, training
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import fit
@@ -239,24 +240,14 @@ def test_a_torch_file_that_is_no_checkpoint(tmp_path, content):
 ODD = (None, -1, 2**70, float("nan"), "x", {"a": [1]}, torch.zeros(3), [[1], [1, 2]])
 
 
-def places(state, at=()):
-    """Where parts of a checkpoint are, in nested dicts and lists."""
-    for key, value in state.items() if isinstance(state, dict) else enumerate(state):
-        if at[:1] != ("run",):
-            yield (*at, key)
-        if isinstance(value, (dict, list)):
-            yield from places(value, (*at, key))
-
-
 def test_each_part_of_a_checkpoint(tmp_path, checkpoint):
     """Of a value that cannot be: one line, or a run to its end; nothing in between."""
     wrong, refused = [], 0
-    for place in places(torch.load(io.BytesIO(checkpoint), weights_only=True)):
+    whole = torch.load(io.BytesIO(checkpoint), weights_only=True)
+    for place in places({part: whole[part] for part in whole if part != "run"} | {"run": None}):
         for value in ODD:
-            state = inner = torch.load(io.BytesIO(checkpoint), weights_only=True)
-            for key in place[:-1]:
-                inner = inner[key]
-            inner[place[-1]] = value
+            state = torch.load(io.BytesIO(checkpoint), weights_only=True)
+            parent_of(state, place)[place[-1]] = value
             torch.save(state, tmp_path / "checkpoint.pt")
             try:
                 fit(Toy(), Rows(), settings_of(max_steps=6), seed=5, folder=tmp_path, resume=True)

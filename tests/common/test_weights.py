@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tspcrep.common.errors import UserError
-from tspcrep.common.weights import FILE, load_into, read_encoder, save_encoder
+from tspcrep.common.weights import FILE, build, check_fit, read_encoder, save_encoder
 
 CONFIG = {"dim": 4, "kernels": [1, 2], "causal": True, "name": "é", "window": None}
 
@@ -46,10 +46,7 @@ def test_round_trip(tmp_path):
     save_encoder(tmp_path / "sub" / FILE, saved, "tests.Model", CONFIG)
     kind, config, tensors = read_encoder(tmp_path / "sub" / FILE)
     assert kind == "tests.Model" and config == CONFIG
-    other = model()
-    with torch.no_grad():
-        other[0].weight.zero_()
-    load_into(other, tensors, "here")
+    other = build(model, tensors, "here")
     for name, expected in saved.state_dict().items():
         assert torch.equal(other.state_dict()[name], expected)
         assert other.state_dict()[name].dtype == expected.dtype
@@ -142,8 +139,7 @@ def test_half_precision(tmp_path):
     tensors = read_encoder(tmp_path)[2]
     for name, value in model().state_dict().items():
         assert tensors[name].dtype == (torch.float16 if value.is_floating_point() else value.dtype)
-    other = model()
-    load_into(other, tensors, "here")
+    other = build(model, tensors, "here")
     assert torch.equal(other[0].weight, model()[0].weight.half().float())
 
 
@@ -199,7 +195,7 @@ def test_weights_of_another_model_name_one_tensor(change, words):
     before = {name: tensor.clone() for name, tensor in tensors.items()}
     change(tensors)
     with pytest.raises(UserError) as caught:
-        load_into(module, tensors, "runs/one")
+        check_fit(module, tensors, "runs/one")
     message = str(caught.value)
     assert message.startswith("runs/one: weights of another model: ") and words in message
     assert all(torch.equal(module.state_dict()[n], t) for n, t in before.items())

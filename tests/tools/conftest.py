@@ -25,6 +25,15 @@ def finished(csv, tmp_path_factory):
 
 
 @pytest.fixture
+def suite(monkeypatch):
+    """``suite(name)``: a module of tools/suites, imported anew."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    yield lambda name: importlib.import_module(f"suites.{name}")
+    for name in [name for name in sys.modules if name.split(".")[0] == "suites"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.fixture
 def tool(monkeypatch, capsys):
     """``tool(name, *arguments)`` in this process: (status, stdout, stderr)."""
 

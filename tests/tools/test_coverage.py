@@ -1,23 +1,15 @@
 """The suite of interval coverage: its control against sktime's."""
 
-import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.tools.running import TOOLS
-
 
 @pytest.fixture
-def coverage(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    from suites import coverage
-
-    yield coverage
-    for name in [name for name in sys.modules if name.split(".")[0] == "suites"]:
-        monkeypatch.delitem(sys.modules, name)
+def coverage(suite):
+    return suite("coverage")
 
 
 @pytest.mark.parametrize("season", [1, 5])

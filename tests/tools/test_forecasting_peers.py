@@ -1,6 +1,5 @@
 """The peers of the forecasting suite see our windows, and are scored as ours are."""
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tools.running import TOOLS
 from tests.tsrep.made_series import made_series
 from tsrep.forecasting.protocol import origins
 
@@ -16,9 +14,8 @@ LOOK_BACK = 24
 
 
 @pytest.fixture
-def peers(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    module = importlib.import_module("suites.forecasting_peers")
+def peers(monkeypatch, suite):
+    module = suite("forecasting_peers")
     monkeypatch.setattr(module, "LOOK_BACK", LOOK_BACK)
     return module
 

@@ -1,23 +1,16 @@
 """The GIFT-Eval suite: scores by hand, and the published seasonal naive to its digits."""
 
 import os
-import sys
 
 import numpy as np
 import pytest
 
-from tests.tools.running import TOOLS
 from tsrep.evaluation.quantiles import LEVELS, pinball, scaled_errors, weighted_quantile_loss
 
 
 @pytest.fixture
-def gift(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    from suites import gift
-
-    yield gift
-    for name in [name for name in sys.modules if name.split(".")[0] == "suites"]:
-        monkeypatch.delitem(sys.modules, name)
+def gift(suite):
+    return suite("gift")
 
 
 def test_scores_are_loops():

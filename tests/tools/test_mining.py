@@ -1,19 +1,15 @@
 """The mining suite: its cases hold what they say, and its tasks tell good vectors from bad ones."""
 
-import importlib
-
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from tests.tools.running import TOOLS
 from tsrep.datasets.series import Panel, Scaler
 
 
 @pytest.fixture
-def suites(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    return importlib.import_module("suites.mining"), importlib.import_module("suites.mining_cases")
+def suites(suite):
+    return suite("mining"), suite("mining_cases")
 
 
 def waves(classes=4, each=6, steps=64):

@@ -52,6 +52,12 @@ def read_fields(path: Path) -> tuple[pd.DataFrame, bool]:
     return frame, comma
 
 
+def check_table_name(path: Path) -> None:
+    """Raise UserError for a name that :func:`write_table` has no format for."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise UserError(f"output {path}: expected a name that ends in .csv or .parquet")
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write the columns to a file, CSV where its name ends so, else Parquet."""
     save = frame.to_csv if path.suffix == ".csv" else frame.to_parquet

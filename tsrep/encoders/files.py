@@ -66,17 +66,15 @@ def load_encoder(path: str | Path) -> Encoder:
     if kind not in _KINDS:
         raise UserError(f"{path}: holds a {kind!r}, expected one of {list(_KINDS)}")
     settings, window = config.get("encoder"), config.get("window")
-    columns = config.get("columns", [])
+    columns = weights.check_names(config.get("columns", []), "columns", path)
     depth = settings.get("depth", 0) if isinstance(settings, dict) else None
     if not isinstance(depth, int) or depth > len(tensors):
         raise UserError(f"{path}: a header of another version: encoder {settings!r}")
     if not (window is None or (type(window) is int and window >= 0)):
         raise UserError(f"{path}: window: found {window!r}, expected a number of steps")
-    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
-        raise UserError(f"{path}: columns: found {columns!r}, expected a list of names")
     network = weights.build(lambda: _KINDS[kind](**settings), tensors, path)
     encoder = centred(network, window)
-    encoder.columns, encoder.scaler = tuple(columns), _scaler(config, path)
+    encoder.columns, encoder.scaler = columns, _scaler(config, path)
     return encoder.eval()
 
 

@@ -8,6 +8,7 @@ steps asked for. A mean of such forecasts is a map of the same form.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -52,6 +53,13 @@ class Candidate(Protocol):
     def maps(self, moments: Moments, steps: np.ndarray, layout: Layout) -> Iterator[Map]:
         """A map for each setting, fitted to ``moments``, whose targets are ``steps`` (m,)."""
         ...
+
+
+def map_of(
+    candidate: Candidate, setting: int, moments: Moments, steps: np.ndarray, layout: Layout
+) -> Map:
+    """The map of one setting; those behind it are not made."""
+    return next(islice(candidate.maps(moments, steps, layout), setting, None))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ Errors come from blocks of rows that no forecast was fitted on, see
 :mod:`tsrep.forecasting.product`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -59,12 +60,17 @@ def choose(names: Sequence[str], errors: Sequence[np.ndarray], block: np.ndarray
     parts = [np.split(one, cuts, axis=1) for one in errors]  # by candidate and block
     by_setting = [np.stack([_square(p) for p in own], axis=1) for own in parts]  # (S, B)
     count = len(cuts) + 1
-    made = _decide(by_setting, parts, list(range(count)), LEAST_BLOCKS)
+
+    @cache
+    def gram(block: int, rows: tuple[tuple[int, int], ...]) -> np.ndarray:
+        return _gram(np.stack([parts[k][block][setting] for k, setting in rows]))
+
+    made = _decide(by_setting, gram, list(range(count)), LEAST_BLOCKS)
     chosen = [_errors_of(made, parts, own) for own in range(count)]
     residuals = []
     for own in range(count):
         others = [b for b in range(count) if b != own] or [own]
-        decided = _decide(by_setting, parts, others, LEAST_BLOCKS - 1)
+        decided = _decide(by_setting, gram, others, LEAST_BLOCKS - 1)
         residuals.append(_errors_of(decided, parts, own))
     return Choice(
         {name: float(s) for name, s in zip(names, made.shares, strict=True) if s > 0},
@@ -87,11 +93,14 @@ class _Decided(NamedTuple):
 
 def _decide(
     by_setting: Sequence[np.ndarray],
-    parts: Sequence[Sequence[np.ndarray]],
+    gram: Callable[[int, tuple[tuple[int, int], ...]], np.ndarray],
     blocks: list[int],
     least: int,
 ) -> _Decided:
-    """The rule of :func:`choose` on some blocks; with fewer than ``least``, the simplest."""
+    """The rule of :func:`choose` on some blocks; with fewer than ``least``, the simplest.
+
+    gram: mean products of errors in a block, of candidates in settings.
+    """
     settings = [int(found[:, blocks].mean(axis=1).argmin()) for found in by_setting]
     own = np.stack([f[k, blocks] for f, k in zip(by_setting, settings, strict=True)])  # (K, B)
     best = int(own.mean(axis=1).argmin())
@@ -103,9 +112,8 @@ def _decide(
     shares = np.eye(len(own))[simplest]
     if len(survivors) > 1:
         doubt = float(gaps[survivors].max())
-        grams = np.stack(
-            [_gram(np.stack([parts[k][b][settings[k]] for k in survivors])) for b in blocks]
-        )
+        rows = tuple((int(k), settings[k]) for k in survivors)
+        grams = np.stack([gram(block, rows) for block in blocks])
         others = grams.sum(axis=0) - grams if len(blocks) > 1 else grams
         found = [convex_shares(o / max(1, len(blocks) - 1), doubt) for o in others]
         blended = [w @ gram @ w for w, gram in zip(found, grams, strict=True)]

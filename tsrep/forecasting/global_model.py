@@ -29,6 +29,7 @@ from tsrep.forecasting.candidates import (
     Map,
     Persistence,
     look_backs,
+    map_of,
     ridges,
     simple,
 )
@@ -297,8 +298,8 @@ def _fitted(
     for candidate in candidates:
         share = choice.shares.get(candidate.name, 0.0)
         if share > 0:
-            maps = list(candidate.maps(known, steps, windows.layout(size)))
-            own = maps[choice.settings[candidate.name]]
+            setting = choice.settings[candidate.name]
+            own = map_of(candidate, setting, known, steps, windows.layout(size))
             weight, bias = weight + share * own.weight, bias + share * own.bias
     return Map(weight, bias)
 

@@ -198,11 +198,12 @@ def fit_product(
     tried.add(_variants(tried.best_ridge(horizons), windows))
     chosen = {h: tried.choose(h) for h in horizons}
     beside, late = Windows(inputs, lags), tried.late()
-    vectors = None
+    vectors, added = None, []
     if beside.layout.vectors and late:
         base = replace(tried.best_ridge(horizons), phases=())
         vectors = Tried(beside, late, steps)
-        vectors.add([replace(base, vectors=scale) for scale in _SCALES])
+        added = [replace(base, vectors=scale) for scale in _SCALES]
+        vectors.add(added)
     found = {}
     for h in horizons:
         linear, above = chosen[h], None
@@ -212,10 +213,10 @@ def fit_product(
         settings = {**linear.settings, **(above.settings if above else {})}
         parts = [
             (c, settings[c.name], shares[c.name])
-            for c in (*tried.candidates, *(vectors.candidates if vectors else ()))
+            for c in (*tried.candidates, *added)
             if c.name in shares
         ]
-        reads = beside if any(getattr(c, "vectors", 0) for c, _, _ in parts) else windows
+        reads = beside if any(c.name in shares for c in added) else windows
         maps = fit(reads, parts, h)
         fitted = Product.from_maps(maps, reads.layout, beside.vectors)
         found[h] = Fitted(fitted, linear, above, tried.starts, steps[within(steps, h)])

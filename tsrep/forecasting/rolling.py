@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tspcrep.common.probes import Moments
-from tsrep.forecasting.candidates import Candidate, LagRidge, Layout, Map
+from tsrep.forecasting.candidates import Candidate, LagRidge, Layout, Map, map_of
 from tsrep.forecasting.choice import Choice, choose
 from tsrep.forecasting.moments import part, window_moments
 from tsrep.forecasting.probe import Columns, Inputs
@@ -206,10 +206,7 @@ def fit(windows: Windows, parts: list[tuple[Candidate, int, float]], horizon: in
     found: list[list[Map]] = [[] for _ in seen]
     for candidate, setting, share in parts:
         groups = seen if candidate.apart else [_sum(seen)]
-        maps = [
-            next(m for k, m in enumerate(candidate.maps(g, steps, windows.layout)) if k == setting)
-            for g in groups
-        ]
+        maps = [map_of(candidate, setting, g, steps, windows.layout) for g in groups]
         for c, own in enumerate(found):
             m = maps[c if len(maps) > 1 else 0]
             own.append(Map(share * m.weight, share * m.bias))
