@@ -7,9 +7,9 @@
     python tools/pretrain_points.py --data street aerial --voxel 0.3 --output runs/outdoors
     python tools/pretrain_points.py --output runs/rooms --resume
 
-rooms, aerial and street are made in the processes that load batches and are never seen twice; your
-own scenes are prepared once and cached. The run folder ends with result.json, scenes.png (some of
-the scenes) and encoder.safetensors of the first seed, in half precision, for
+procedural, rooms, aerial and street are made in the processes that load batches and are never seen
+twice; your own scenes are prepared once and cached. The run folder ends with result.json,
+scenes.png (some of the scenes) and encoder.safetensors of the first seed, in half precision, for
 tools/finetune_segmentation.py and tools/embed.py. tools/pretrain_fac.py trains on one set of
 scenes, and compares and draws.
 """
@@ -51,8 +51,9 @@ class Config:
     output: Path
     """Folder to write the run to."""
     data: tuple[str, ...] = ("rooms",)
-    """rooms, aerial, street (made without end); named data sets, folders of point clouds or files
-    (see pcrep.datasets.load_scenes); or several, which give equally many scenes."""
+    """procedural (plain rooms), rooms (varied), aerial, street, made without end; named data sets,
+    folders of point clouds or files (see pcrep.datasets.load_scenes); or several, which give
+    equally many scenes."""
     size: int = 1_000_000
     """Scenes of each source in an epoch; made ones are repeated in the next at the earliest."""
     inputs: tuple[str, ...] = ("colour",)

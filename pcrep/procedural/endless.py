@@ -4,18 +4,21 @@ from dataclasses import dataclass
 
 from pcrep.cloud import Cloud
 from pcrep.procedural.outdoors import aerial, street
-from pcrep.procedural.shapes import ROOM_CLASSES
+from pcrep.procedural.scenes import unseen
+from pcrep.procedural.shapes import CLASSES, ROOM_CLASSES
 from pcrep.procedural.town import OUTDOOR_CLASSES
 from pcrep.procedural.varied_rooms import room
 from tspcrep.common.checkpoints import fingerprint
 from tspcrep.common.errors import UserError
 
 KINDS = {
+    "procedural": (unseen, CLASSES),
     "rooms": (room, ROOM_CLASSES),
     "aerial": (aerial, OUTDOOR_CLASSES),
     "street": (street, OUTDOOR_CLASSES),
 }
-"""How a scene of each kind is made from (seed, index), and its classes."""
+"""How a scene of each kind is made from (seed, index), and its classes: plain rooms, varied rooms,
+ground seen from the air and from a street."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.random import Generator
 
 from pcrep.cloud import Cloud, Scenes
 from pcrep.encoders.voxelize import voxelize
@@ -62,8 +63,17 @@ def procedural(count: int, seed: int = 0, config: SceneConfig = SceneConfig()) -
     return Scenes("procedural", names, partial(_scene, seed, config, names), CLASSES, things)
 
 
+def unseen(seed: int, index: int) -> Cloud:
+    """A room as those of :func:`procedural`, but none of them, whatever their seed."""
+    rng = np.random.default_rng([seed, index, 4])
+    return _room(rng, SceneConfig(), f"procedural-endless-{seed}-{index}")
+
+
 def _scene(seed: int, config: SceneConfig, names: tuple[str, ...], index: int) -> Cloud:
-    rng = np.random.default_rng([seed, index])
+    return _room(np.random.default_rng([seed, index]), config, names[index])
+
+
+def _room(rng: Generator, config: SceneConfig, name: str) -> Cloud:
     room = furnish(rng, config.room_width, config.room_height)
     light = rng.uniform(-0.4, 0.4, 3) * room.size
     light[2] = room.size[2] - 0.3
@@ -84,5 +94,5 @@ def _scene(seed: int, config: SceneConfig, names: tuple[str, ...], index: int) -
         colour=colour[kept].astype(np.float32),
         label=room.solids.label[solid[kept]],
         instance=room.solids.instance[solid[kept]],
-        name=names[index],
+        name=name,
     )
