@@ -66,7 +66,7 @@ def procedural(count: int, seed: int = 0, config: SceneConfig = SceneConfig()) -
 def unseen(seed: int, index: int) -> Cloud:
     """A room as those of :func:`procedural`, but none of them, whatever their seed."""
     rng = np.random.default_rng([seed, index, 4])
-    return _room(rng, SceneConfig(), f"procedural-endless-{seed}-{index}")
+    return _room(rng, SceneConfig(), f"procedural-{seed}-{index}")
 
 
 def _scene(seed: int, config: SceneConfig, names: tuple[str, ...], index: int) -> Cloud:
