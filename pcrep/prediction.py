@@ -13,7 +13,6 @@ import torch
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud
-from pcrep.encoders.encoding import features_of
 from pcrep.encoders.inputs import completed, inputs_of, say_missing
 from pcrep.encoders.unet import UNetConfig
 from pcrep.encoders.voxelize import voxelize
@@ -103,7 +102,7 @@ class SegmentationPipeline:
         with torch.inference_mode():
             features = voxels.reduce(torch.from_numpy(values)).to(device)
             x = SparseTensor(voxels.coordinates.to(device), features)
-            found = model.head(features_of(model.encoder, x, model.levels)).float().softmax(1)
+            found = model.scores(x).float().softmax(1)
         rows, found = voxels.point_to_voxel, found.cpu()
         if model.smooth:
             of_points = smoothed(found[rows].numpy(), with_segments(cloud).segment)

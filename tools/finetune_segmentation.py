@@ -74,7 +74,7 @@ class Config:
     mode: Literal["auto", "finetune", "linear", "knn"] = "auto"
     """Tune the encoder as far as cross-validation says (auto) or fully, or fit a classifier (linear
     or kNN) to frozen features."""
-    levels: Levels = "decoder"
+    levels: Levels = "both"
     """Features that are read: the end of the decoder, all levels of the encoder, or both."""
     smooth: bool = False
     """Average predictions over the segments of an over-segmentation."""

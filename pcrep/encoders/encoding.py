@@ -5,7 +5,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from pcrep.cloud import Cloud
 from pcrep.encoders.inputs import channels, check_inputs, completed, inputs_of
@@ -91,7 +92,7 @@ def check_encoder(encoder: SparseUNet, where: str = "the encoder") -> None:
 
 
 def encode(
-    encoder: SparseUNet, cloud: Cloud, voxel: float, levels: Levels = "decoder"
+    encoder: SparseUNet, cloud: Cloud, voxel: float, levels: Levels = "both"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features (M, D) float32 of the voxels of a cloud, and ``point_to_voxel`` (N,) int64.
 
@@ -109,7 +110,13 @@ def encode(
     return features.float().cpu().numpy(), point_to_voxel.cpu().numpy()
 
 
-def features_of(encoder: SparseUNet, x: SparseTensor, levels: Levels = "decoder") -> Tensor:
+def check_levels(levels: str) -> None:
+    """Raise a ValueError for levels that there are not."""
+    if levels not in get_args(Levels):
+        raise ValueError(f"levels is {levels!r}, expected one of {', '.join(get_args(Levels))}")
+
+
+def features_of(encoder: SparseUNet, x: SparseTensor, levels: Levels = "both") -> Tensor:
     """Features (M, D) on the voxels of ``x``.
 
     ``decoder`` reads the end of the decoder. ``encoder`` reads the stem and each level of the
@@ -117,8 +124,7 @@ def features_of(encoder: SparseUNet, x: SparseTensor, levels: Levels = "decoder"
     (Wu et al., "Sonata", CVPR 2025, section 3, carry them up so). ``both`` reads all of these, the
     decoder's first.
     """
-    if levels not in get_args(Levels):
-        raise ValueError(f"levels is {levels!r}, expected one of {', '.join(get_args(Levels))}")
+    check_levels(levels)
     if levels == "decoder":
         return encoder(x).features
     found = encoder.encode(x)
@@ -130,7 +136,28 @@ def features_of(encoder: SparseUNet, x: SparseTensor, levels: Levels = "decoder"
     return carried.features
 
 
-def width(encoder: SparseUNet, levels: Levels = "decoder") -> int:
+def read_out(encoder: SparseUNet, x: SparseTensor, head: nn.Linear, levels: Levels) -> Tensor:
+    """``head(features_of(encoder, x, levels))`` (M, C), to rounding, without the wide rows.
+
+    The head is a sum over the levels: each is mapped where it is, and its C columns are carried up
+    in place of its features.
+    """
+    check_levels(levels)
+    if levels == "decoder":
+        return head(encoder(x).features)
+    found = encoder.encode(x)
+    widths = [level.features.shape[1] for level in found]
+    of_decoder, *parts = head.weight.split([head.in_features - sum(widths), *widths], dim=1)
+    carried = found[-1].map(lambda features: linear(features, parts[-1]))
+    for finer, part in zip(found[-2::-1], parts[-2::-1], strict=True):
+        carried = finer.map(lambda features, part=part: linear(features, part)) + Unpool(2)(carried)
+    scores = carried.features + head.bias
+    if levels == "both":
+        scores = scores + linear(encoder.decode(found).features, of_decoder)
+    return scores
+
+
+def width(encoder: SparseUNet, levels: Levels = "both") -> int:
     """Columns D of :func:`features_of`."""
     config = encoder.config
     of_encoder = config.stem + sum(config.encoder)

@@ -73,7 +73,7 @@ def probe(
     name: ProbeName = "linear",
     config: ProbeConfig | None = None,
     seed: int = 0,
-    levels: Levels = "decoder",
+    levels: Levels = "both",
 ) -> dict[str, Any]:
     """:func:`score` on ``test`` of a classifier fitted to frozen features of ``learn``.
 
@@ -100,7 +100,7 @@ def fit_probe(
     name: ProbeName = "linear",
     config: ProbeConfig | None = None,
     seed: int = 0,
-    levels: Levels = "decoder",
+    levels: Levels = "both",
 ) -> Head | Classifier:
     """Fit the classifier of :func:`probe`: a :class:`Head` or, for ``knn``, a Classifier.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, softmax
+from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from pcrep.augment import AugmentConfig, augmented
@@ -23,8 +23,8 @@ from pcrep.encoders.encoding import (
     Levels,
     check_encoder,
     encode,
-    features_of,
     network_input,
+    read_out,
     voxel_size,
     width,
 )
@@ -33,6 +33,7 @@ from pcrep.evaluation.heads import Head
 from pcrep.evaluation.metrics import label_counts
 from pcrep.evaluation.smoothing import smoothed, with_segments
 from pcrep.preparation.planes import upright
+from pcrep.sparse import SparseTensor
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Phase
@@ -110,7 +111,7 @@ class Segmenter(nn.Module):
         config: SegmentationConfig | None = None,
         head: Head | None = None,
         class_weight: np.ndarray | None = None,
-        levels: Levels = "decoder",
+        levels: Levels = "both",
         smooth: bool = False,
     ):
         super().__init__()
@@ -148,7 +149,7 @@ class Segmenter(nn.Module):
         label = torch.from_numpy(np.concatenate([c.label for c in clouds])).to(device)
         known = label >= 0
         # Not ``[rows]``, whose gradient adds a voxel's points in the order of threads.
-        scores = self.head(features_of(self.encoder, x, self.levels))
+        scores = self.scores(x)
         scores, label = scores.index_select(0, point_to_voxel[known]), label[known]
         loss = cross_entropy(scores, label, self.class_weight, reduction="sum")
         # No label in what was drawn: no gradient, and no 0 / 0.
@@ -163,32 +164,32 @@ class Segmenter(nn.Module):
         It is turned upright first, and its height and normals are found where they are read; see
         :class:`pcrep.prediction.SegmentationPipeline` for large scans and for confidence.
         """
-        if self.smooth:
-            return self.probabilities(cloud).argmax(1)
-        _, found, point_to_voxel = self._of_voxels(self._turned(cloud))
-        return found.argmax(1)[point_to_voxel]
+        return self.probabilities(cloud).argmax(1)
 
     def probabilities(self, cloud: Cloud) -> np.ndarray:
         """Probability (N, C) float32 of each class at each point; see :meth:`predict`."""
-        return self.described(cloud)[1]
+        cloud = self._turned(cloud)
+        training = self.training
+        try:
+            with torch.inference_mode():
+                device = self.head.weight.device
+                x, rows = network_input([cloud], self.voxel, device, self.encoder.inputs)
+                found = self.eval().scores(x).float().softmax(1)[rows].cpu().numpy()
+        finally:
+            self.train(training)
+        return smoothed(found, with_segments(cloud).segment) if self.smooth else found
 
     def described(self, cloud: Cloud) -> tuple[np.ndarray, np.ndarray]:
-        """Features (N, D) of the points and their :meth:`probabilities`, in one pass."""
-        cloud = self._turned(cloud)
-        features, found, point_to_voxel = self._of_voxels(cloud)
-        found = found[point_to_voxel]
-        found = smoothed(found, with_segments(cloud).segment) if self.smooth else found
-        return features[point_to_voxel], found
+        """Features (N, D) of the points and their :meth:`probabilities`."""
+        features, rows = encode(self.encoder, self._turned(cloud), self.voxel, self.levels)
+        return features[rows], self.probabilities(cloud)
+
+    def scores(self, x: SparseTensor) -> Tensor:
+        """Scores (M, C) of the classes at voxels."""
+        return read_out(self.encoder, x, self.head, self.levels)
 
     def _turned(self, cloud: Cloud) -> Cloud:
         return upright(cloud) if self.upright else cloud
-
-    def _of_voxels(self, cloud: Cloud) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Features (M, D) and probabilities (M, C) of voxels, and the voxel (N,) of each point."""
-        features, point_to_voxel = encode(self.encoder, cloud, self.voxel, self.levels)
-        weight, bias = (p.detach().cpu() for p in (self.head.weight, self.head.bias))
-        found = softmax(torch.from_numpy(features) @ weight.T + bias, 1).numpy()
-        return features, found, point_to_voxel
 
     def _view(self, cloud: Cloud, seed: Sequence[int]) -> Cloud:
         if len(cloud) > self.config.points:

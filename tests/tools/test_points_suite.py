@@ -33,7 +33,7 @@ def test_rows_say_what_differs(points, monkeypatch):
     monkeypatch.setattr(points, "score", lambda name, system, seed, task, draw: result(seed / 10))
     rows = list(points.rows("mosd/segcontrast", (1, 3)))
     over = {row.case: row.over for row in rows if row.metric == "miou"}
-    assert over["mosd/linear"] == over["mosd/linear:both"] == "seeds of pretraining"
+    assert over["mosd/linear"] == over["mosd/linear:decoder"] == "seeds of pretraining"
     assert over["mosd/linear-2"] == "seeds of pretraining, each the mean of 3 draws of labels"
     assert over["mosd/tuned-2"] == "seeds of pretraining, each with its own draw of labels"
     for row in rows:
@@ -42,9 +42,9 @@ def test_rows_say_what_differs(points, monkeypatch):
 
 
 def test_tasks_are_read_back(points):
-    assert points.parts("linear") == ("linear", "", "decoder")
-    assert points.parts("linear:both-2") == ("linear", "2", "both")
-    assert points.parts("tuned-28") == ("tuned", "28", "decoder")
+    assert points.parts("linear") == ("linear", "", "both")
+    assert points.parts("linear:decoder-2") == ("linear", "2", "decoder")
+    assert points.parts("tuned-28") == ("tuned", "28", "both")
     assert list(points.draws("linear-2", 7)) == [0, 1, 2]
     assert list(points.draws("linear", 7)) == list(points.draws("tuned-2", 7)) == [7]
 

@@ -46,8 +46,8 @@ MANY_LABELLED = (8, 28)
 DRAWS = 3
 """Draws of labelled scenes for each encoder whose features are frozen. A tuned network has one, of
 the number of its seed."""
-LEVELS = ("encoder", "both")
-"""Other features than the decoder's end, that probes of all and of two scenes of mOSD-3 read."""
+LEVELS = ("encoder", "decoder")
+"""Other features than both, that probes of all and of two scenes of mOSD-3 read."""
 UNTRAINED = "untrained"
 """The network with random weights; fine-tuning it is training from scratch."""
 COARSE = "-2cm"
@@ -123,10 +123,10 @@ def means(results: Sequence[Sequence[dict[str, Any]]]) -> list[float]:
 
 
 def parts(task: str) -> tuple[str, str, str]:
-    """``linear:both-2`` as linear, 2, both; by default of all scenes and the decoder's end."""
+    """``linear:decoder-2`` as linear, 2, decoder; by default of all scenes and of all features."""
     name, _, count = task.partition("-")
     kind, _, levels = name.partition(":")
-    return kind, count, levels or "decoder"
+    return kind, count, levels or "both"
 
 
 def draws(task: str, seed: int) -> Sequence[int]:

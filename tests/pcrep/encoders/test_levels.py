@@ -1,10 +1,20 @@
 """Encoder levels carried up to the voxels, against a look-up of each voxel's cell."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from pcrep.encoders.encoding import encode, features_of, network_input, width
+from pcrep.encoders.encoding import (
+    Levels,
+    encode,
+    features_of,
+    network_input,
+    read_out,
+    width,
+)
 from pcrep.encoders.unet import SparseUNet
 from pcrep.sparse import SparseTensor
 from tests.pcrep.made_scenes import made_scene
@@ -39,14 +49,14 @@ def test_a_voxel_has_the_features_of_its_cell(engine):
     torch.testing.assert_close(found, expected)
     assert both.shape[1] == width(net, "both")
     torch.testing.assert_close(both, torch.cat([end, expected], 1))
-    assert end.shape[1] == width(net)
+    assert end.shape[1] == width(net, "decoder")
 
 
-def test_the_decoders_end_is_the_default():
+def test_the_decoders_end_comes_first_of_the_default():
     net, cloud = network(), made_scene(0)
-    end, _ = encode(net, cloud, 0.05)
-    assert np.array_equal(end, encode(net, cloud, 0.05, "decoder")[0])
-    both = encode(net, cloud, 0.05, "both")[0]
+    end, _ = encode(net, cloud, 0.05, "decoder")
+    both = encode(net, cloud, 0.05)[0]
+    assert np.array_equal(both, encode(net, cloud, 0.05, "both")[0])
     np.testing.assert_array_equal(both[:, : net.dim], end)
     np.testing.assert_array_equal(both[:, net.dim :], encode(net, cloud, 0.05, "encoder")[0])
 
@@ -64,3 +74,14 @@ def test_levels_that_there_are_not():
     net = network()
     with pytest.raises(ValueError, match="levels is 'all', expected one of decoder, encoder, both"):
         encode(net, made_scene(0), 0.05, "all")
+
+
+@pytest.mark.parametrize("levels", get_args(Levels))
+@pytest.mark.parametrize("engine", ["torch", *engines()])
+def test_a_head_read_out_level_by_level_is_the_head_of_the_features(engine, levels):
+    net = network().double()
+    x, _ = network_input([made_scene(0), made_scene(1)], 0.05)
+    x = SparseTensor(x.coordinates, x.features.double(), engine=engine)
+    head = nn.Linear(width(net, levels), 3).double()
+    expected = head(features_of(net, x, levels))
+    torch.testing.assert_close(read_out(net, x, head, levels), expected)

@@ -82,7 +82,7 @@ def test_a_score_pools_the_points_of_all_scenes():
 
 def test_voxels_are_sliced_back_to_every_point():
     cloud, encoder = made_scene(3), tiny()
-    features, point_to_voxel = encode(encoder, cloud, 0.05)
+    features, point_to_voxel = encode(encoder, cloud, 0.05, "decoder")
     cells = np.floor((cloud.coords - cloud.coords.min(0)) / np.float32(0.05)).astype(int)
     distinct = np.unique(cells, axis=0)
     assert features.shape == (len(distinct), encoder.dim) and encoder.training
@@ -103,7 +103,7 @@ def test_clouds_of_a_batch_do_not_meet():
     x, point_to_voxel = network_input(clouds, 0.05)
     with torch.no_grad():
         together = encoder(x).features[point_to_voxel].numpy()
-    apart = [f[v] for f, v in (encode(encoder, cloud, 0.05) for cloud in clouds)]
+    apart = [f[v] for f, v in (encode(encoder, cloud, 0.05, "decoder") for cloud in clouds)]
     np.testing.assert_allclose(together, np.concatenate(apart), atol=1e-5)
 
 
@@ -135,13 +135,17 @@ def test_a_probe_reads_what_the_features_hold(name):
     def coloured(cloud):
         return Cloud(cloud.coords, np.eye(3, dtype=np.float32)[cloud.label], label=cloud.label)
 
+    def probed(learn, test):
+        points = ProbeConfig(probe_points=200)
+        return probe(Inputs(), learn, test, 0.03, name, points, seed=1, levels="decoder")
+
     scenes = made_scenes(((1, 2), (1, 2), (2, 1))).map(coloured)
     learn, test = scenes.subset([0, 1]), scenes.subset([2])
-    found = probe(Inputs(), learn, test, 0.03, name, ProbeConfig(probe_points=200), seed=1)
+    found = probed(learn, test)
     assert found["miou"] > 0.9 and found["iou"].keys() == {"floor", "box", "ball"}
-    assert found == probe(Inputs(), learn, test, 0.03, name, ProbeConfig(probe_points=200), seed=1)
+    assert found == probed(learn, test)
     blind = scenes.map(lambda cloud: replace(cloud, colour=None))
-    assert probe(Inputs(), blind, blind, 0.03, name)["miou"] < 0.3
+    assert probed(blind, blind)["miou"] < 0.3
 
 
 def test_a_probe_of_one_class_is_refused():
