@@ -17,6 +17,7 @@ the command line.
 import contextlib
 import dataclasses
 import io
+import math
 import os
 import re
 import sys
@@ -120,7 +121,7 @@ def parse(
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
-            return tyro.cli(
+            config = tyro.cli(
                 config_class,
                 args=arguments,
                 prog=name,
@@ -132,6 +133,8 @@ def parse(
         if stop.code in (0, None):
             raise
         raise UserError(_one_line(stderr.getvalue())) from None
+    from_dict(config_class, to_dict(config), where="options")  # tyro takes nan for a number
+    return config
 
 
 def load(config_class: type[T], path: str | Path) -> T:
@@ -229,8 +232,10 @@ def _convert(value: Any, hint: Any, where: str, default: Any = None) -> Any:
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) == len(value):
             return tuple(_convert(v, h, where) for v, h in zip(value, inner, strict=True))
-    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if math.isfinite(value):
+            return float(value)
+        raise UserError(f"{where}: found {value}, expected a finite number")
     elif hint is Path and isinstance(value, str):
         return Path(value)
     elif hint is Any or (isinstance(hint, type) and type(value) is hint):

@@ -216,8 +216,10 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing but our own leftovers."""
-    return folder.is_dir() and all(path.suffix == _PART for path in folder.iterdir())
+    """Whether a folder holds nothing but our own leftovers and folders of such."""
+    return folder.is_dir() and all(
+        path.suffix == _PART or path.is_dir() for path in folder.rglob("*")
+    )
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -94,6 +94,8 @@ def test_part_of_a_section_leaves_the_rest_as_the_tool_has_it(tmp_path):
         (["--data", "x", "--nothing"], "Unrecognized.*--nothing"),
         (["--data", "x", "--lr", "abc"], "--lr.*abc"),
         (["--data", "x", "--lr", "-1"], "lr: found -1.0, expected a number above 0"),
+        (["--data", "x", "--lr", "nan"], "lr: found nan, expected a .*number"),
+        (["--data", "x", "--lr", "-inf"], "lr: found -inf, expected a .*number"),
         (["--data", "x", "--mask", "some"], "--mask"),
         (["--config"], "found nothing after it"),
         (["--config", "no/such.toml"], "No such file"),
@@ -110,6 +112,7 @@ def test_bad_command_line_is_one_line(arguments, message):
     [
         ("data = 3", "data: found 3, expected str"),
         ("dat = 'x'", "unknown field 'dat'; the fields are data, root"),
+        ("[method]\nlr = nan", "method: lr: found nan, expected a finite number"),
         ("[method]\nlr = 'a'", "method: lr: found 'a', expected float"),
         ("[method]\nhorizons = [1.5]", "found 1.5, expected int"),
         ("data = ", "not a TOML file"),

@@ -68,6 +68,8 @@ def test_nothing_is_said_of_what_may_be_right(arguments):
         ([*GOOD, "--zzzz"], "--zzzz: no such option: see --help"),
         (["--data", "my.csv"], "--output is missing"),
         ([*GOOD, "--max-steps", "few"], "--max-steps: found 'few', expected a number (int)"),
+        ([*GOOD, "--clip", "nan"], "--clip: found 'nan', expected a number (float)"),
+        ([*GOOD, "--clip=-inf"], "--clip: found '-inf', expected a number (float)"),
         ([*GOOD, "--max-steps"], "--max-steps: found '', expected a number"),
     ],
 )

@@ -119,12 +119,13 @@ def test_own_leftovers_are_no_run_and_are_swept(tmp_path):
     (tmp_path / ".config.toml.abc.part").write_text("half")
     (tmp_path / "seed-0").mkdir()
     (tmp_path / "seed-0" / ".checkpoint.pt.abc.part").write_text("half")
+    (tmp_path / "seed-0" / "mine.txt").write_text("a user's")
     with pytest.raises(UserError, match="holds no run"):
         Run("tests", Config(output=tmp_path))
-    (tmp_path / "seed-0" / ".checkpoint.pt.abc.part").unlink()
-    (tmp_path / "seed-0").rmdir()
+    (tmp_path / "seed-0" / "mine.txt").unlink()
     Run("tests", Config(output=tmp_path)).start()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "env.json"]
+    files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"config.toml", "env.json"}
 
 
 @pytest.mark.parametrize("seeds", [(), (0, 0), (-1,), (0, 2**32)])
