@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
+
+from tspcrep.common.typed_json import is_number
 
 
 class MetricsLog:
@@ -42,3 +44,52 @@ class MetricsLog:
                 file.write(json.dumps({**line, **means}) + "\n")
             self.size = self.path.stat().st_size
         return means
+
+
+class Logged(NamedTuple):
+    """What a ``metrics.jsonl`` holds.
+
+    curves : ``{name: (steps, values)}`` of the scalars, by the name that they were logged under,
+        such as ``encoder/loss``. counts : ``{name: counts}`` of the last histograms. damaged : how
+        many lines are no such lines.
+    """
+
+    curves: dict[str, tuple[list[int], list[float]]]
+    counts: dict[str, list[float]]
+    damaged: int
+
+
+def read_metrics(path: Path) -> Logged:
+    """Read a ``metrics.jsonl``; lines that a stop cut short are counted and left out.
+
+    Raises OSError if the file cannot be read.
+    """
+    logged, damaged = Logged({}, {}, 0), 0
+    for text in path.read_bytes().splitlines():
+        line = _line(text)
+        if line is None:
+            damaged += 1
+            continue
+        for name, value in line.items():
+            if isinstance(value, list):
+                logged.counts[name] = value
+            elif "/" in name:
+                steps, values = logged.curves.setdefault(name, ([], []))
+                steps.append(line["step"])
+                values.append(value)
+    return logged._replace(damaged=damaged)
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """A line of the file; None where it is damaged."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or type(line.get("step")) is not int:
+        return None
+    for name, value in line.items():
+        numbers = value if isinstance(value, list) else [value] if "/" in name else []
+        if any(isinstance(x, bool) or not isinstance(x, int | float) for x in numbers):
+            return None
+    return line if is_number(line["step"]) and [] not in line.values() else None

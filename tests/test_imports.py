@@ -31,7 +31,6 @@ WRAPPED_IN = {
     "open3d": "pcrep/datasets/open3d.py",
     "laspy": "pcrep/datasets/formats/las.py",
     "pye57": "pcrep/datasets/formats/e57.py",
-    "plotly": "pcrep/reports/pictures.py",
     "sktime": "tsrep/datasets/loading.py",
     "MinkowskiEngine": "pcrep/sparse/engines/minkowski.py",
     "spconv_triton": "pcrep/sparse/engines/triton.py",

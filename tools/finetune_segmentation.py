@@ -50,10 +50,10 @@ from pcrep.evaluation.segmentation import (
 from pcrep.evaluation.smoothing import with_segments
 from pcrep.evaluation.tuning import tune
 from pcrep.preparation.planes import upright
+from pcrep.reports.results import read_result
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
-from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
@@ -118,7 +118,7 @@ def main(config: Config) -> None:
 
 def report(folder: Path, config: Config) -> Path:
     """Write ``report.html`` of a finished run; it shows the first test scene, if not of kNN."""
-    result = read_json(folder / "result.json")
+    result = read_result(folder, "segmentation")
     if not (folder / SEGMENTER).exists():
         return pcrep.reports.segmentation.write(folder, result)
     segmenter, classes = load_segmenter(folder / SEGMENTER)

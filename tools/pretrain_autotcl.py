@@ -25,7 +25,6 @@ import torch
 import tsrep.reports.autotcl
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
-from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tspcrep.common.weights import FILE
@@ -38,6 +37,7 @@ from tsrep.encoders import Encoder
 from tsrep.encoders.config import EncoderConfig
 from tsrep.encoders.files import load_encoder, save_encoder
 from tsrep.evaluation import TASKS, classification, forecasts
+from tsrep.reports.results import read_result
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,11 @@ def main(config: Config) -> None:
 
 def report(folder: Path, config: Config, data: Series | Panel | None = None) -> Path:
     """Write ``report.html`` of a finished run; the data are read if they are not given."""
-    result, encoder = read_json(folder / "result.json"), load_encoder(folder / FILE)
+    result, encoder = read_result(folder, *TASKS), load_encoder(folder / FILE)
     data = data or load_data(config)
     windows = training_windows(data.train, encoder, config.window)
     window = windows.__getitems__([len(windows) // 2]).values  # (1, L, C)
-    checkpoint = folder / f"seed-{result['seeds'][0]}" / "checkpoint.pt"
-    view = tsrep.reports.autotcl.learned_view(checkpoint, window, config.method)
-    learned = None if view is None else (window, view)
-    return tsrep.reports.autotcl.write(folder, result, data, encoder, learned)
+    return tsrep.reports.autotcl.write(folder, result, data, encoder, window, config.method)
 
 
 def load_data(config: Config) -> Series | Panel:

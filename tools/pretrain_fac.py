@@ -35,9 +35,9 @@ from pcrep.evaluation.checks import labelled_parts, read_through
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.preparation import PrepareConfig, prepare
 from pcrep.preparation.cache import preprocessed
+from pcrep.reports.results import read_result
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
-from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
@@ -94,7 +94,7 @@ def main(config: Config) -> None:
 
 def report(folder: Path, config: Config) -> Path:
     """Write ``report.html`` of a finished run; it shows the first test scene, if any."""
-    result = read_json(folder / "result.json")
+    result = read_result(folder, "pretraining")
     source = config.data, config.data_root, config.reading
     split = find_split(*source)
     scenes = load_scenes(*source) if split is None else split.test

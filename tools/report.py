@@ -7,14 +7,15 @@ The training tools (pretrain_autotcl.py, train_forecaster.py, pretrain_fac.py an
 finetune_segmentation.py) write it at the end of a run; this tool writes it again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 from tspcrep.common import config as configuration
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
-from tspcrep.common.pages import read_json
 from tspcrep.common.runs import tool_of
+from tspcrep.common.typed_json import read_json
 from tspcrep.tools import finetune_segmentation, pretrain_autotcl, pretrain_fac, train_forecaster
 from tsrep.forecasting.forecaster import FORECASTER_FILE
 
@@ -30,6 +31,12 @@ TOOLS = {
 class Config:
     run: Path
     """Folder of a finished run."""
+    data: str | None = None
+    """Where the data of the run are now, if they were moved; by default where they were."""
+
+
+class _Result(TypedDict):
+    task: str
 
 
 def main(config: Config) -> None:
@@ -40,12 +47,21 @@ def main(config: Config) -> None:
     if name not in TOOLS:
         raise UserError(f"{config.run}: a run of {name}, expected one of {', '.join(TOOLS)}")
     tool = TOOLS[name]
-    print(tool.report(config.run, configuration.load(tool.Config, path)))
+    own = configuration.load(tool.Config, path)
+    if config.data is not None:
+        own = replace(own, data=config.data)
+    if not isinstance(own.data, str):
+        raise UserError(f"{path}: lacks data, expected the configuration of a run; give --data")
+    try:
+        print(tool.report(config.run, own))
+    except UserError as error:
+        moved = config.data is None and own.data in str(error) and not Path(own.data).exists()
+        raise UserError(f"{error}; say where it is now with --data") if moved else error from None
 
 
 def _tool_by_files(run: Path) -> str:
     """The tool of a run folder that does not name it, such as one of version 0.1."""
-    task = read_json(run / "result.json").get("task")
+    task = read_json(run / "result.json", _Result)["task"]
     if task == "pretraining":
         return "pretrain_fac"
     if task == "segmentation":

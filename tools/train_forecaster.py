@@ -29,7 +29,6 @@ import tsrep.reports.forecaster
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
-from tspcrep.common.pages import read_json
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
@@ -42,6 +41,7 @@ from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import ForecastData, inputs_of, network_forecasts
 from tsrep.forecasting.training import LearningConfig, Settings, set_ridge_head
+from tsrep.reports.results import read_result
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def main(config: Config) -> None:
 
 def report(folder: Path, config: Config, inputs: ForecastData | None = None) -> Path:
     """Write ``report.html`` of a finished run; the data are read if they are not given."""
-    result, model = read_json(folder / "result.json"), load_forecaster(folder)
+    result, model = read_result(folder, "forecasting"), load_forecaster(folder)
     inputs = inputs or _load_inputs(config)
     return tsrep.reports.forecaster.write(folder, result, inputs, model)
 

@@ -1,4 +1,4 @@
-"""Figures of point clouds for a report: still pictures, and interactive ones through plotly."""
+"""Still pictures of point clouds for a report, and the colours of points."""
 
 import colorsys
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,31 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pcrep.reports.render import Viewpoint, render
-from tspcrep.common.figures import WIDTH, themed
+from tspcrep.common import figures
+from tspcrep.common.figures import WIDTH
 
 _PIXELS = 375
 """Width of a panel in pixels; two side by side are as wide as a figure."""
-_MOST = 10_000
-"""Largest number of points in an interactive figure."""
 _UNKNOWN = (0.55, 0.55, 0.55)
 """Colour of points without label, segment or score."""
 _SCALE = "viridis"
 """Matplotlib colour map of scores."""
+WRONG = (1.0, 0.0, 0.4)
+"""Colour of mistakes, which no class has."""
+_CLASSES = (
+    *("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#f0e442"),
+    *("#d55e00", "#a56ad6", "#7f5539", "#b5c99a", "#1b3a6b"),
+    *("#c9c3d6", "#4d6600"),
+)
+"""Colours of up to twelve classes: six of Okabe and Ito's for colour-blind readers, without the
+purple that is close to that of mistakes, and others that differ in brightness too."""
+_HUES = (0.04, 0.8)
+"""Hues of segments, and of classes where there are more; the others are near :data:`WRONG`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +63,8 @@ def still(
     panels: Sequence[Panel],
     legend: Mapping[str, Sequence[float]] | None = None,
     score: tuple[str, float, float] | None = None,
-) -> tuple[bytes, bytes]:
-    """Panels in two columns as PNG, for a light and for a dark page.
+) -> bytes:
+    """Panels in two columns as PNG, for light and dark pages alike.
 
     legend : colour by name. score : name, minimum and maximum of a colour bar.
     """
@@ -76,76 +87,16 @@ def still(
                 for width, colour in ((4.0, "white"), (2.0, "#e11d48")):
                     ax.plot(*one.mark, "o", ms=11, mfc="none", mec=colour, mew=width)
         if legend:
-            patches = [Patch(color=tuple(c), label=name) for name, c in legend.items()]
-            figure.legend(
-                handles=patches, loc="outside lower left", ncols=across, frameon=False, fontsize=8
-            )
+            patches = [Patch(color=tuple(c)) for c in legend.values()]
+            place = {"loc": "outside lower left", "ncols": across, "fontsize": 8}
+            figures.legend(figure, patches, list(legend), **place)
         if score:
             name, low, high = score
             bar = ScalarMappable(matplotlib.colors.Normalize(low, high), _SCALE)
             figure.colorbar(bar, ax=axes, location="bottom", label=name, shrink=0.5, aspect=30)
         return figure
 
-    return themed(draw)
-
-
-def turnable(clouds: Sequence[np.ndarray], colourings: Mapping[str, Sequence[np.ndarray]]) -> str:
-    """Interactive HTML figure of clouds side by side, with a menu of colourings.
-
-    clouds : (N, 3) metres each; a random subset of 10,000 points in all is drawn.
-    colourings : name -> colours (N, 3) in 0 .. 1, for each cloud.
-
-    The page needs :func:`script` once before it. Raises ImportError without plotly.
-    """
-    import plotly.graph_objects as go
-    import plotly.io
-
-    random = np.random.default_rng(0)
-    most = _MOST // len(clouds)
-    kept = [np.sort(random.permutation(len(c))[:most]) for c in clouds]
-    choices = {
-        name: [_hex(colours[rows]) for colours, rows in zip(each, kept, strict=True)]
-        for name, each in colourings.items()
-    }
-    first = next(iter(choices.values()))
-    traces, start = [], 0.0
-    for cloud, rows, colours in zip(clouds, kept, first, strict=True):
-        low = cloud.min(0)
-        x, y, z = np.round(cloud[rows] - low + (start, 0, 0), 3).astype(np.float32).T
-        marker = {"size": 2, "color": colours}
-        traces.append(go.Scatter3d(x=x, y=y, z=z, mode="markers", marker=marker))
-        start += 1.1 * float((cloud.max(0) - low)[0])
-    menu = {
-        "buttons": [
-            {"label": name, "method": "restyle", "args": [{"marker.color": colours}]}
-            for name, colours in choices.items()
-        ],
-        **{"x": 0, "y": 1, "xanchor": "left", "yanchor": "top"},
-        **{"bgcolor": "#f3f4f6", "font": {"color": "#1f2328"}},
-    }
-    hidden = {"visible": False}
-    figure = go.Figure(
-        traces,
-        go.Layout(
-            scene={"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"},
-            margin={"l": 0, "r": 0, "t": 0, "b": 0},
-            updatemenus=[menu],
-            showlegend=False,
-            hovermode=False,
-            paper_bgcolor="rgba(0,0,0,0)",
-            template="none",
-            height=420,
-        ),
-    )
-    options = {"displaylogo": False, "responsive": True}
-    return plotly.io.to_html(figure, options, include_plotlyjs=False, full_html=False)
-
-
-def script() -> str:
-    """The script that draws :func:`turnable` in a browser. Raises ImportError without plotly."""
-    import plotly.offline
-
-    return f"<script>{plotly.offline.get_plotlyjs()}</script>"
+    return figures.on_either(draw)
 
 
 def correlation(query: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -158,18 +109,17 @@ def correlation(query: np.ndarray, features: np.ndarray) -> np.ndarray:
 
 
 def class_colours(count: int) -> np.ndarray:
-    """Colours (C, 3) in 0 .. 1 of classes, from matplotlib's tab10 or tab20 up to 20 classes."""
-    if count <= 20:
-        name = "tab10" if count <= 10 else "tab20"
-        return np.array(matplotlib.colormaps[name].colors)[:count]
+    """Colours (C, 3) in 0 .. 1 of classes; up to twelve differ in hue or brightness."""
+    if count <= len(_CLASSES):
+        return np.array([to_rgb(colour) for colour in _CLASSES[:count]]).reshape(count, 3)
     return many_colours(count)
 
 
 def many_colours(count: int) -> np.ndarray:
     """Distinct colours (S, 3) in 0 .. 1 of segments, with hues a golden angle apart."""
     steps = np.arange(count)
-    hues, values = 0.618034 * steps % 1, (0.95, 0.65, 0.8)
-    saturations = (0.55, 0.75, 0.95, 0.4)
+    hues = _HUES[0] + 0.618034 * steps % 1 * (_HUES[1] - _HUES[0])
+    values, saturations = (0.95, 0.65, 0.8), (0.55, 0.75, 0.95, 0.4)
     return np.array(
         [colorsys.hsv_to_rgb(h, saturations[i % 4], values[i % 3]) for i, h in enumerate(hues)]
     ).reshape(count, 3)
@@ -185,8 +135,3 @@ def by_score(scores: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndar
     shade = (np.nan_to_num(scores, nan=low) - low) / (high - low)
     colours = matplotlib.colormaps[_SCALE](shade.clip(0, 1))[:, :3]
     return np.where(np.isnan(scores)[:, None], _UNKNOWN, colours)
-
-
-def _hex(colours: np.ndarray) -> list[str]:
-    bytes_ = (255 * np.asarray(colours).clip(0, 1) + 0.5).astype(np.uint8)
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in bytes_]

@@ -16,8 +16,11 @@ from pcrep.preparation.foreground import foreground
 from pcrep.reports import pictures
 from pcrep.reports.pictures import by_number, by_score, panel, still
 from pcrep.reports.render import choose_viewpoint
-from pcrep.reports.runs import results, scene, to_turn, write_page
+from pcrep.reports.runs import results, scene, write_page
+from pcrep.reports.viewer import Cloud as Shown
+from pcrep.reports.viewer import Figure, View, to_turn
 from tspcrep.common import pages
+from tspcrep.common.markup import Html
 
 
 def write(
@@ -30,11 +33,9 @@ def write(
 ) -> Path:
     """Write ``report.html`` into the folder of a finished run and return its path.
 
-    Without plotly the page has still pictures only.
-
     Parameters
     ----------
-    result : ``result.json`` of the run.
+    result : of :func:`pcrep.reports.results.read_result`.
     title : title of the page.
     cloud : scene to draw, as it was read.
     encoder : the trained encoder, compared with the same before training.
@@ -44,61 +45,58 @@ def write(
     cloud = thin(prepare(cloud), encoder.voxel)
     parts = [
         *(results(result) if "miou" in result else []),
-        *_scene(encoder, cloud),
+        _scene(encoder, cloud),
         *_activation(encoder, before, cloud, augment),
         *pages.losses(folder, result["seeds"]),
     ]
     return write_page(folder, title, parts)
 
 
-def _scene(encoder: SparseUNet, cloud: Cloud) -> list[str]:
+def _scene(encoder: SparseUNet, cloud: Cloud) -> Html:
     features = _features(encoder, cloud)
     numbers = pictures.many_colours(int(cloud.segment.max()) + 1)
     objectness = np.append(cloud.objectness, np.nan)[cloud.segment]
-    colourings = {
-        **({} if cloud.colour is None else {"Colour": cloud.colour}),
-        "Segments": by_number(cloud.segment, numbers),
-        "Foreground score": by_score(objectness),
-        "Features": principal_colours(features) / 255,
-    }
+    views = [
+        *([] if cloud.colour is None else [View("Colour", cloud.colour)]),
+        View("Segments", by_number(cloud.segment, numbers)),
+        View("Foreground score", by_score(objectness), numbers=objectness),
+        View("Features", principal_colours(features) / 255),
+    ]
     told = (
         f"{cloud.name}: {len(np.unique(cloud.segment))} segments; the foreground score, 0 to 1, "
         "says how much a segment looks like an object; the encoder's features by their first three "
         "principal components"
     )
     score = ("foreground score", 0, 1)
-    return scene("A scene", cloud.coords, colourings, told, score=score)
+    return scene("A scene", cloud.coords, views, told, score=score)
 
 
 def _activation(
     encoder: SparseUNet, before: SparseUNet, cloud: Cloud, augment: AugmentConfig
-) -> list[str]:
+) -> list[Html]:
     """Activation maps of two views by both encoders, for a query point of the foreground."""
     a, b = (augmented(cloud, augment, seed) for seed in (0, 1))
     query = _query_point(a, b)
     if query is None:
         return []
-    viewpoints = [choose_viewpoint(view.coords) for view in (a, b)]
-    panels, colourings = [], {}
+    clouds = [Shown(view.coords, choose_viewpoint(view.coords)) for view in (a, b)]
+    panels, views = [], []
     for name, network in (("trained", encoder), ("untrained", before)):
-        of_a, of_b = (_features(network, view) for view in (a, b))
-        maps = [by_score(pictures.correlation(of_a[query], f)) for f in (of_a, of_b)]
-        panels += [
-            panel(f"First view, {name}", a.coords, maps[0], viewpoints[0], query),
-            panel(f"Second view, {name}", b.coords, maps[1], viewpoints[1]),
-        ]
-        colourings[name.capitalize()] = maps
+        features = [_features(network, view) for view in (a, b)]
+        for index, (which, cloud, own) in enumerate(
+            zip(("First", "Second"), clouds, features, strict=True)
+        ):
+            title = f"{which} view, {name}"
+            colours = by_score(pictures.correlation(features[0][query], own))
+            marked = None if index else query
+            panels.append(panel(title, cloud.coords, colours, cloud.viewpoint, marked))
+            views.append(View(title, cloud=index, features=own, group=name))
     told = (
         "Cosine of the features of the circled point with those of every point of both views, by "
         "the trained encoder and by the same before training; below 0 is drawn as 0"
     )
-    if a.colour is not None:
-        colourings["Colour"] = [a.colour, b.colour]
-    return [
-        "<h2>Activation maps</h2>",
-        pages.figure(still(panels, score=("cosine", 0, 1)), told),
-        *to_turn([a.coords, b.coords], colourings),
-    ]
+    drawn = to_turn(Figure(clouds, views, (0, query)), still(panels, score=("cosine", 0, 1)), told)
+    return [pages.section("Activation maps", drawn)]
 
 
 def _query_point(a: Cloud, b: Cloud) -> int | None:

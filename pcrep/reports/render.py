@@ -78,7 +78,7 @@ def render(
     wide, high = width * _SHARPER, round(width * viewpoint.aspect) * _SHARPER
     shown = viewpoint.shown
     places, depth = viewpoint.project(np.asarray(coords[shown], np.float64))
-    gap = _spacing(coords[shown])
+    gap = spacing(coords[shown])
     across = np.clip(np.ceil(gap * viewpoint.focal * wide / depth), 1, _LARGEST).astype(np.int64)
     column = np.floor(places[:, 0] * wide + wide / 2).astype(np.int64)
     row = np.floor(places[:, 1] * wide + high / 2).astype(np.int64)
@@ -160,7 +160,7 @@ def _pixels_covered(viewpoint: Viewpoint, coords: np.ndarray, thin: np.ndarray) 
     return len(np.unique(np.floor(places * 100), axis=0))
 
 
-def _spacing(coords: np.ndarray) -> float:
+def spacing(coords: np.ndarray) -> float:
     """Typical distance between neighbours that a disc has to bridge, metres."""
     some = np.random.default_rng(0).permutation(len(coords))[:2000]
     distance, _ = cKDTree(coords).query(coords[some], k=min(5, len(coords)))

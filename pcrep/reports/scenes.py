@@ -19,7 +19,7 @@ def page(clouds: Sequence[Cloud], classes: Sequence[str] = ()) -> bytes:
     numbers = [np.unique(c.label) for c in clouds if classes and c.label is not None]
     shown = np.unique(np.concatenate([np.empty(0, np.int64), *numbers]))
     legend = {classes[k]: colours[k] for k in shown if k >= 0}
-    return still(panels, legend or None)[0]
+    return still(panels, legend or None)
 
 
 def _pair(cloud: Cloud, colours: np.ndarray) -> list[Panel]:

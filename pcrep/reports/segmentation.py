@@ -1,5 +1,6 @@
 """``report.html`` of a segmentation run."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from pcrep.evaluation.detections import Instances, true_instances
 from pcrep.evaluation.instances import find_objects
 from pcrep.evaluation.segmentation import Segmenter
 from pcrep.reports import pictures
-from pcrep.reports.pictures import by_number
+from pcrep.reports.pictures import WRONG, by_number
 from pcrep.reports.render import choose_viewpoint
 from pcrep.reports.runs import results, scene, write_page
+from pcrep.reports.viewer import View
 from tspcrep.common import pages
+from tspcrep.common.markup import Html, tag
 
-METRICS = "metrics.jsonl"
-_GREY, _WRONG = (0.75, 0.75, 0.75), (0.85, 0.1, 0.15)
+_GREY = (0.75, 0.75, 0.75)
+_KINDS = ("right", "wrong")
 
 
 def write(
@@ -30,51 +33,52 @@ def write(
 ) -> Path:
     """Write ``report.html`` into the folder of a finished run and return its path.
 
-    Without plotly the page has still pictures only.
-
     Parameters
     ----------
-    result : ``result.json`` of the run.
+    result : of :func:`pcrep.reports.results.read_result`.
     segmenter, test : trained network and upright labelled scenes, the first of which is drawn with
         prediction and truth; left out for kNN.
     """
     title, mode = f"Segmentation of {result['data']}, {result['mode']}", result["mode"]
     parts = results(result)
     if segmenter is not None:
-        parts += _prediction(segmenter, test, result["seeds"][0])
-        if "instances" in result:
-            parts += _objects(segmenter, test, result)
-    trained = [s for s in result["seeds"] if (folder / f"seed-{s}" / mode / METRICS).exists()]
-    if trained:
-        parts += pages.losses(folder, trained, mode)
+        parts.append(_prediction(segmenter, test, result["seeds"][0]))
+        if result.get("instances"):
+            parts.append(_objects(segmenter, test, result))
+    if mode not in ("linear", "knn"):  # which have no steps
+        parts += pages.losses(folder, result["seeds"], mode)
     return write_page(folder, title, parts)
 
 
-def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> list[str]:
+def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> Html:
     cloud, classes = test[0], test.classes
     predicted = segmenter.predict(cloud)
     colours = pictures.class_colours(len(classes))
     wrong = (predicted != cloud.label) & (cloud.label >= 0)
-    colourings = {
-        **({} if cloud.colour is None else {"Colour": cloud.colour}),
-        "Truth": by_number(cloud.label, colours),
-        "Prediction": by_number(predicted, colours),
-        "Mistakes": np.where(wrong[:, None], _WRONG, _GREY),
-    }
     kept = thin(replace(cloud, segment=np.arange(len(cloud))), segmenter.voxel).segment
-    coords = cloud.coords[kept]
-    colourings = {name: values[kept] for name, values in colourings.items()}
+
+    def view(title: str, numbers: np.ndarray, shades: np.ndarray, names: Sequence[str]) -> View:
+        return View(title, by_number(numbers, shades)[kept], numbers=numbers[kept], names=names)
+
+    views = [
+        view("Truth", cloud.label, colours, classes),
+        view("Prediction", predicted, colours, classes),
+        view("Mistakes", wrong.astype(int), np.array([_GREY, WRONG]), _KINDS),
+    ]
+    if cloud.colour is not None:
+        views.append(View("Colour", cloud.colour[kept]))
     known = max(int((cloud.label >= 0).sum()), 1)
     there = np.union1d(predicted, cloud.label)
     legend = {classes[i]: colours[i] for i in there if i >= 0}
     told = (
         f"{cloud.name}, the first test scene, by the network of seed {seed}: "
-        f"{100 * wrong.sum() / known:.1f} % of its labelled points are wrong, drawn red"
+        f"{100 * wrong.sum() / known:.1f} % of its labelled points are wrong"
     )
-    return scene("Prediction against truth", coords, colourings, told, legend=legend)
+    legend["mistake"] = WRONG
+    return scene("Prediction against truth", cloud.coords[kept], views, told, legend=legend)
 
 
-def _objects(segmenter: Segmenter, test: Scenes, result: dict[str, Any]) -> list[str]:
+def _objects(segmenter: Segmenter, test: Scenes, result: dict[str, Any]) -> Html:
     """A table of the scores of objects, and those of the first test scene in their boxes."""
     cloud, things = test[0], [test.classes.index(name) for name in test.things]
     drawn = {
@@ -87,7 +91,9 @@ def _objects(segmenter: Segmenter, test: Scenes, result: dict[str, Any]) -> list
         for name, objects in drawn.items()
     ]
     told = f"{cloud.name}, the first test scene; boxes stand upright and are turned to fit"
-    return [*_scores_of_objects(result["instances"]), pages.figure(pictures.still(panels), told)]
+    image = tag("img", alt=told, src=pages.source(pictures.still(panels)))
+    drawn = tag("figure", image, tag("figcaption", told, "."))
+    return pages.section("Objects", *_scores_of_objects(result["instances"]), drawn)
 
 
 def _in_boxes(cloud: Cloud, objects: Instances, spacing: float) -> tuple[np.ndarray, np.ndarray]:
@@ -96,24 +102,24 @@ def _in_boxes(cloud: Cloud, objects: Instances, spacing: float) -> tuple[np.ndar
     edges = [outline(box, spacing / 2) for box in fit_boxes(cloud.coords, objects.number)]
     lines = np.concatenate([np.empty((0, 3)), *edges]).astype(np.float32)
     coords = np.concatenate([cloud.coords, lines])
-    return coords, np.concatenate([colours, np.tile(_WRONG, (len(lines), 1))])
+    return coords, np.concatenate([colours, np.tile(WRONG, (len(lines), 1))])
 
 
-def _scores_of_objects(found: dict[str, dict[str, float]]) -> list[str]:
+def _scores_of_objects(found: dict[str, dict[str, float]]) -> list[Html]:
+    """A row for each score and a column for each way to find objects."""
     names = [name for name in next(iter(found.values())) if not name.endswith("_std")]
-    header = "".join(f"<th>{name}</th>" for name in names)
-    rows = [
-        f"<tr><td>{system}</td>"
-        + "".join(f"<td>{100 * v[n]:.1f} ± {100 * v[n + '_std']:.1f}</td>" for n in names)
-        + "</tr>"
-        for system, v in found.items()
-    ]
-    return [
-        "<h2>Objects</h2>",
-        f'<div class="wide"><table><tr><th>%</th>{header}</tr>{"".join(rows)}</table></div>',
-        "<p>Means over the classes of things and over seeds. <em>pq</em> is panoptic quality; "
-        "<em>map</em> and <em>box</em> are average precisions of masks and of oriented boxes at an "
-        "IoU of 25 and 50 %. <em>grouped</em> joins segments whose features and form agree; "
-        "<em>segments</em> takes each for an object, and <em>dbscan</em> takes clusters of points, "
-        "of the same foreground.</p>",
-    ]
+    rows = [[name, *(_with_spread(own, name) for own in found.values())] for name in names]
+    told = (
+        "Means over the classes of things and over seeds. pq is panoptic quality; map and box are "
+        "average precisions of masks and of oriented boxes at an IoU of 25 and 50 %. grouped joins "
+        "segments whose features and form agree; segments takes each for an object, and dbscan "
+        "takes clusters of points, of the same foreground."
+    )
+    return [pages.table(["%", *found], rows), tag("p", told)]
+
+
+def _with_spread(scores: dict[str, float], name: str) -> str:
+    value, spread = scores.get(name), scores.get(f"{name}_std")
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} ± {100 * spread:.1f}" if spread else f"{100 * value:.1f}"

@@ -142,7 +142,7 @@ def test_probes_of_frozen_features(tool, data, encoder, tmp_path, mode):
     assert result["controls"].keys() == {"scratch", "random_encoder_probe"}
     assert (output / SEGMENTER).exists() == (mode == "linear")
     report = (output / "report.html").read_text()
-    assert "<em>scratch</em> is the same network trained from random weights" in report
+    assert "<small>the same network trained from random weights" in report
     assert result["labelled_fraction"] == 1 and not (output / FILE).exists()
     assert mode in stdout
     assert (output / "segmenter.safetensors").exists() == (mode == "linear")
@@ -182,7 +182,10 @@ def test_by_default_it_is_tuned_as_far_as_validation_says(tool, data, encoder, t
     test = labelled_split(data).test
     first = json.loads((output / "seed-0" / "result.json").read_text())
     assert score(test, segmenter.predict)["miou"] == first["miou"]
-    assert "<em>auto</em>" in (output / "report.html").read_text()
+    assert (
+        "<small>the pretrained encoder, tuned as far as cross-validation"
+        in (output / "report.html").read_text()
+    )
 
 
 def test_objects_of_a_run(tool, encoder, tmp_path, monkeypatch):

@@ -87,14 +87,14 @@ def test_report_needs_no_network_and_no_script(finished):
     links = Links()
     links.feed(page)
     assert "script" not in links.tags and "link" not in links.tags
-    assert len(links.sources) == 8  # four figures, light and dark
+    assert len(links.sources) == 10  # five figures, light and dark
     assert all(source.startswith("data:image/png;base64,") for source in links.sources)
     assert "prefers-color-scheme: dark" in page and 'name="viewport"' in page
     for name in ("product", "probe", "random encoder, product", *FIXED, "no_representation"):
-        assert f"<td>{name}</td>" in page
+        assert f'<th scope="row">{name}<small>' in page
     result = json.loads((finished[0] / "result.json").read_text())
     for column in TASKS[result["task"]].columns(result, None).values():
-        assert f'<td class="best">{min(column.values()):.4f}</td>' in page
+        assert f"<td>{min(column.values()):.4f}</td>" in page
 
 
 def test_report_is_written_again(tool, finished):
@@ -199,7 +199,7 @@ def test_classification_pretrained_and_evaluated(tool, tmp_path):
         assert scores.keys() == {"svm", "linear", "svm_std", "linear_std"}
         assert all(0.5 < scores[probe] <= 1 for probe in ("svm", "linear"))
     assert TASKS[result["task"]].table(result) in stdout
-    assert (folder / "report.html").read_text().count("<figure>") == 3
+    assert (folder / "report.html").read_text().count("<figure>") == 4
     again = tmp_path / "again"
     status, _, stderr = tool(
         "evaluate", "--encoder", folder, "--data", "ItalyPowerDemand", "--output", again

@@ -1,11 +1,11 @@
 """``report.html`` of a trained forecaster: one file that needs no network and no script."""
 
-import html
 from pathlib import Path
 from typing import Any
 
 from tspcrep.common import pages
 from tspcrep.common.figures import themed
+from tspcrep.common.markup import Html, tag
 from tspcrep.common.runs import write_text
 from tsrep.datasets.series import Series
 from tsrep.forecasting.fitting import linear_path
@@ -15,9 +15,8 @@ from tsrep.forecasting.task import ForecastData
 from tsrep.reports import plots, sections
 
 _SYSTEMS = (
-    "<em>linear_path</em> is the choice without the network, <em>random_encoder</em> a ridge on "
-    "the vectors of the network before training; both read inputs known ahead, the other controls "
-    "the series alone."
+    "forecaster, linear_path and random_encoder read inputs known ahead, the other controls the "
+    "series alone."
 )
 
 
@@ -26,7 +25,8 @@ def write(
 ) -> Path:
     """Write ``report.html`` into the run ``folder`` and return its path.
 
-    result: of ``result.json``. data: the series that ``model`` was fitted to.
+    result: of :func:`tsrep.reports.results.read_result`. data: the series that ``model`` was fitted
+    to. What the folder lacks besides the result, the page says.
     """
     horizon = sections.drawn_horizon(result)
     fitted = {
@@ -34,50 +34,54 @@ def write(
         "linear path": linear_path(data, (horizon,))[horizon],
     }
     where = f"{result['data']}, {result['mode']}"
-    shares = ", ".join(f"{h} steps {share:.3f}" for h, share in result["coverage"].items())
     parts = [
-        f"<h1>Forecaster on {html.escape(where)}</h1>",
         *sections.results(result, _SYSTEMS),
+        sections.drawn_forecasts(fitted, data.series, horizon, model),
+        *_coverage(result.get("coverage", {})),
         *_choices(result.get("choices", {})),
-        f"<p>Share of test values between the .1 and .9 quantiles: {shares}.</p>",
-        *sections.drawn_forecasts(fitted, data.series, horizon),
         *_receptive_field(model, data.series, horizon),
     ]
     if (folder / f"seed-{result['seeds'][0]}" / "metrics.jsonl").exists():  # a ridge has no steps
         parts += pages.losses(folder, result["seeds"])
     parts += pages.details(folder)
     path = folder / "report.html"
-    write_text(path, pages.page(where, parts))
+    write_text(path, pages.page(f"Forecaster on {where}", parts))
     return path
 
 
-def _choices(choices: dict[str, Any]) -> list[str]:
+def _coverage(coverage: dict[str, float]) -> list[Html]:
+    if not coverage:
+        return []
+    shares = ", ".join(f"{h} steps {share:.3f}" for h, share in coverage.items())
+    told = "Share of test values between the .1 and .9 quantiles, .8 if they are right"
+    return [tag("p", f"{told}: {shares}.")]
+
+
+def _choices(choices: dict[str, Any]) -> list[Html]:
     """What was chosen at each horizon, and the errors it was chosen by."""
     if not choices:
         return []
     names = list(dict.fromkeys(name for choice in choices.values() for name in choice["errors"]))
-    lines = []
-    for name in names:
-        cells = ""
-        for choice in choices.values():
-            error, share = choice["errors"].get(name), choice["shares"].get(name, 0.0)
-            number = "" if error is None else f"{error:.4f}"
-            cells += (
-                f'<td class="best">{number} ({share:.2f})</td>' if share else f"<td>{number}</td>"
-            )
-        lines.append(f"<tr><td>{html.escape(name)}</td>{cells}</tr>")
-    header = "".join(f"<th>{horizon} steps</th>" for horizon in choices)
-    return [
-        "<h2>Choice</h2>",
-        f'<div class="wide"><table><tr><th>MSE out of block</th>{header}</tr>',
-        *lines,
-        "</table></div><p>Mean squared errors, in standardised units, on blocks of train and "
-        "validation rows that the candidates were not fitted on; no test row was used. Those "
-        "chosen are marked, with their shares.</p>",
-    ]
+    cells = [[_choice(choice, name) for choice in choices.values()] for name in names]
+    rows = [[name, *own] for name, own in zip(names, cells, strict=True)]
+    head = ["MSE out of block", *(f"{horizon} steps" for horizon in choices)]
+    told = (
+        "Mean squared errors, in standardised units, on blocks of train and validation rows that "
+        "the candidates were not fitted on; no test row was used. Those chosen are marked, with "
+        "their shares."
+    )
+    marked = pages.table(head, rows, lambda row, column: "(" in cells[row][column])
+    return [pages.section("Choice", marked, tag("p", told))]
 
 
-def _receptive_field(model: SeriesForecaster, series: Series, horizon: int) -> list[str]:
+def _choice(choice: dict[str, Any], name: str) -> str:
+    """The error of a candidate, and in brackets its share where it has any."""
+    error, share = choice["errors"].get(name), choice["shares"].get(name)
+    number = "–" if error is None else f"{error:.4f}"
+    return f"{number} ({share:.2f})" if share else number
+
+
+def _receptive_field(model: SeriesForecaster, series: Series, horizon: int) -> list[Html]:
     """The heat map and its periodicity; nothing with exogenous inputs, which rule it out."""
     if model.names.known or model.names.past:
         return []
@@ -91,4 +95,4 @@ def _receptive_field(model: SeriesForecaster, series: Series, horizon: int) -> l
         score = periodicity(field, (period,))
         told += f"; periodicity {score:.3f}, 1 all at whole seasons of {period} steps, 0 flat"
     drawn = themed(plots.receptive_field(field, period))
-    return ["<h2>Receptive field</h2>", pages.figure(drawn, told)]
+    return [pages.section("Receptive field", pages.figure(drawn, told))]

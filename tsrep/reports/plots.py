@@ -5,50 +5,59 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from tspcrep.common.figures import axes_grid, themed
+from tspcrep.common.figures import above, axes_grid, themed
 
 
 @dataclass(frozen=True, eq=False)
 class ForecastExample:
     """Forecasts from one origin, in the data's units.
 
-    title: time of the origin. seen: (L,), values up to the origin. truth: (H,). forecasts: {name:
-    (H,)}.
+    title: time of the origin. times: (L + H,), of all values, or their numbers. seen: (L,), values
+    up to the origin. truth: (H,). forecasts: {name: (H,)}. interval: (H, 2), where the .1 and .9
+    quantiles of the first forecast are, None where it has none.
     """
 
     title: str
+    times: np.ndarray
     seen: np.ndarray
     truth: np.ndarray
     forecasts: dict[str, np.ndarray]
+    interval: np.ndarray | None = None
 
 
 def forecast_examples(examples: Sequence[ForecastExample], unit: str) -> tuple[bytes, bytes]:
-    """Forecasts from a few origins, one below the other, with the series before and after.
-
-    Steps count from the origin; the last value seen is step 0.
-    """
+    """Forecasts from a few origins, one below the other, with the series before and after."""
 
     def draw(theme: dict) -> Figure:
         figure, axes = axes_grid(len(examples), 1, 1.9)
         for ax, example in zip(axes, examples, strict=True):
-            before = np.arange(1 - len(example.seen), 1)
-            after = np.arange(1, len(example.truth) + 1)
+            before, after = np.split(example.times, [len(example.seen)])
             ax.plot(before, example.seen, color=theme["faint"], lw=1)
-            ax.plot(after, example.truth, color=theme["ink"], lw=1.4, label="test series")
+            shown = {"test series": ax.plot(after, example.truth, color=theme["ink"], lw=1.4)[0]}
+            if example.interval is not None:
+                low, high = example.interval.T
+                colour = theme["colours"][0]
+                shown[".1 to .9"] = ax.fill_between(
+                    after, low, high, color=colour, alpha=0.25, lw=0
+                )
             for (name, values), colour in zip(
                 example.forecasts.items(), theme["colours"], strict=False
             ):
-                ax.plot(after, values, color=colour, lw=1.4, label=name)
-            ax.axvline(0, color=theme["faint"], lw=0.6, ls=":")
+                (shown[name],) = ax.plot(after, values, color=colour, lw=1.4)
+            ax.axvline(before[-1], color=theme["faint"], lw=0.6, ls=":")
             ax.set_title(example.title, loc="left", fontsize=9)
             ax.set_ylabel(unit)
-        axes[-1].set_xlabel("steps after the origin")
-        axes[0].legend(
-            frameon=False, ncols=3, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.12)
-        )
+            if example.times.dtype.kind == "M":
+                locator = AutoDateLocator(maxticks=6)
+                ax.xaxis.set_major_locator(locator)
+                ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        if axes[-1].xaxis.get_major_formatter().__class__ is not ConciseDateFormatter:
+            axes[-1].set_xlabel("step of the series")
+        above(axes[0], list(shown.values()), list(shown))
         return figure
 
     return themed(draw)

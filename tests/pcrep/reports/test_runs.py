@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -63,9 +64,12 @@ def read(folder):
 @pytest.mark.parametrize(
     ("name", "headings", "figures", "controls"),
     [
-        ("fac", ("Results", "A scene", "Activation maps", "Losses"), 3, {"random_encoder_probe"}),
         (
-            *("seg", ("Results", "Prediction against truth", "Losses"), 2),
+            *("fac", ("Results", "Classes", "A scene", "Activation maps", "Losses"), 3),
+            {"random_encoder_probe"},
+        ),
+        (
+            *("seg", ("Results", "Classes", "Prediction against truth", "Losses"), 2),
             {"frozen", "scratch", "random_encoder_probe"},
         ),
     ],
@@ -73,30 +77,31 @@ def read(folder):
 )
 def test_a_run_ends_with_its_page(runs, name, headings, figures, controls):
     page, result = read(runs / name)
-    own = ["Configuration", "Environment"]
-    assert re.findall("<h2>(.*?)</h2>", page) == [*headings, *own]
+    own = "Configuration and environment"
+    assert re.findall("<h2>(.*?)</h2>", page) == [*headings, own]
     drawn = [imread(io.BytesIO(base64.b64decode(image))) for image in IMAGE.findall(page)]
-    assert len(drawn) == figures == page.count('prefers-color-scheme: dark)" srcset')
+    assert len(drawn) == figures
+    assert page.count('prefers-color-scheme: dark)" srcset') == 1  # losses; a still is one for both
     assert all(image.shape[1] == 750 and image[..., 3].any() for image in drawn)
     assert result["controls"].keys() == controls
-    for row, found in {result["mode"]: result, **result["controls"]}.items():
-        cells = re.search(f"<tr><td>{row}</td>(.*?)</tr>", page).group(1)
-        values = re.findall("<td[^>]*>(.*?)</td>", cells)
-        assert values[-2] == f"{100 * found['miou']:.1f}"
-        for column, value in zip(result["iou"], values, strict=False):
-            assert value == f"{100 * found['iou'][column]:.1f}" if column in found["iou"] else "–"
-    best = max(f["miou"] for f in (result, *result["controls"].values()))
-    assert f'<td class="best">{100 * best:.1f}</td><td>±' in page
-    sources = re.findall(r'<[a-z]+ [^>]*(?:src|href)="(?!data:)([^"]*)"', page.split("<script>")[0])
+    systems = {result["mode"]: result, **result["controls"]}
+    classes = page.split("<h2>Classes</h2>")[1].split("</section>")[0]
+    rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', classes)
+    cells = {row: re.findall("<td>(.*?)</td>", line) for row, line in rows}
+    assert cells["mIoU"] == [f"{100 * found['miou']:.1f}" for found in systems.values()]
+    for name in result["iou"]:
+        values = [found["iou"].get(name) for found in systems.values()]
+        assert cells[name] == ["–" if v is None else f"{100 * v:.1f}" for v in values]
+    assert f"<dd>{100 * result['miou']:.1f} %</dd>" in page.split("<h2>")[0]
+    sources = re.findall(r'<[a-z]+ [^>]*(?:src|href)="(?!data:)([^"]*)"', page.split("<script")[0])
     assert not sources
 
 
-def test_scenes_to_turn_share_one_script(runs):
-    pytest.importorskip("plotly")
+def test_a_page_is_small_and_holds_one_script(runs):
     for name, scenes in (("fac", 2), ("seg", 1)):
         page, _ = read(runs / name)
-        assert page.count("Drag to turn") == scenes == page.count("Plotly.newPlot(  ")
-        assert 4_000_000 < len(page) < 10_000_000
+        assert page.count('class="scene"') == scenes and page.count("<script>") == 1
+        assert len(page) < 4_000_000
 
 
 def test_the_report_tool_draws_either_again(runs, monkeypatch, capsys):
@@ -111,13 +116,28 @@ def test_the_report_tool_draws_either_again(runs, monkeypatch, capsys):
         assert IMAGE.findall(before)[0] == IMAGE.findall(after)[0]
 
 
-def test_without_plotly_the_stills_remain(runs, monkeypatch):
-    monkeypatch.setitem(sys.modules, "plotly", None)
-    before, _ = read(runs / "seg")
-    run(monkeypatch, "report", "--run", runs / "seg")
-    page, _ = read(runs / "seg")
-    assert "pip install 'tspcrep[points]'" in page and "<script>" not in page
-    assert IMAGE.findall(page) == IMAGE.findall(before)
+def test_what_a_run_lacks_is_said(runs, monkeypatch, tmp_path):
+    """The page of a run without its logs and its environment is drawn all the same."""
+    shutil.copytree(runs / "seg", tmp_path / "seg")
+    for path in [*(tmp_path / "seg").rglob("metrics.jsonl"), tmp_path / "seg" / "env.json"]:
+        path.unlink()
+    run(monkeypatch, "report", "--run", tmp_path / "seg")
+    page, _ = read(tmp_path / "seg")
+    lacking = re.findall('<p class="missing">(.*?)</p>', page)
+    assert len(lacking) == 2 and "metrics.jsonl" in lacking[0] and "env.json" in lacking[1]
+
+
+def test_a_run_whose_data_were_moved(runs, monkeypatch, tmp_path, capsys):
+    shutil.copytree(runs / "seg", tmp_path / "seg")
+    text = (runs / "seg" / "config.toml").read_text()
+    gone = str(tmp_path / "gone")
+    (tmp_path / "seg" / "config.toml").write_text(text.replace(str(runs / "data"), gone))
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "report", "--run", tmp_path / "seg")
+    assert stop.value.code == 2
+    assert "say where it is now with --data" in capsys.readouterr().err
+    run(monkeypatch, "report", "--run", tmp_path / "seg", "--data", runs / "data")
+    assert "Prediction against truth" in read(tmp_path / "seg")[0]
 
 
 def test_the_untrained_encoder_is_the_one_the_run_began_with():
