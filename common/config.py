@@ -17,6 +17,7 @@ the command line.
 import contextlib
 import dataclasses
 import io
+import math
 import os
 import re
 import sys
@@ -120,7 +121,7 @@ def parse(
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
-            return tyro.cli(
+            config = tyro.cli(
                 config_class,
                 args=arguments,
                 prog=name,
@@ -132,6 +133,8 @@ def parse(
         if stop.code in (0, None):
             raise
         raise UserError(_one_line(stderr.getvalue())) from None
+    _check_values(config)
+    return config
 
 
 def load(config_class: type[T], path: str | Path) -> T:
@@ -170,6 +173,7 @@ def from_dict(
         if name in table:
             found = f"{where}: {name}"
             values[name] = _convert(table[name], hints[name], found, default)
+            _check_value(values[name], default, found)
         elif default is not dataclasses.MISSING:
             values[name] = default
         elif missing is dataclasses.MISSING:
@@ -209,6 +213,28 @@ def _defaults(config_class: type, base: object | None) -> dict[str, Any]:
             default = field.default_factory()
         found[field.name] = default if base is None else getattr(base, field.name)
     return found
+
+
+def _check_values(config: object) -> None:
+    """:func:`_check_value` of all fields, also of sections, named as options."""
+    for name, default in _defaults(type(config), None).items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(value):
+            _check_values(value)
+        else:
+            _check_value(value, default, f"--{name.replace('_', '-')}")
+
+
+def _check_value(value: Any, default: Any, where: str) -> None:
+    """UserError for numbers that are none, and for a list without values in place of a default."""
+    if isinstance(value, tuple) and not value and default != ():
+        raise UserError(
+            f"{where}: found an empty list, expected at least one value; leave it out for the "
+            "default"
+        )
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{where}: found {number}, expected a finite number")
 
 
 def _convert(value: Any, hint: Any, where: str, default: Any = None) -> Any:

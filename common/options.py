@@ -12,6 +12,7 @@ modules that it takes the sections from. What cannot be told from there is left 
 import ast
 import difflib
 import importlib.util
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,10 +91,9 @@ def _unknown(name: str, known: dict[str, Option]) -> str:
 
 def _reads(read: type, value: str) -> bool:
     try:
-        read(value)
-    except ValueError:
+        return math.isfinite(read(value))
+    except (ValueError, OverflowError):  # nan and inf are no numbers for an option
         return False
-    return True
 
 
 def _fields(path: Path, name: str) -> Iterator[Option]:

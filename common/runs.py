@@ -216,8 +216,14 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing but our own leftovers."""
-    return folder.is_dir() and all(path.suffix == _PART for path in folder.iterdir())
+    """Whether a folder holds nothing but our own leftovers, at any depth."""
+
+    def ours(path: Path) -> bool:
+        if path.is_dir() and not path.is_symlink():
+            return True
+        return path.name.startswith(".") and path.suffix == _PART
+
+    return folder.is_dir() and all(map(ours, folder.rglob("*")))
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

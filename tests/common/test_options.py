@@ -69,6 +69,9 @@ def test_nothing_is_said_of_what_may_be_right(arguments):
         (["--data", "my.csv"], "--output is missing"),
         ([*GOOD, "--max-steps", "few"], "--max-steps: found 'few', expected a number (int)"),
         ([*GOOD, "--max-steps"], "--max-steps: found '', expected a number"),
+        ([*GOOD, "--clip", "nan"], "--clip: found 'nan', expected a number (float)"),
+        ([*GOOD, "--learning-rate=-inf"], "--learning-rate: found '-inf', expected a number"),
+        ([*GOOD, "--max-steps", "9" * 5000], "--max-steps: found '999"),
     ],
 )
 def test_what_cannot_be_right_is_told(arguments, message):
