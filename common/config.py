@@ -133,7 +133,7 @@ def parse(
         if stop.code in (0, None):
             raise
         raise UserError(_one_line(stderr.getvalue())) from None
-    from_dict(config_class, to_dict(config), where="options")  # tyro takes nan for a number
+    _check_values(config)
     return config
 
 
@@ -173,6 +173,7 @@ def from_dict(
         if name in table:
             found = f"{where}: {name}"
             values[name] = _convert(table[name], hints[name], found, default)
+            _check_value(values[name], default, found)
         elif default is not dataclasses.MISSING:
             values[name] = default
         elif missing is dataclasses.MISSING:
@@ -214,6 +215,28 @@ def _defaults(config_class: type, base: object | None) -> dict[str, Any]:
     return found
 
 
+def _check_values(config: object) -> None:
+    """:func:`_check_value` of all fields, also of sections, named as options."""
+    for name, default in _defaults(type(config), None).items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(value):
+            _check_values(value)
+        else:
+            _check_value(value, default, f"--{name.replace('_', '-')}")
+
+
+def _check_value(value: Any, default: Any, where: str) -> None:
+    """UserError for numbers that are none, and for a list without values in place of a default."""
+    if isinstance(value, tuple) and not value and default != ():
+        raise UserError(
+            f"{where}: found an empty list, expected at least one value; leave it out for the "
+            "default"
+        )
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{where}: found {number}, expected a finite number")
+
+
 def _convert(value: Any, hint: Any, where: str, default: Any = None) -> Any:
     """Convert ``value`` to the type of ``hint``; ``default`` is the default of the field."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -232,10 +255,8 @@ def _convert(value: Any, hint: Any, where: str, default: Any = None) -> Any:
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) == len(value):
             return tuple(_convert(v, h, where) for v, h in zip(value, inner, strict=True))
-    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value):
-            return float(value)
-        raise UserError(f"{where}: found {value}, expected a finite number")
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     elif hint is Path and isinstance(value, str):
         return Path(value)
     elif hint is Any or (isinstance(hint, type) and type(value) is hint):

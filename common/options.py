@@ -92,7 +92,7 @@ def _unknown(name: str, known: dict[str, Option]) -> str:
 def _reads(read: type, value: str) -> bool:
     try:
         return math.isfinite(read(value))
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError):  # nan and inf are no numbers for an option
         return False
 
 

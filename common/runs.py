@@ -19,24 +19,19 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict
+from typing import Any, BinaryIO
 
 import torch
 
 from tspcrep.common import config as configuration
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
-from tspcrep.common.typed_json import read_json
 
 _PART = ".part"
 """The end of the name of a file that is being written."""
 
 # What may change between a run and its resumption, in any section: where, never what is computed.
 FREE_TO_CHANGE = ("resume", "output", "device", "data_root")
-
-
-class _Environment(TypedDict, total=False):
-    tool: str
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -87,8 +82,8 @@ def write_json(path: Path, value: Any) -> None:
 def tool_of(folder: Path) -> str | None:
     """The tool that made a run folder; None where the folder does not say, as in version 0.1."""
     try:
-        return read_json(folder / "env.json", _Environment).get("tool")
-    except UserError:
+        return json.loads((folder / "env.json").read_text()).get("tool")
+    except (OSError, ValueError, AttributeError):
         return None
 
 
@@ -221,10 +216,14 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing but our own leftovers and folders of such."""
-    return folder.is_dir() and all(
-        path.suffix == _PART or path.is_dir() for path in folder.rglob("*")
-    )
+    """Whether a folder holds nothing but our own leftovers, at any depth."""
+
+    def ours(path: Path) -> bool:
+        if path.is_dir() and not path.is_symlink():
+            return True
+        return path.name.startswith(".") and path.suffix == _PART
+
+    return folder.is_dir() and all(map(ours, folder.rglob("*")))
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -22,6 +22,8 @@ class Method:
     """Learning rate."""
     steps: int | None = 10
     horizons: tuple[int, ...] = (24, 48)
+    scales: tuple[float, ...] = ()
+    share: float | None = None
     mask: Literal["all", "none"] = "all"
 
     def __post_init__(self):
@@ -49,7 +51,7 @@ METHODS = st.builds(
     Method,
     lr=st.floats(1e-9, 10),
     steps=st.none() | st.integers(1, 99),
-    horizons=st.lists(st.integers(1, 999)).map(tuple),
+    horizons=st.lists(st.integers(1, 999), min_size=1).map(tuple),
     mask=st.sampled_from(["all", "none"]),
 )
 
@@ -87,6 +89,21 @@ def test_part_of_a_section_leaves_the_rest_as_the_tool_has_it(tmp_path):
     assert load(Tool, path).method == Method(lr=0.5, steps=None)
 
 
+DATA = ("--data", "x")
+NOT_FINITE = [
+    ("--lr nan", "nan"),
+    ("--lr 1e999", "inf"),
+    ("--share -inf", "-inf"),
+    ("--scales 1 nan", "nan"),
+]
+
+
+def test_an_empty_list_that_is_the_default_may_be_given(tmp_path):
+    path = tmp_path / "some.toml"
+    path.write_text("data = 'x'\n[method]\nscales = []\n")
+    assert parse(Config, ["--data", "x", "--scales"]) == load(Config, path) == Config("x")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -94,9 +111,12 @@ def test_part_of_a_section_leaves_the_rest_as_the_tool_has_it(tmp_path):
         (["--data", "x", "--nothing"], "Unrecognized.*--nothing"),
         (["--data", "x", "--lr", "abc"], "--lr.*abc"),
         (["--data", "x", "--lr", "-1"], "lr: found -1.0, expected a number above 0"),
-        (["--data", "x", "--lr", "nan"], "lr: found nan, expected a .*number"),
-        (["--data", "x", "--lr", "-inf"], "lr: found -inf, expected a .*number"),
         (["--data", "x", "--mask", "some"], "--mask"),
+        *(
+            ([*DATA, *option.split()], f"{option.split()[0]}: found {value}, expected a finite")
+            for option, value in NOT_FINITE
+        ),
+        ([*DATA, "--horizons"], "--horizons: found an empty list, expected at least one value"),
         (["--config"], "found nothing after it"),
         (["--config", "no/such.toml"], "No such file"),
     ],
@@ -115,6 +135,9 @@ def test_bad_command_line_is_one_line(arguments, message):
         ("[method]\nlr = nan", "method: lr: found nan, expected a finite number"),
         ("[method]\nlr = 'a'", "method: lr: found 'a', expected float"),
         ("[method]\nhorizons = [1.5]", "found 1.5, expected int"),
+        ("[method]\nshare = -inf", "share: found -inf, expected a finite number"),
+        ("[method]\nscales = [1.0, inf]", "scales: found inf, expected a finite number"),
+        ("[method]\nhorizons = []", "horizons: found an empty list, expected at least one"),
         ("data = ", "not a TOML file"),
     ],
 )

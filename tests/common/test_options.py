@@ -68,9 +68,10 @@ def test_nothing_is_said_of_what_may_be_right(arguments):
         ([*GOOD, "--zzzz"], "--zzzz: no such option: see --help"),
         (["--data", "my.csv"], "--output is missing"),
         ([*GOOD, "--max-steps", "few"], "--max-steps: found 'few', expected a number (int)"),
-        ([*GOOD, "--clip", "nan"], "--clip: found 'nan', expected a number (float)"),
-        ([*GOOD, "--clip=-inf"], "--clip: found '-inf', expected a number (float)"),
         ([*GOOD, "--max-steps"], "--max-steps: found '', expected a number"),
+        ([*GOOD, "--clip", "nan"], "--clip: found 'nan', expected a number (float)"),
+        ([*GOOD, "--learning-rate=-inf"], "--learning-rate: found '-inf', expected a number"),
+        ([*GOOD, "--max-steps", "9" * 5000], "--max-steps: found '999"),
     ],
 )
 def test_what_cannot_be_right_is_told(arguments, message):

@@ -115,17 +115,31 @@ def test_a_full_disk_keeps_the_last_good_file(tmp_path):
     assert path.read_text() == "old"
 
 
-def test_own_leftovers_are_no_run_and_are_swept(tmp_path):
+@pytest.mark.parametrize("leftover", [None, "seed-0/.checkpoint.pt.abc.part", "seed-0/deep/er/"])
+def test_own_leftovers_are_no_run_and_are_swept(tmp_path, leftover):
     (tmp_path / ".config.toml.abc.part").write_text("half")
-    (tmp_path / "seed-0").mkdir()
-    (tmp_path / "seed-0" / ".checkpoint.pt.abc.part").write_text("half")
-    (tmp_path / "seed-0" / "mine.txt").write_text("a user's")
-    with pytest.raises(UserError, match="holds no run"):
-        Run("tests", Config(output=tmp_path))
-    (tmp_path / "seed-0" / "mine.txt").unlink()
+    if leftover is not None:
+        (tmp_path / leftover).parent.mkdir(parents=True)
+        if leftover.endswith(".part"):
+            (tmp_path / leftover).write_text("half")
     Run("tests", Config(output=tmp_path)).start()
-    files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"config.toml", "env.json"}
+    files = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert files == ["config.toml", "env.json"]
+
+
+@pytest.mark.parametrize(
+    "name", ["seed-0/result.json", "film.part", "seed-0/deep/.hidden", ".part/x"]
+)
+def test_what_is_not_ours_is_no_leftover(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("precious")
+    assert_refused(tmp_path, Config(), "holds no run")
+
+
+def test_a_link_is_no_leftover(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "data").symlink_to(tmp_path)
+    assert_refused(tmp_path / "run", Config(), "holds no run")
 
 
 @pytest.mark.parametrize("seeds", [(), (0, 0), (-1,), (0, 2**32)])
