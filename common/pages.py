@@ -5,10 +5,9 @@ import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tspcrep.common import figures
-from tspcrep.common.errors import UserError
+from tspcrep.common.runs import read_json
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --faint: #646c75; --line: #d8dce0; --back: #fff;
@@ -95,15 +94,3 @@ def figure(pair: tuple[bytes, bytes], told: str) -> str:
         f'<img alt="{told}" src="data:image/png;base64,{light}"></picture>'
         f"<figcaption>{told}.</figcaption></figure>"
     )
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a run; UserError if it is missing or damaged."""
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror}; expected the folder of a finished run"
-        ) from None
-    except ValueError:
-        raise UserError(f"{path}: not JSON; expected the folder of a finished run") from None

@@ -79,6 +79,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run; UserError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}; expected the folder of a finished run"
+        ) from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}: not JSON; expected the folder of a finished run") from None
+
+
 def tool_of(folder: Path) -> str | None:
     """The tool that made a run folder; None where the folder does not say, as in version 0.1."""
     try:
@@ -168,8 +180,13 @@ class Run:
             write_json(self.seed_folder(seed) / "result.json", result)
 
     def results(self) -> list[dict[str, Any]]:
-        """The results of all seeds, in their order."""
-        return [json.loads((self.seed_folder(s) / "result.json").read_text()) for s in self.seeds]
+        """The results of all seeds, in their order; UserError for a damaged one."""
+        paths = [self.seed_folder(seed) / "result.json" for seed in self.seeds]
+        results = [read_json(path) for path in paths]
+        for path, result in zip(paths, results, strict=True):
+            if not isinstance(result, dict):
+                raise UserError(f"{path}: no result; delete it to train this seed again")
+        return results
 
     def finish(self, result: dict[str, Any], seed: int, *files: str) -> None:
         """Bring ``files`` of ``seed``, those that it has, to the top and write ``result.json``."""

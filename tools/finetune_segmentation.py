@@ -53,8 +53,7 @@ from pcrep.preparation.planes import upright
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
-from tspcrep.common.pages import read_json
-from tspcrep.common.runs import Run
+from tspcrep.common.runs import Run, read_json
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
 

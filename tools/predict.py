@@ -41,8 +41,7 @@ from pcrep.reports.pictures import class_colours
 from pcrep.reports.scenes import page
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
-from tspcrep.common.pages import read_json
-from tspcrep.common.runs import write_atomically, write_json, write_text
+from tspcrep.common.runs import read_json, write_atomically, write_json, write_text
 
 MOST = 60_000_000
 """Points of a scan in memory; larger ones are read from disk, as LAS or LAZ."""

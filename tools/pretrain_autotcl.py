@@ -25,8 +25,7 @@ import torch
 import tsrep.reports.autotcl
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
-from tspcrep.common.pages import read_json
-from tspcrep.common.runs import Run
+from tspcrep.common.runs import Run, read_json
 from tspcrep.common.training import Training
 from tspcrep.common.weights import FILE
 from tsrep.contrast.autotcl import AutoTCLConfig

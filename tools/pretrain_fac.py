@@ -37,8 +37,7 @@ from pcrep.preparation import PrepareConfig, prepare
 from pcrep.preparation.cache import preprocessed
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
-from tspcrep.common.pages import read_json
-from tspcrep.common.runs import Run
+from tspcrep.common.runs import Run, read_json
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
 

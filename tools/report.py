@@ -13,8 +13,7 @@ from pathlib import Path
 from tspcrep.common import config as configuration
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
-from tspcrep.common.pages import read_json
-from tspcrep.common.runs import tool_of
+from tspcrep.common.runs import read_json, tool_of
 from tspcrep.tools import finetune_segmentation, pretrain_autotcl, pretrain_fac, train_forecaster
 from tsrep.forecasting.forecaster import FORECASTER_FILE
 

@@ -29,8 +29,7 @@ import tsrep.reports.forecaster
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
-from tspcrep.common.pages import read_json
-from tspcrep.common.runs import Run
+from tspcrep.common.runs import Run, read_json
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load_wide
