@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint docs wheel bench test-distributed minkowski install clean
+.PHONY: demo test lint docs wheel bench test-distributed fuzz minkowski install clean
 
 demo: install
 	$(BIN)/python tools/demo.py
@@ -16,6 +16,9 @@ test: install
 
 test-distributed: install
 	$(BIN)/python -m pytest -m distributed
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz --minutes 10
 
 lint: install
 	$(BIN)/ruff check .

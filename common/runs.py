@@ -26,6 +26,7 @@ import torch
 from tspcrep.common import config as configuration
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
+from tspcrep.common.typed_json import read_json
 
 _PART = ".part"
 """The end of the name of a file that is being written."""
@@ -168,8 +169,9 @@ class Run:
             write_json(self.seed_folder(seed) / "result.json", result)
 
     def results(self) -> list[dict[str, Any]]:
-        """The results of all seeds, in their order."""
-        return [json.loads((self.seed_folder(s) / "result.json").read_text()) for s in self.seeds]
+        """The results of all seeds, in their order; UserError for a damaged one."""
+        paths = [self.seed_folder(seed) / "result.json" for seed in self.seeds]
+        return [read_json(path, dict[str, Any]) for path in paths]
 
     def finish(self, result: dict[str, Any], seed: int, *files: str) -> None:
         """Bring ``files`` of ``seed``, those that it has, to the top and write ``result.json``."""

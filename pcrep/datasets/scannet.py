@@ -86,13 +86,13 @@ def _labels(path: Path, count: int) -> np.ndarray:
     if numbers is None or len(numbers) != count:
         found = "no label" if numbers is None else f"{len(numbers)} points"
         raise UserError(f"{path}: has {found}, expected a label for each of {count} vertices")
-    table = np.full(max(41, numbers.max() + 1), -1)
+    table = np.full(42, -1)  # the last is for numbers that are none of the 40 of NYU
     table[list(_NYU40.values())] = np.arange(len(_NYU40))
-    return table[numbers]
+    return table[np.where((numbers >= 0) & (numbers <= 40), numbers, 41)]
 
 
 def _segments(path: Path, count: int) -> np.ndarray:
-    numbers = np.asarray(_json(path, "segIndices"), np.int64)
+    numbers = _whole(_json(path, "segIndices"), path, "segIndices")
     if len(numbers) != count:
         raise UserError(
             f"{path}: holds {len(numbers)} segment numbers, expected {count}, one per vertex"
@@ -102,9 +102,29 @@ def _segments(path: Path, count: int) -> np.ndarray:
 
 def _instances(path: Path, segments: np.ndarray) -> np.ndarray:
     instance = np.full(len(segments), -1, np.int64)
-    for group in _json(path, "segGroups"):
-        instance[np.isin(segments, group["segments"])] = group["objectId"]
+    for group in _listed_groups(path):
+        numbers = _whole(group.get("segments"), path, "segments of an object")
+        (name,) = _whole([group.get("objectId")], path, "objectId")
+        instance[np.isin(segments, numbers)] = name
     return instance
+
+
+def _listed_groups(path: Path) -> list[dict]:
+    groups = _json(path, "segGroups")
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise UserError(f"{path}: segGroups is no list of objects; get it again")
+    return groups
+
+
+def _whole(values: object, path: Path, what: str) -> np.ndarray:
+    """``values`` (N,) as int64; UserError for what is no list of whole numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of unlike lengths
+        array = np.empty(())
+    if array.ndim != 1 or (array.size and array.dtype.kind != "i"):
+        raise UserError(f"{path}: {what}: expected a list of whole numbers; get it again")
+    return array.astype(np.int64)
 
 
 def _json(path: Path, key: str) -> list:

@@ -3,8 +3,6 @@
 import hashlib
 import multiprocessing
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud, Scenes
+from tspcrep.common.arrays import read_arrays
 from tspcrep.common.code_digest import code_digest
 from tspcrep.common.datafiles import cache_folder
 from tspcrep.common.errors import UserError
@@ -148,9 +147,8 @@ def _store(cloud: Cloud, path: Path) -> None:
 def _load(path: Path) -> Cloud | None:
     """Load a cloud; None where the file is missing or damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return Cloud(**dict(archive))
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return Cloud(**read_arrays(path))
+    except (ValueError, TypeError):
         return None
 
 

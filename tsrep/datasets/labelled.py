@@ -5,8 +5,6 @@ parts = read_labelled("Beef_TRAIN.tsv")               # and Beef_TEST.tsv beside
 """
 
 import itertools
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.io import arff
 
+from tspcrep.common.arrays import read_array, read_arrays
 from tspcrep.common.errors import UserError
 from tsrep.datasets.channels import is_words
 from tsrep.datasets.files import read_fields
@@ -72,7 +71,7 @@ def read_instances(
     """
     path = Path(path).expanduser()
     if path.suffix == ".npy":
-        found = _array(path)
+        found = read_array(path)
         values = _checked(found, np.zeros(len(found) if found.ndim else 0), str(path)).values
         return list(range(1, len(values) + 1)), values
     config = TableConfig(**table)
@@ -215,7 +214,7 @@ def _read_arff(path: Path) -> Labelled:
         raise UserError(f"{path} is not ARFF of labelled series: {_line(error)}") from None
     names = meta.names()
     numeric = [n for n, kind in zip(names, meta.types(), strict=True) if kind == "numeric"]
-    if names[-1] in numeric or len(numeric) != len(names) - 1:
+    if not names or names[-1] in numeric or len(numeric) != len(names) - 1:
         raise UserError(f"{path}: expected numbers, and the class as the last attribute")
     values = np.stack([rows[name] for name in numeric], axis=1)
     return Labelled(values[..., None], rows[names[-1]].astype(str))
@@ -224,30 +223,20 @@ def _read_arff(path: Path) -> Labelled:
 def _read_npy(path: Path, label: str | None) -> Labelled:
     if label is None:
         raise UserError(f"{path} holds no classes: give the .npy file of them with --label")
-    values, labels = (_array(Path(file).expanduser()) for file in (path, label))
+    values, labels = (read_array(Path(file).expanduser()) for file in (path, label))
     return _checked(values, labels, str(path))
 
 
-def _array(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is not a NumPy array of numbers or text: {_line(error)}") from None
-
-
 def _read_npz(path: Path) -> dict[str, Labelled]:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            if "X" in file.files and "y" in file.files:
-                return {"all": _checked(file["X"], file["y"], f"X of {path}")}
-            arrays = {name: file[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        if isinstance(error, UserError):
-            raise
+    arrays = read_arrays(path, {*_ARRAYS, "X", "y"}.__contains__)
+    if "X" in arrays and "y" in arrays:
+        return {"all": _checked(arrays["X"], arrays["y"], f"X of {path}")}
+    missing = [name for name in _ARRAYS if name not in arrays]
+    if missing:
         raise UserError(
-            f"{path} is not a set of labelled series ({_line(error)}), expected a .npz with the "
+            f"{path} is not a set of labelled series (no {missing[0]}), expected a .npz with the "
             f"arrays {', '.join(_ARRAYS)}, or X and y"
-        ) from None
+        )
     return {
         part: _checked(arrays[part], arrays[f"{part}_labels"], f"{part} of {path}")
         for part in ("train", "test")

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.records import judge_count
-from tspcrep.common.errors import UserError
+from tspcrep.common.arrays import read_array
 
 COORDS = "coord.npy"
 
@@ -20,12 +18,7 @@ def _read(path: Path, max_points: int) -> Columns:
     found = {}
     for file in sorted(path.glob("*.npy")):
         if not file.name.startswith("."):
-            try:
-                found[file.stem] = np.load(file, allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
-                raise UserError(
-                    f"{file}: cannot be read as NPY ({error}), expected an array of numbers"
-                ) from None
+            found[file.stem] = read_array(file)
     columns = select(found, path)
     judge_count(len(columns["coords"]), path, max_points)
     return columns

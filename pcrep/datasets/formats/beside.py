@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pcrep.datasets.formats.columns import Columns
+from tspcrep.common.arrays import read_array
 from tspcrep.common.errors import UserError
 
 NONE = 0xFFFF
@@ -80,10 +81,7 @@ def _of_lines(place: Path) -> np.ndarray:
 
 
 def _of_array(place: Path) -> np.ndarray:
-    try:
-        values = np.load(place, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{place}: cannot be read as NPY ({error})") from None
+    values = read_array(place)
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise UserError(
             f"{place}: holds {values.dtype} of shape {values.shape}, expected whole numbers (N,)"

@@ -8,22 +8,13 @@ import numpy as np
 from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.formats.records import judge_count
+from tspcrep.common.arrays import read_array
 from tspcrep.common.errors import UserError
 
 
 def _read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
     """Columns of a ``.npy`` of shape (N, C), or of N records with named fields."""
-    return columns(_load(path), path, max_points, names)
-
-
-def _load(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{path}: cannot be read as NPY ({error}), expected an array of numbers; write it "
-            "again with numpy.save"
-        ) from None
+    return columns(read_array(path, mapped=True), path, max_points, names)
 
 
 def columns(array: np.ndarray, path: Path, max_points: int, names: tuple[str, ...]) -> Columns:
@@ -48,7 +39,7 @@ def columns(array: np.ndarray, path: Path, max_points: int, names: tuple[str, ..
 
 def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
     """An archive of the array and of those of the fields."""
-    array = _load(path)
+    array = read_array(path, mapped=True)
     np.savez(target, array, **fields.arrays(len(array), path))
 
 

@@ -1,7 +1,5 @@
 """NumPy archives of named arrays."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,11 +10,10 @@ from pcrep.datasets.formats.columns import Columns, Format, select
 from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.formats.names import NAMES, plain
 from pcrep.datasets.formats.records import judge_count
-from tspcrep.common.errors import UserError
+from tspcrep.common.arrays import read_arrays
 
 _CLASS_NAMES = ("class_names", "classes")
 _ALONE = "arr_0"  # the name of an array without one
-_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def _read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
@@ -24,7 +21,7 @@ def _read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
 
     An array without a name, of ``numpy.savez(path, array)``, is read as a ``.npy``.
     """
-    arrays = _load(path, without=_CLASS_NAMES)
+    arrays = read_arrays(path, lambda name: name not in _CLASS_NAMES)
     if _ALONE not in arrays:
         columns = select(arrays, path)
         judge_count(len(columns["coords"]), path, max_points)
@@ -35,34 +32,13 @@ def _read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
 
 def class_names(path: Path) -> tuple[str, ...]:
     """Class names in an ``.npz``; empty where it has none."""
-    arrays = _load(path, only=_CLASS_NAMES)
+    arrays = read_arrays(path, _CLASS_NAMES.__contains__)
     return tuple(str(name) for names in arrays.values() for name in names.ravel())
-
-
-def _load(
-    path: Path, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()
-) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = [n for n in archive if n not in without and (only is None or n in only)]
-            return {name: archive[name] for name in names}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-    ) as error:
-        raise UserError(
-            f"{path}: cannot be read as NPZ ({error}), expected arrays of numbers; write it again "
-            "with numpy.savez"
-        ) from None
 
 
 def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
     """The archive with arrays ``label``, ``confidence`` and, where asked for, ``colour``."""
-    arrays = _load(path)
+    arrays = read_arrays(path)
     coords = arrays[_ALONE] if _ALONE in arrays else select(arrays, path)["coords"]
     kept = {n: v for n, v in arrays.items() if plain(n) not in NAMES["label"]}
     np.savez(target, **kept | fields.arrays(len(coords), path))

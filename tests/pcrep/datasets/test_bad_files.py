@@ -186,7 +186,7 @@ def test_arrays_that_are_no_points(tmp_path):
     np.savez(path, coords=np.array([["a", "b", "c"]]))
     refused(path, "type <U1")
     np.savez(path, coords=np.array([[None, 1, 2]], dtype=object))
-    refused(path, "allow_pickle=False")  # nothing is unpickled
+    refused(path, "holds Python objects")  # nothing is unpickled
     np.savez(path, coords=np.ones((2, 3)), label=np.array([0.5, 1]))
     refused(path, "label holds fractions")
     np.savez(path, coords=np.ones((4, 3)), label=np.array([np.nan, 1, -1.8e308, np.inf]))
