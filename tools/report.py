@@ -17,7 +17,6 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.runs import tool_of
 from tspcrep.common.typed_json import read_json
 from tspcrep.tools import finetune_segmentation, pretrain_autotcl, pretrain_fac, train_forecaster
-from tsrep.forecasting.forecaster import FORECASTER_FILE
 
 TOOLS = {
     "pretrain_autotcl": pretrain_autotcl,
@@ -35,15 +34,19 @@ class Config:
     """Where the data of the run are now, if they were moved; by default where they were."""
 
 
-class _Result(TypedDict):
+class _Task(TypedDict):
     task: str
+
+
+class _Result(_Task, total=False):
+    probe: dict
 
 
 def main(config: Config) -> None:
     path = config.run / "config.toml"
     if not path.is_file():
         raise UserError(f"{config.run}: holds no config.toml; expected the folder of a run")
-    name = tool_of(config.run) or _tool_by_files(config.run)
+    name = tool_of(config.run) or _tool_by_result(config.run)
     if name not in TOOLS:
         raise UserError(f"{config.run}: a run of {name}, expected one of {', '.join(TOOLS)}")
     tool = TOOLS[name]
@@ -59,14 +62,16 @@ def main(config: Config) -> None:
         raise UserError(f"{error}; say where it is now with --data") if moved else error from None
 
 
-def _tool_by_files(run: Path) -> str:
+def _tool_by_result(run: Path) -> str:
     """The tool of a run folder that does not name it, such as one of version 0.1."""
-    task = read_json(run / "result.json", _Result)["task"]
+    result = read_json(run / "result.json", _Result)
+    task = result["task"]
     if task == "pretraining":
         return "pretrain_fac"
     if task == "segmentation":
         return "finetune_segmentation"
-    return "train_forecaster" if (run / FORECASTER_FILE).exists() else "pretrain_autotcl"
+    forecaster = task == "forecasting" and "probe" not in result
+    return "train_forecaster" if forecaster else "pretrain_autotcl"
 
 
 if __name__ == "__main__":
