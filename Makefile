@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint docs wheel bench test-distributed fuzz minkowski install clean
+.PHONY: demo test lint docs wheel bench test-distributed fuzz crash minkowski install clean
 
 demo: install
 	$(BIN)/python tools/demo.py
@@ -19,6 +19,9 @@ test-distributed: install
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz --minutes 10
+
+crash: install
+	$(BIN)/python -m tests.crash
 
 lint: install
 	$(BIN)/ruff check .

@@ -205,12 +205,13 @@ def _read_ucr(path: Path) -> Labelled:
 def _read_arff(path: Path) -> Labelled:
     try:
         several = read_relational(path)
-        if several is not None:
-            return Labelled(*several)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not ARFF of labelled series: {_line(error)}") from None
+    if several is not None:
+        return Labelled(*several)
+    try:
         rows, meta = arff.loadarff(path)
-    except UserError:
-        raise
-    except (OSError, ValueError, NotImplementedError, arff.ArffError, StopIteration) as error:
+    except Exception as error:  # a damaged file makes SciPy raise almost anything
         raise UserError(f"{path} is not ARFF of labelled series: {_line(error)}") from None
     names = meta.names()
     numeric = [n for n, kind in zip(names, meta.types(), strict=True) if kind == "numeric"]

@@ -114,7 +114,7 @@ def test_arrays(tmp_path):
     with pytest.raises(UserError, match=r"holds no classes: give the .npy file of them"):
         read_labelled(tmp_path / "x.npy")
     np.save(tmp_path / "bad.npy", np.array([object()]), allow_pickle=True)
-    with pytest.raises(UserError, match="not a NumPy array of numbers or text"):
+    with pytest.raises(UserError, match="expected an array of numbers or text"):
         read_labelled(tmp_path / "bad.npy", str(tmp_path / "y.npy"))
     with pytest.raises(UserError, match=r"12 series and labels of shape \(12, 9\)"):
         np.save(tmp_path / "z.npy", VALUES)
