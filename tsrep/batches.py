@@ -53,16 +53,16 @@ class Embedder:
     def __call__(self, batch: Batch) -> Batch:
         encoder = _encoder(*_dated(encoder_path(self.encoder, SHIPPED), FILE))
         rows = [_steps(row) for row in cells(batch, self.column)]
-        values = _together(rows or [np.zeros((1, encoder.in_channels))], self.column)
-        values = (
-            _own_scale(values, self.column) if self.own_scale else self._scaled(encoder, values)
-        )
+        scaler = encoder.scaler
+        if scaler is None and not self.own_scale:
+            raise UserError(f"{self.encoder}: knows no scale of its data: give own_scale=True")
+        channels = encoder.in_channels if scaler is None else len(scaler.mean)
+        values = _together(rows or [np.zeros((1, channels))], self.column)  # no row: for its width
+        values = self._own_scaled(values) if self.own_scale else self._scaled(encoder, values)
         vectors = encode(encoder, values, pool=True, apart=True)
         return with_columns(batch, {self.output: vectors[: len(rows)]})
 
     def _scaled(self, encoder: Encoder, values: np.ndarray) -> np.ndarray:
-        if encoder.scaler is None:
-            raise UserError(f"{self.encoder}: knows no scale of its data: give own_scale=True")
         if len(encoder.scaler.mean) != values.shape[2]:
             raise UserError(
                 f"column {self.column!r}: found {values.shape[2]} channels, the encoder was "
@@ -70,7 +70,7 @@ class Embedder:
             )
         return encoder.scaler.transform(values)
 
-    def _own_scale(self, values: np.ndarray) -> np.ndarray:
+    def _own_scaled(self, values: np.ndarray) -> np.ndarray:
         """Each channel of each series standardised by itself; a constant one keeps its unit."""
         empty = np.isnan(values).all(axis=1).any(axis=1)
         if empty.any():
