@@ -36,6 +36,7 @@ WRAPPED_IN = {
     "MinkowskiEngine": "pcrep/sparse/engines/minkowski.py",
     "spconv_triton": "pcrep/sparse/engines/triton.py",
     "usearch": "tsrep/mining/search.py",
+    "holidays": "tsrep/datasets/holidays.py",
 }
 
 # Folders whose classes inherit from a heavy library's, which no function can put off. Nothing else
