@@ -55,7 +55,8 @@ def _choices(choices: dict[str, Any]) -> list[str]:
     """What was chosen at each horizon, and the errors it was chosen by."""
     if not choices:
         return []
-    names = list(dict.fromkeys(name for choice in choices.values() for name in choice["errors"]))
+    parts = [{**choice["errors"], **choice["shares"]} for choice in choices.values()]
+    names = list(dict.fromkeys(name for part in parts for name in part))
     lines = []
     for name in names:
         cells = ""
