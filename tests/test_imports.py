@@ -36,6 +36,7 @@ WRAPPED_IN = {
     "spconv_triton": "pcrep/sparse/engines/triton.py",
     "usearch": "tsrep/mining/search.py",
     "ray": "common/ray_data.py",
+    "holidays": "tsrep/datasets/holidays.py",
 }
 
 # Folders whose classes inherit from a heavy library's, which no function can put off. Nothing else

@@ -34,8 +34,10 @@ import pandas as pd
 
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
+from tsrep.datasets.categories import sources, with_levels
 from tsrep.datasets.channels import note
 from tsrep.datasets.files import check_table_name, column_names, write_table
+from tsrep.datasets.holidays import country_of
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.tables import TableConfig, read_tables, widened
 from tsrep.forecast import backtest, backtest_all, forecast, forecast_all
@@ -135,13 +137,18 @@ def read(config: Config, model: SeriesForecaster) -> tuple[pd.DataFrame, bool]:
     path = find(config.data, config.data_root) if config.data in NAMED else Path(config.data)
     names = model.names
     wanted = [*names.columns, *names.known, *names.past]
-    columns = wanted if set(wanted) & set(column_names(path)) else None  # of a long table: series
-    tables = read_tables(path, columns=columns, **vars(config.table))
+    wanted = [name for name in wanted if country_of(name) is None]
+    held = column_names(path)
+    texts = sources(wanted, held)
+    raw = [name for name in wanted if name.partition("=")[0] not in texts]
+    columns = [*raw, *texts] if {*raw, *texts} & set(held) else None  # of a long table: series
+    tables = read_tables(path, columns=columns, categories=texts, **vars(config.table))
     long = len(tables.series) > 1
     if long:
         tables = widened(tables, path)
     one = tables.series[0]
     frame = pd.DataFrame(one.values, index=one.times, columns=list(tables.columns))
+    frame = with_levels(frame, wanted)
     absent = [name for name in wanted if name not in frame.columns]
     if absent:
         what = "series" if long else "column"

@@ -4,6 +4,8 @@
     python tools/train_forecaster.py --data ETTh1 --output runs/hcl --objective hcl --no-linear
     python tools/train_forecaster.py --data my.csv --target load --known-columns price \\
         --past-columns wind --output runs/load --seeds 0
+    python tools/train_forecaster.py --data my.csv --target load --known-columns promotion \\
+        --holidays US --output runs/load
     python tools/train_forecaster.py --config tools/configs/forecasting/finetune.toml \\
         --data ETTh1 --backbone tcn --output runs/finetune
     python tools/train_forecaster.py --data ETTh1 --output runs/e2e --resume
@@ -33,6 +35,9 @@ from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load_wide
+from tsrep.datasets.categories import expanded
+from tsrep.datasets.holidays import holiday_column
+from tsrep.datasets.loading import with_holidays
 from tsrep.datasets.tables import TableConfig
 from tsrep.evaluation import forecasts
 from tsrep.evaluation.forecasts import FORECASTING, check_horizons, control_scores, score
@@ -58,9 +63,12 @@ class Config:
     columns: tuple[str, ...] | None = None
     """Columns to forecast; all numeric columns by default."""
     known_columns: tuple[str, ...] = ()
-    """Columns whose values are known ahead, such as planned prices; they are not forecast."""
+    """Columns whose values are known ahead, such as planned prices; they are not forecast. Of text,
+    each value is a column of 0 and 1."""
     past_columns: tuple[str, ...] = ()
-    """Columns that are known up to the present; they are read and not forecast."""
+    """Columns that are known up to the present; they are read and not forecast; also text."""
+    holidays: str | None = None
+    """Country whose public holidays are known ahead, such as US or DE-BY."""
     data_root: Path | None = None
     """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
@@ -115,13 +123,17 @@ def _load_inputs(config: Config) -> ForecastData:
     options = {"root": config.data_root, **vars(config.table)}
     if beside and (config.target is not None or config.columns is not None):
         wanted = config.columns or (config.target,)
-        series = load_wide(config.data, columns=(*wanted, *beside), **options)
+        series = load_wide(config.data, columns=(*wanted, *beside), categories=beside, **options)
     elif config.univariate and beside:
         raise UserError("univariate: with exogenous columns, name what to forecast by --target")
     else:
         own = {"target": config.target, "univariate": config.univariate, "columns": config.columns}
-        series = load_wide(config.data, **own, **options)
-    inputs = inputs_of(series, config.known_columns, config.past_columns)
+        series = load_wide(config.data, categories=beside, **own, **options)
+    known = expanded(config.known_columns, series.columns)
+    if config.holidays is not None:
+        series = with_holidays(series, config.holidays)
+        known = (*known, holiday_column(config.holidays))
+    inputs = inputs_of(series, known, expanded(config.past_columns, series.columns))
     horizons = config.horizons or series.horizons
     check_horizons(inputs.series, horizons, config.model.look_back or 0)
     inputs.task(horizons).build(settings.model)

@@ -16,6 +16,8 @@ import pandas as pd
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import season
+from tsrep.datasets.categories import with_levels
+from tsrep.datasets.holidays import country_of, holidays_in
 from tsrep.datasets.steps import even_steps, following, told
 from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.global_model import fit_global, trimmed
@@ -206,7 +208,10 @@ def _table(model: SeriesForecaster, frame: pd.DataFrame) -> tuple[pd.DataFrame, 
     """The columns that the model reads, on even steps, and the number of rows of the past."""
     names = model.names
     wanted = [*names.columns, *names.known, *names.past]
-    absent = [name for name in wanted if name not in frame.columns]
+    frame = with_levels(frame, wanted)
+    countries = {name: country for name in names.known if (country := country_of(name))}
+    read = [name for name in wanted if name not in countries]
+    absent = [name for name in read if name not in frame.columns]
     if absent:
         raise UserError(
             f"the table has no column {absent[0]!r}, expected {', '.join(wanted)}, which the "
@@ -216,8 +221,14 @@ def _table(model: SeriesForecaster, frame: pd.DataFrame) -> tuple[pd.DataFrame, 
     index = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index
     grid = told(even_steps(index, "the table"), "the table")
     table = pd.DataFrame(
-        grid.placed(frame[wanted].to_numpy(np.float64)), index=grid.times, columns=wanted
+        grid.placed(frame[read].to_numpy(np.float64)), index=grid.times, columns=read
     )
+    if countries and len(countries) == len(names.known):  # as far ahead as any forecast reaches
+        later = following(table.index, max(model.horizons))
+        table = pd.concat([table, pd.DataFrame(np.nan, index=later, columns=read)])
+    for name, country in countries.items():
+        table[name] = holidays_in(table.index, country)
+    table = table[wanted]
     held = table[list(names.columns)].notna().any(axis=1).to_numpy()
     if not held.any():
         raise UserError(f"the table holds no value of {', '.join(names.columns)}")

@@ -92,11 +92,13 @@ def _product(history: np.ndarray, season: int) -> tuple[np.ndarray, np.ndarray, 
     start = rows - (HORIZON + rows // 6)  # as ContrastiveForecaster divides them
     split = Split(slice(0, start), slice(start, rows), slice(rows, rows))
     inputs = Inputs(values, nothing, calendar, split, drop=0)
-    found = fit_product(inputs, (HORIZON,), season if season > 1 else None)[HORIZON]
-    point = mean + deviation * found.product.forecast(inputs)(np.array([rows - 1]))[0, :, 0]
+    zero = np.array([-mean / deviation])
+    found = fit_product(inputs, (HORIZON,), season if season > 1 else None, zero=zero)[HORIZON]
+    ahead = found.product.forecast(inputs)(np.array([rows - 1]))[0]
     tails = [(1 - n) / 2 for n in NOMINAL]
-    errors = deviation * found.spread.quantiles([*tails, *(1 - t for t in tails)])[:, 0]
-    return point, point[:, None] + errors[:, :2], point[:, None] + errors[:, 2:]
+    errors = found.spread.quantiles([*tails, *(1 - t for t in tails)])
+    bounds = mean + deviation * found.product.scale.around(ahead, errors)[:, 0]
+    return mean + deviation * ahead[:, 0], bounds[:, :2], bounds[:, 2:]
 
 
 def _naive(history: np.ndarray, season: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

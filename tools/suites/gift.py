@@ -132,11 +132,12 @@ def product(case: Case, windows: list[Window], times: pd.DatetimeIndex | None) -
     nothing = np.zeros((1, len(values), 0), dtype=np.float32)
     inputs = Inputs(values, nothing, calendar, split, drop=0, seen=seen)
     season = None if case.season == 1 else case.season
-    fitted = fit_product(inputs, (case.horizon,), season, max(8, PARAMETERS // case.horizon))
+    longest = max(8, PARAMETERS // case.horizon)
+    fitted = fit_product(inputs, (case.horizon,), season, longest, scaler.zero)
     found = fitted[case.horizon]
     spread = found.spread.quantiles(LEVELS, case.horizon)  # (H, C, 9)
     origins = np.array([len(w.history) - 1 for w in windows])
-    ahead = found.product.forecast(inputs)(origins)[..., None] + spread
+    ahead = found.product.scale.around(found.product.forecast(inputs)(origins), spread)
     return [a * scaler.std[:, None] + scaler.mean[:, None] for a in ahead]
 
 

@@ -9,14 +9,17 @@ panel = load_classification("BasicMotions")   # UEA/UCR, through sktime
 import difflib
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, season
+from tsrep.datasets.categories import told_apart
 from tsrep.datasets.channels import listed, note
 from tsrep.datasets.files import column_names
+from tsrep.datasets.holidays import holiday_column, holidays_in
 from tsrep.datasets.labelled import SUFFIXES, Labelled, read_labelled, split_by_class
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
 from tsrep.datasets.panels import panel_files, panel_of, stacked_cells
@@ -63,12 +66,14 @@ def load_any(
     univariate: bool = False,
     columns: Sequence[str] | None = None,
     root: str | Path | None = None,
+    categories: Sequence[str] = (),
     **table: object,
 ) -> Series | Collection:
     """:func:`load`, or a Collection where the table is long: a row for each series and time.
 
     ``id_column`` of ``table`` names what tells its series apart; else it is found where timestamps
-    repeat. Series that are too short to be split are named and left out.
+    repeat. Series that are too short to be split are named and left out. categories: columns that
+    may be text, which is then a channel of 0 and 1 for each value, as ``promotion=leaflet``.
     """
     named = NAMED.get(str(source))
     if named is None:
@@ -86,7 +91,7 @@ def load_any(
         raise UserError(
             f"{source} is a labelled set, expected a series to forecast: a CSV or Parquet file"
         )
-    tables = read_tables(path, columns=columns, last=univariate, **table)
+    tables = read_tables(path, columns=columns, last=univariate, categories=categories, **table)
     if len(tables.series) > 1:
         return _collection(path, *tables)
     names, ((_, times, values),) = tables
@@ -96,6 +101,9 @@ def load_any(
             f"fetch it again with: python tools/prepare_data.py --names {source}"
         )
     split = _split(len(values), named, path)
+    if categories:
+        kept = told_apart(names, values[split.train], categories, path)
+        names, values = tuple(n for n, k in zip(names, kept, strict=True) if k), values[:, kept]
     scaler = _fit_scaler(values, names, split.train, path)
     period = season(times) if named is None else named.period
     return Series(
@@ -153,6 +161,22 @@ def load_wide(
         scaler=scaler,
         horizons=_fitting_horizons(split, found.period),
         period=found.period,
+    )
+
+
+def with_holidays(series: Series, country: str) -> Series:
+    """The series with a last column of the holidays of a country, which is known ahead.
+
+    See :func:`tsrep.datasets.holidays.holidays_in`. Raises UserError where it raises one.
+    """
+    own = holidays_in(series.times, country)[:, None]
+    name = holiday_column(country)
+    scaler = Scaler.fit(own[series.split.train], (name,), series.name, keep_constant=True)
+    return replace(
+        series,
+        values=np.concatenate([series.values, scaler.transform(own)[None]], axis=2),
+        columns=(*series.columns, name),
+        scaler=series.scaler.beside(scaler),
     )
 
 

@@ -54,9 +54,19 @@ class Scaler:
         ]
         return cls(np.nanmean(rows, axis=0), np.where(constant, 1.0, np.nanstd(rows, axis=0)))
 
+    @property
+    def zero(self) -> np.ndarray:
+        """(C,), the standardised values of 0 in the data's units."""
+        return -self.mean / self.std
+
     def part(self, channels: slice | Sequence[int]) -> "Scaler":
         """The scaler of some of the channels, in this order."""
         return Scaler(self.mean[channels], self.std[channels])
+
+    def beside(self, other: "Scaler") -> "Scaler":
+        """The scaler of these channels and those of another behind them."""
+        pairs = (self.mean, other.mean), (self.std, other.std)
+        return Scaler(*map(np.concatenate, pairs))
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """(..., C) in the data's units -> float32 (..., C) with mean 0 and deviation 1."""

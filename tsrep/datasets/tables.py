@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from tspcrep.common.errors import UserError
-from tsrep.datasets.channels import channel_names, channel_values, listed, note
+from tsrep.datasets.categories import indicators
+from tsrep.datasets.channels import channel_names, channel_values, is_words, listed, note
 from tsrep.datasets.files import read_fields
 from tsrep.datasets.frequencies import clock_changes
 from tsrep.datasets.ids import find_ids, joined_ids, named_id
@@ -105,17 +106,19 @@ def read_tables(
     *,
     columns: Sequence[str] | None = None,
     last: bool = False,
+    categories: Sequence[str] = (),
     **table: object,
 ) -> Tables:
     """Read a table that holds one series, or a long one, with a row for each series and time.
 
     What tells its series apart is ``id_column``, or is found where timestamps repeat. Rows are
     sorted by time. Each series has its own even steps, all in one frequency. A series of one row is
-    named and left out. The rest is as in :func:`read_table`. Raises UserError where a series holds
-    a timestamp twice, or series have different frequencies.
+    named and left out. categories: columns that may be text, which is then read as columns of 0 and
+    1 for each value (``tsrep.datasets.categories``). The rest is as in :func:`read_table`. Raises
+    UserError where a series holds a timestamp twice, or series have different frequencies.
     """
     path, config = Path(path).expanduser(), TableConfig(**table)
-    fields = _read(path, columns, last, config)
+    fields = _read(path, columns, last, config, categories)
     names = tuple(fields.frame.columns)
     series = [_one(fields, config, path)] if fields.ids is None else _many(fields, config, path)
     return Tables(names, series)
@@ -156,15 +159,23 @@ class _Fields(NamedTuple):
     frame: pd.DataFrame
 
 
-def _read(path: Path, columns: Sequence[str] | None, last: bool, config: TableConfig) -> _Fields:
+def _read(
+    path: Path,
+    columns: Sequence[str] | None,
+    last: bool,
+    config: TableConfig,
+    categories: Sequence[str],
+) -> _Fields:
     frame, comma = _fields(path, config)
     found = _times(frame, config, path)
     ids, id_columns = _ids(frame, found, config, path)
     taken = (*(() if found is None else found.columns), *id_columns)
     others = [name for name in frame.columns if name not in taken]
+    texts = [c for c in categories if c in others and is_words(frame[c], comma, config.missing)]
     if columns is None:
-        timed = found is not None
-        wanted, left = channel_names(frame[others], timed, comma, config.missing, path)
+        timed, rest = found is not None, [name for name in others if name not in texts]
+        wanted, left = channel_names(frame[rest], timed, comma, config.missing, path)
+        wanted = [*texts, *wanted]
         if left and not last:
             note(f"{path}: left out {listed(left)}")
     else:
@@ -175,7 +186,12 @@ def _read(path: Path, columns: Sequence[str] | None, last: bool, config: TableCo
             raise UserError(f"columns name one of {', '.join(wanted)} twice: give each once")
     if last:
         wanted = wanted[-1:]
-    values = {n: channel_values(frame[n], comma, config.missing, path) for n in wanted}
+    values: dict[str, np.ndarray] = {}
+    for name in wanted:
+        if name in texts:
+            values |= indicators(frame[name], config.missing, path)
+        else:
+            values[name] = channel_values(frame[name], comma, config.missing, path)
     times = pd.RangeIndex(len(frame)) if found is None else found.index
     one_series = ids is not None and ids.nunique() < 2
     return _Fields(

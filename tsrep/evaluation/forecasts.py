@@ -64,7 +64,7 @@ def without_representation(
     inputs: Inputs, series: Series, horizons: Sequence[int]
 ) -> dict[int, Forecast]:
     """Forecasts of the product by horizon, chosen among those without the representation."""
-    return product(without_vectors(inputs), horizons, series.period)
+    return product(without_vectors(inputs), horizons, series.period, series.scaler.zero)
 
 
 def check_horizons(series: Series, horizons: Sequence[int], look_back: int = 0) -> tuple[int, ...]:
@@ -94,7 +94,7 @@ def forecasting(
     for encoder, into in ((trained, found), (untrained, found["untrained"])):
         inputs, encode_s = readout_inputs(encoder, series, window)
         started = time.perf_counter()
-        fitted = fit_product(inputs, horizons, series.period)
+        fitted = fit_product(inputs, horizons, series.period, zero=series.scaler.zero)
         into["product"] = score({h: f.product.forecast(inputs) for h, f in fitted.items()}, series)
         into["probe"] = score(probe(inputs, horizons), series)
         if encoder is trained:

@@ -11,9 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.stats import norm, t
 
 LEAST_BLOCKS = 3
 """Blocks below which no standard error is worth its name: the simplest candidate is taken."""
+_HELPS = 0.5
+"""Standard errors by which a blend must lower the error: settled on simulated walks,
+autoregressions, lines and seasonal series of 60 and 120 rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +27,8 @@ class Choice:
     shares: of the chosen candidates, by name, of sum 1. settings: by name, the place of the setting
     of least error. errors: mean squared errors by name, simplest first. gaps: their standard errors
     relative to the least. chosen: (N, m, C), forecast less truth of the chosen forecast. residuals:
-    (N, m, C), in each block those of what would have been chosen on the other blocks.
+    (N, m, C), in each block those of what would have been chosen on the other blocks. block: (N,),
+    the block of each.
     """
 
     shares: dict[str, float]
@@ -32,6 +37,7 @@ class Choice:
     gaps: dict[str, float]
     chosen: np.ndarray
     residuals: np.ndarray
+    block: np.ndarray
 
     @property
     def error(self) -> float:
@@ -39,38 +45,50 @@ class Choice:
         return float(np.nanmean(np.square(self.residuals)))
 
 
-def choose(names: Sequence[str], errors: Sequence[np.ndarray], block: np.ndarray) -> Choice:
+def choose(
+    names: Sequence[str],
+    errors: Sequence[np.ndarray],
+    block: np.ndarray,
+    independent: float | None = None,
+) -> Choice:
     """Choose among candidates, simplest first, by their errors in blocks of rows.
 
     1. Of each candidate, the setting of least error.
     2. Candidates within one standard error of the best survive; it is that of the difference of
        their errors by block. The first of them is the simplest (Breiman et al. 1984, sec. 3.4.3,
        for a difference in place of an error, since errors rise and fall together).
-    3. Survivors are blended with shares of least error, none below 0, drawn to equal ones by the
-       largest of those standard errors. The blend is taken in place of the simplest if, with shares
-       from the other blocks, it has less error.
+    3. Survivors are blended with shares of least error, none below 0, drawn by the largest of those
+       standard errors to equal ones but for the simplest, which has one part in ``independent``
+       more. The blend is taken in place of the simplest if, with shares from the other blocks, it
+       has less error by half a standard error.
+
+    Errors of overlapping windows are alike, so that a few blocks say less than their number: the
+    standard error is that of ``independent`` blocks, and as wide as Student's distribution of as
+    many differences is at one normal deviation.
 
     The residuals of a block are those of the choice made on all other blocks: the error of the best
     of many would be too low (Varma and Simon 2006, nested cross-validation).
 
     names: of the candidates. errors: for each (S settings, N, m, C), forecast less truth, NaN where
-    there is none. block: (N,), the block of each origin, rising.
+    there is none. block: (N,), the block of each origin, rising. independent: number of blocks with
+    errors as good as independent, their number by default.
     """
     cuts = np.flatnonzero(np.diff(block)) + 1
     parts = [np.split(one, cuts, axis=1) for one in errors]  # by candidate and block
-    by_setting = [np.stack([_square(p) for p in own], axis=1) for own in parts]  # (S, B)
+    by_setting = [np.stack([mean_squares(p) for p in own], axis=1) for own in parts]  # (S, B)
     count = len(cuts) + 1
 
     @cache
     def gram(block: int, rows: tuple[tuple[int, int], ...]) -> np.ndarray:
         return _gram(np.stack([parts[k][block][setting] for k, setting in rows]))
 
-    made = _decide(by_setting, gram, list(range(count)), LEAST_BLOCKS)
+    share = min(1.0, (independent or count) / count)
+    made = _decide(by_setting, gram, list(range(count)), LEAST_BLOCKS, share)
     chosen = [_errors_of(made, parts, own) for own in range(count)]
     residuals = []
     for own in range(count):
         others = [b for b in range(count) if b != own] or [own]
-        decided = _decide(by_setting, gram, others, LEAST_BLOCKS - 1)
+        decided = _decide(by_setting, gram, others, LEAST_BLOCKS - 1, share)
         residuals.append(_errors_of(decided, parts, own))
     return Choice(
         {name: float(s) for name, s in zip(names, made.shares, strict=True) if s > 0},
@@ -79,6 +97,7 @@ def choose(names: Sequence[str], errors: Sequence[np.ndarray], block: np.ndarray
         {name: float(g) for name, g in zip(names, made.gaps, strict=True)},
         np.concatenate(chosen),
         np.concatenate(residuals),
+        np.asarray(block),
     )
 
 
@@ -96,15 +115,18 @@ def _decide(
     gram: Callable[[int, tuple[tuple[int, int], ...]], np.ndarray],
     blocks: list[int],
     least: int,
+    independent: float,
 ) -> _Decided:
     """The rule of :func:`choose` on some blocks; with fewer than ``least``, the simplest.
 
-    gram: mean products of errors in a block, of candidates in settings.
+    gram: mean products of errors in a block, of candidates in settings. independent: share of the
+    blocks.
     """
     settings = [int(found[:, blocks].mean(axis=1).argmin()) for found in by_setting]
     own = np.stack([f[k, blocks] for f, k in zip(by_setting, settings, strict=True)])  # (K, B)
     best = int(own.mean(axis=1).argmin())
-    gaps = np.array([_standard_error(one - own[best]) for one in own])
+    alike = max(1.0, independent * len(blocks))
+    gaps = np.array([standard_error(one - own[best], alike) for one in own])
     survivors = np.flatnonzero(own.mean(axis=1) - own[best].mean() <= gaps)
     if len(blocks) < least:
         survivors = survivors[:0]
@@ -115,11 +137,14 @@ def _decide(
         rows = tuple((int(k), settings[k]) for k in survivors)
         grams = np.stack([gram(block, rows) for block in blocks])
         others = grams.sum(axis=0) - grams if len(blocks) > 1 else grams
-        found = [convex_shares(o / max(1, len(blocks) - 1), doubt) for o in others]
-        blended = [w @ gram @ w for w, gram in zip(found, grams, strict=True)]
-        if np.mean(blended) < own[simplest].mean():
+        prior = np.full(len(survivors), (1 - 1 / alike) / len(survivors))
+        prior[0] += 1 / alike
+        found = [convex_shares(o / max(1, len(blocks) - 1), doubt, prior) for o in others]
+        blended = np.array([w @ gram @ w for w, gram in zip(found, grams, strict=True)])
+        gained = own[simplest] - blended
+        if helps(gained, alike):
             shares = np.zeros(len(own))
-            shares[survivors] = convex_shares(grams.mean(axis=0), doubt)
+            shares[survivors] = convex_shares(grams.mean(axis=0), doubt, prior)
     return _Decided(shares, settings, own.mean(axis=1), gaps)
 
 
@@ -129,16 +154,19 @@ def _errors_of(decided: _Decided, parts: Sequence[Sequence[np.ndarray]], block: 
     return sum(decided.shares[k] * parts[k][block][decided.settings[k]] for k in used)
 
 
-def convex_shares(gram: np.ndarray, doubt: float) -> np.ndarray:
-    """Shares w >= 0 of sum 1 with the least ``w' gram w + doubt |w|^2``, gram (K, K) of errors.
+def convex_shares(gram: np.ndarray, doubt: float, prior: np.ndarray) -> np.ndarray:
+    """Shares w >= 0 of sum 1 with the least ``w' gram w + doubt |w - prior|^2``, gram (K, K).
 
-    The more the errors are in doubt, the more equal the shares.
+    gram: mean products of errors. prior: (K,), shares of sum 1 that much doubt ends at.
     """
-    # Scaled to sum 1, the non-negative solution of gram w = 1 is that minimum.
     scale = np.trace(gram) / len(gram)
     if scale <= 0:
-        return np.full(len(gram), 1 / len(gram))
-    values, vectors = np.linalg.eigh(gram / scale + (doubt / scale + 1e-6) * np.eye(len(gram)))
+        return prior
+    # |w - prior|^2 as a quadratic form, since sum(w) = 1.
+    off = np.eye(len(gram)) - prior[:, None]
+    # Scaled to sum 1, the non-negative solution of matrix w = 1 is that minimum.
+    matrix = gram / scale + doubt / scale * off.T @ off + 1e-6 * np.eye(len(gram))
+    values, vectors = np.linalg.eigh(matrix)
     root = (vectors * np.sqrt(values.clip(1e-9))) @ vectors.T
     found, _ = nnls(root, np.linalg.solve(root, np.ones(len(gram))), maxiter=100 * len(gram))
     return found / found.sum()
@@ -151,13 +179,23 @@ def _gram(errors: np.ndarray) -> np.ndarray:
     return rows @ rows.T / max(1, rows.shape[1])
 
 
-def _square(errors: np.ndarray) -> np.ndarray:
+def mean_squares(errors: np.ndarray) -> np.ndarray:
     """Mean squared errors (S,) of errors (S, n, m, C); 0 without any truth."""
     squares = np.square(errors, dtype=np.float64)
     return np.nansum(squares, (1, 2, 3)) / np.isfinite(squares).sum((1, 2, 3)).clip(1)
 
 
-def _standard_error(differences: np.ndarray) -> float:
-    """Of the mean of differences (B,); 0 for one."""
-    count = len(differences)
-    return float(differences.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
+def helps(gained: np.ndarray, independent: float) -> bool:
+    """Whether errors fell by more than half a standard error; gained: (B,), by block."""
+    return bool(gained.mean() > _HELPS * standard_error(gained, min(independent, len(gained))))
+
+
+def standard_error(differences: np.ndarray, independent: float) -> float:
+    """Of the mean of differences (B,), of which so many are ``independent``; 0 for one.
+
+    Times the ratio of Student's quantile to the normal one, at one deviation.
+    """
+    if len(differences) < 2:
+        return 0.0
+    wider = t.ppf(norm.cdf(1), max(1.0, independent - 1))
+    return float(wider * differences.std(ddof=1) / np.sqrt(max(1.0, independent)))

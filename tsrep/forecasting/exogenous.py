@@ -9,8 +9,6 @@ from tsrep.datasets.series import filled
 from tsrep.forecasting.protocol import Forecast
 
 T = TypeVar("T")
-_HELPS = 0.99
-"""The effect is used if the error with it, over that without it, is below."""
 
 
 def _effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -24,20 +22,22 @@ def _effect_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def fit_beside(
-    fit: Callable[[np.ndarray], tuple[T, float]],
+    fit: Callable[[np.ndarray, bool], T],
+    less_error: Callable[[T, T], bool],
     values: np.ndarray,
     known: np.ndarray,
     train: slice,
 ) -> tuple[T, np.ndarray]:
     """Fit a model to ``values (T, C)``, less the linear effect of ``known (T, F)`` if that helps.
 
-    fit : maps values to a model and its validation error. Returns the model and the effect (F, C),
-    which is zero unless removing it lowers the error by 1 %.
+    fit : maps values, and whether they are whole, to a model. less_error : whether the first of two
+    models is to be taken in place of the second. Returns the model and the effect (F, C), which is
+    zero unless removing it helps.
     """
     effect = _effect_of(known[train], values[train])
-    plain, error = fit(values)
-    beside, least = fit((values - known @ effect).astype(np.float32))
-    if least < _HELPS * error:
+    plain = fit(values, True)
+    beside = fit((values - known @ effect).astype(np.float32), False)
+    if less_error(beside, plain):
         return beside, effect
     return plain, np.zeros_like(effect)
 

@@ -16,7 +16,7 @@ from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.network import Forecaster
 from tsrep.forecasting.probe import Inputs
-from tsrep.forecasting.product import Fitted, fit_product
+from tsrep.forecasting.product import Fitted, fit_product, less_error
 from tsrep.forecasting.protocol import Forecast, origins
 from tsrep.forecasting.task import ForecastData, Task, window_vectors
 from tsrep.forecasting.training import Settings, learn
@@ -100,7 +100,8 @@ def coverage(
 def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesForecaster:
     scalers, size = (data.series.scaler, data.scaler), data.calendar.shape[1]
     vectors = window_vectors(network, task, slice(0, len(task.values)))
-    fitted, effect = _fit_product(data, task, vectors)
+    # A network's widths are on the scale of the values, so errors are, too.
+    fitted, effect = _fit_product(data, task, vectors, log=len(network.config.quantiles) < 2)
     products = {h: found.product for h, found in fitted.items()}
     model = SeriesForecaster(data.names, scalers, task.horizons, network, products, size)
     model.choices = {str(h): found.table() for h, found in fitted.items()}
@@ -112,19 +113,25 @@ def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesF
 
 
 def _fit_product(
-    data: ForecastData, task: Task, vectors: np.ndarray
+    data: ForecastData, task: Task, vectors: np.ndarray, log: bool = True
 ) -> tuple[dict[int, Fitted], np.ndarray | None]:
-    """The product by horizon, and the effect (F, C) of the inputs known ahead, if there are any."""
+    """The product by horizon, and the effect (F, C) of the inputs known ahead, if there are any.
 
-    def fit(values: np.ndarray) -> tuple[dict[int, Fitted], float]:
+    log: try a logarithm of the whole values; an effect that is added has no place on it.
+    """
+
+    def fit(values: np.ndarray, whole: bool) -> dict[int, Fitted]:
         inputs = _product_inputs(values, vectors, data.calendar, task)
-        found = fit_product(inputs, task.horizons, data.series.period)
-        return found, found[task.longest].error
+        zero = data.series.scaler.zero if log and whole else None
+        return fit_product(inputs, task.horizons, data.series.period, zero=zero)
+
+    def less(one: dict[int, Fitted], other: dict[int, Fitted]) -> bool:
+        return less_error(one[task.longest], other[task.longest])
 
     values = filled(task.values)
     if task.known is None:
-        return fit(values)[0], None
-    return fit_beside(fit, values, task.known[: len(values)], task.split.train)
+        return fit(values, True), None
+    return fit_beside(fit, less, values, task.known[: len(values)], task.split.train)
 
 
 def _spread(model: SeriesForecaster, data: ForecastData, horizon: int, found: Fitted) -> Spread:
@@ -157,11 +164,15 @@ def _keep_validation_errors(model: SeriesForecaster, data: ForecastData) -> None
 def _errors(
     model: SeriesForecaster, data: ForecastData, found: dict[int, Forecast], rows: slice
 ) -> dict[int, np.ndarray]:
-    """Errors (n, H, C) of forecasts from origins of ``rows``, divided by the network's widths."""
+    """Errors (n, H, C) of forecasts from origins of ``rows``, divided by the network's widths.
+
+    On the scale of each horizon's forecast, which moves no value across a quantile.
+    """
     widths, values, errors = model.widths(data, rows), data.task(model.horizons).values, {}
     for horizon, forecast in found.items():
         starts = _sampled(rows, horizon)
-        missed = _future(values, starts, horizon) - forecast(starts)
+        scale = model.path(horizon).log_scale
+        missed = scale.forward(_future(values, starts, horizon)) - scale.forward(forecast(starts))
         errors[horizon] = missed / widths[horizon](starts)
     return errors
 

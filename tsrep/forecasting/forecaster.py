@@ -26,6 +26,7 @@ from tsrep.datasets.histories import even_history
 from tsrep.datasets.series import Scaler, Split, filled
 from tsrep.forecasting.exogenous import with_effect
 from tsrep.forecasting.intervals import LEVELS, Spread
+from tsrep.forecasting.log_scale import LogScale
 from tsrep.forecasting.network import Forecaster, ForecasterConfig, median, predictions, width
 from tsrep.forecasting.probe import Inputs
 from tsrep.forecasting.product import Product
@@ -153,7 +154,7 @@ class SeriesForecaster(nn.Module):
         horizon = self._horizon(horizon)
         ahead, unit = self._ahead(history, times, horizon, known, past)
         errors = self.path(horizon).spread.quantiles(quantiles)[:horizon]
-        found = ahead[..., None] + unit[..., None] * errors  # (H, C, Q)
+        found = self.path(horizon).log_scale.around(ahead, unit[..., None] * errors)  # (H, C, Q)
         return self.scaler.inverse(found.transpose(2, 0, 1)).transpose(1, 2, 0)
 
     def widths(self, data: ForecastData, rows: slice) -> dict[int, Forecast]:
@@ -285,8 +286,15 @@ class _Path(nn.Module):
         return Product.of(self.look_back, arrays)
 
     @property
+    def log_scale(self) -> LogScale:
+        """The scale that errors are measured on."""
+        if self.look_back is None:
+            return LogScale.identity(self.miss.shape[1])
+        return self.product.scale
+
+    @property
     def spread(self) -> Spread:
-        """Spread of the standardised errors, divided by :meth:`SeriesForecaster.widths`."""
+        """Spread of the errors on :attr:`log_scale`, divided by :meth:`SeriesForecaster.widths`."""
         return Spread(self.miss.numpy(), self.miss_shape.numpy(), self.miss_freedom.numpy())
 
     def keep_spread(self, found: Spread) -> None:
@@ -329,9 +337,12 @@ def load_forecaster(path: str | Path) -> SeriesForecaster:
     if kind != _KIND:
         raise UserError(f"{path}: holds a {kind!r}, expected a {_KIND!r}")
     own = {_name_of_module(name): tensor for name, tensor in tensors.items()}
-    for name, miss in list(own.items()):  # files of version 0.1 are without it
+    for name, tensor in list(own.items()):  # files of version 0.1 are without these
         if name.endswith(".miss"):
-            own.setdefault(f"{name}_freedom", torch.full(miss.shape[:1], math.inf))
+            own.setdefault(f"{name}_freedom", torch.full(tensor.shape[:1], math.inf))
+        if name.endswith(".weight") and name.startswith("paths."):
+            size = len(config["names"]["columns"])
+            own.setdefault(name.replace(".weight", ".scale"), torch.zeros(4, size))
     model = weights.build(lambda: _empty(config, own), own, path)
     return model.requires_grad_(False).eval()
 

@@ -158,7 +158,9 @@ class Tried:
         names = [*before, *(c.name for c in self.candidates)]
         errors = [*(e[None] for e in before.values()), *(e[:, :, at] for e in self.errors)]
         block = np.repeat(np.arange(len(self.blocks)), [len(b.starts) for b in self.blocks])
-        return choose(names, errors, block)
+        # Windows a horizon apart share no value to forecast.
+        independent = (self.starts[-1] - self.starts[0]) / horizon + 1
+        return choose(names, errors, block, independent)
 
     def best_ridge(self, horizons: Sequence[int]) -> LagRidge:
         """The ridge of least error relative to the first candidate, over all horizons."""

@@ -61,7 +61,8 @@ def _choices(choices: dict[str, Any]) -> list[Html]:
     """What was chosen at each horizon, and the errors it was chosen by."""
     if not choices:
         return []
-    names = list(dict.fromkeys(name for choice in choices.values() for name in choice["errors"]))
+    parts = [{**choice["errors"], **choice["shares"]} for choice in choices.values()]
+    names = list(dict.fromkeys(name for part in parts for name in part))
     cells = [[_choice(choice, name) for choice in choices.values()] for name in names]
     rows = [[name, *own] for name, own in zip(names, cells, strict=True)]
     head = ["MSE out of block", *(f"{horizon} steps" for horizon in choices)]

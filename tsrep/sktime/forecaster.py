@@ -178,11 +178,12 @@ class ContrastiveForecaster(BaseForecaster):
         return self._frame(fh, self._ahead(fh, X))
 
     def _predict_quantiles(self, fh, X, alpha):
-        steps, ahead = self._steps(fh), self._ahead(fh, X)
+        steps, ahead = self._steps(fh), self.scaler_.transform(self._ahead(fh, X))
         names = self._get_varnames()
-        spread = self.blocks_.spread.quantiles(alpha, steps.max() + 1)[steps]
+        errors = self.blocks_.spread.quantiles(alpha, steps.max() + 1)[steps]
+        found = self.blocks_.product.scale.around(ahead, errors).transpose(0, 2, 1)  # (H, A, C)
         # (H, C, A): the quantiles of a variable stand side by side.
-        found = ahead[..., None] + spread * self.scaler_.std[:, None]
+        found = self.scaler_.inverse(found).transpose(0, 2, 1)
         columns = pd.MultiIndex.from_product([names, alpha])
         index = fh.to_absolute_index(self.cutoff)
         return pd.DataFrame(found.reshape(len(steps), -1), index=index, columns=columns)
@@ -193,16 +194,17 @@ class ContrastiveForecaster(BaseForecaster):
         times = times_of(self._cur_y.index)
         calendar, period, used = calendar_of(times), season(times), self._plan()
 
-        def fitted(rest: np.ndarray) -> tuple[Blocks, float]:
-            blocks = fit_blocks(self.encoder_, rest, calendar, used, self.window, period)
-            return blocks, blocks.error
+        def fitted(rest: np.ndarray, whole: bool) -> Blocks:
+            zero = self.scaler_.zero if whole else None
+            return fit_blocks(self.encoder_, rest, calendar, used, self.window, period, zero)
 
         if self._cur_X is None:
-            self.blocks_, _ = fitted(values)
+            self.blocks_ = fitted(values, True)
             return
         self._exogenous_scaler = _fit_scaler(values_of(self._cur_X, "X"), self._cur_X, "X")
         known = self._exogenous(self._cur_X, self._cur_y.index)
-        self.blocks_, self.effect_ = fit_beside(fitted, values, known, used.split.train)
+        found = fit_beside(fitted, Blocks.less_error, values, known, used.split.train)
+        self.blocks_, self.effect_ = found
 
     def _ahead(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> np.ndarray:
         """Forecasts (H, C) in the units of y."""

@@ -13,7 +13,7 @@ from tsrep.encoders.encoding import encode
 from tsrep.forecasting.baselines import DROP
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.probe import Inputs
-from tsrep.forecasting.product import LONGEST, Product, fit_product
+from tsrep.forecasting.product import LONGEST, Fitted, Product, fit_product, less_error
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,27 @@ class Blocks:
     """A fitted forecaster of a standardised series in blocks of steps, with its error quantiles.
 
     window: steps that the encoder sees, None for its whole receptive field. spread: distribution of
-    its errors on rows that it was not fitted on. choice: see
-    :meth:`tsrep.forecasting.product.Fitted.table`.
+    its errors on rows that it was not fitted on, on the scale of the product. fitted: how it was
+    chosen.
     """
 
     encoder: Encoder
     window: int | None
-    product: Product
+    fitted: Fitted
     spread: Spread
-    choice: dict[str, Any]
 
     @property
-    def error(self) -> float:
-        """Mean squared error on rows that it was not fitted on."""
-        return self.choice["error"]
+    def product(self) -> Product:
+        return self.fitted.product
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """See :meth:`tsrep.forecasting.product.Fitted.table`."""
+        return self.fitted.table()
+
+    def less_error(self, other: "Blocks") -> bool:
+        """Whether it is to be taken in place of another one, by rows that neither was fitted on."""
+        return less_error(self.fitted, other.fitted)
 
     def forecast(self, values: np.ndarray, calendar: np.ndarray, steps: int) -> np.ndarray:
         """The next ``steps`` after ``values (T, C)``, NaN where missing: (steps, C) float64.
@@ -94,11 +101,13 @@ def fit_blocks(
     plan: Plan,
     window: int,
     season: int | None = None,
+    zero: np.ndarray | None = None,
 ) -> Blocks:
     """Choose and fit the product forecaster of a standardised series.
 
     values: (T, C), NaN where missing. calendar: (T, K). window: maximal number of steps that a
-    Transformer sees; other encoders see their whole receptive field. season: in steps.
+    Transformer sees; other encoders see their whole receptive field. season: in steps. zero: see
+    :func:`tsrep.forecasting.product.fit_product`.
     """
     seen = min(window, len(values)) if encoder.memory_grows else None
     reach = encoder.receptive_field
@@ -112,8 +121,9 @@ def fit_blocks(
         drop,
         ~np.isnan(values),
     )
-    found = fit_product(inputs, (plan.block,), season, plan.look_back or LONGEST)[plan.block]
-    return Blocks(encoder, seen, found.product, found.spread, found.table())
+    longest = plan.look_back or LONGEST
+    found = fit_product(inputs, (plan.block,), season, longest, zero)[plan.block]
+    return Blocks(encoder, seen, found, found.spread)
 
 
 def _vectors(encoder: Encoder, values: np.ndarray, window: int | None) -> np.ndarray:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import hadamard
 from scipy.optimize import minimize
+from scipy.stats import norm, sem, t
 
-from tsrep.forecasting.choice import choose, convex_shares
+from tsrep.forecasting.choice import choose, convex_shares, standard_error
 
 BLOCK = np.repeat(np.arange(6), 20)
 NAMES = ["simple", "middle", "large"]
@@ -25,12 +26,12 @@ def errors_of(*sizes, shared=0.0, seed=0):
 def test_convex_shares_are_those_of_a_general_solver(count, doubt, seed):
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(40, count)) + rng.normal(size=(40, 1))
-    gram = rows.T @ rows / 40
-    found = convex_shares(gram, doubt)
+    gram, prior = rows.T @ rows / 40, rng.dirichlet(np.ones(count))
+    found = convex_shares(gram, doubt, prior)
     assert (found >= 0).all() and found.sum() == pytest.approx(1)
 
     def loss(w):
-        return w @ gram @ w + doubt * w @ w
+        return w @ gram @ w + doubt * np.sum((w - prior) ** 2)
 
     expected = minimize(
         loss,
@@ -42,11 +43,37 @@ def test_convex_shares_are_those_of_a_general_solver(count, doubt, seed):
     assert loss(found) <= expected.fun + 1e-5
 
 
-def test_much_doubt_makes_shares_equal():
-    gram = np.diag([1.0, 4.0])
-    np.testing.assert_allclose(convex_shares(gram, 0.0), [0.8, 0.2], atol=1e-4)
-    np.testing.assert_allclose(convex_shares(gram, 1e4), [0.5, 0.5], atol=1e-3)
-    np.testing.assert_allclose(convex_shares(np.zeros((2, 2)), 0.0), [0.5, 0.5])
+def test_much_doubt_leaves_shares_as_they_were():
+    gram, prior = np.diag([1.0, 4.0]), np.array([0.3, 0.7])
+    np.testing.assert_allclose(convex_shares(gram, 0.0, prior), [0.8, 0.2], atol=1e-4)
+    np.testing.assert_allclose(convex_shares(gram, 1e4, prior), prior, atol=1e-3)
+    np.testing.assert_allclose(convex_shares(np.zeros((2, 2)), 0.0, prior), prior)
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_a_standard_error_of_independent_blocks_is_that_of_student(count):
+    """Half the width of the interval of scipy for a mean, at the level of one deviation."""
+    values = np.random.default_rng(count).normal(size=count)
+    inside = norm.cdf(1) - norm.cdf(-1)
+    low, high = t.interval(inside, count - 1, values.mean(), sem(values))
+    assert standard_error(values, count) == pytest.approx((high - low) / 2)
+
+
+def test_blocks_that_are_alike_count_as_fewer():
+    """Each difference twice: as uncertain as once, but for the freedom of the deviation."""
+    once = np.random.default_rng(0).normal(size=4)
+    twice = standard_error(np.repeat(once, 2), 4)
+    assert twice == pytest.approx(standard_error(once, 4) * np.sqrt(6 / 7))
+
+
+def test_the_simplest_is_taken_where_few_blocks_are_independent():
+    rng = np.random.default_rng(3)
+    simple = 1 + 0.3 * rng.normal(size=6)[BLOCK][None, :, None, None] * np.ones((1, 120, 2, 1))
+    better = 0.9 + 0.25 * rng.normal(size=6)[BLOCK][None, :, None, None] * np.ones((1, 120, 2, 1))
+    many = choose(NAMES[:2], [simple, better], BLOCK)
+    few = choose(NAMES[:2], [simple, better], BLOCK, independent=1.5)
+    assert few.shares == {"simple": 1.0}
+    assert few.gaps["simple"] > 3 * many.gaps["simple"]
 
 
 def test_a_clear_winner_is_taken_alone():
@@ -75,12 +102,16 @@ def test_a_blend_is_taken_where_it_helps_with_shares_of_other_blocks(seed):
     least = min(found.errors.values())
     near = [k for k, n in enumerate(NAMES) if found.errors[n] - least <= found.gaps[n]]
     doubt = max(found.gaps[NAMES[k]] for k in near)
-    squares = []
+    prior = np.full(len(near), 5 / 6 / len(near))
+    prior[0] += 1 / 6
+    squares, simple = [], []
     for block in range(6):
         by_block = [np.stack([errors[k][0, b == BLOCK].ravel() for k in near]) for b in range(6)]
         gram = np.mean([p @ p.T / p.shape[1] for b, p in enumerate(by_block) if b != block], axis=0)
-        squares.append(np.mean((convex_shares(gram, doubt) @ by_block[block]) ** 2))
-    helps = len(near) > 1 and np.mean(squares) < found.errors[NAMES[near[0]]]
+        squares.append(np.mean((convex_shares(gram, doubt, prior) @ by_block[block]) ** 2))
+        simple.append(np.mean(by_block[block][0] ** 2))
+    gain = np.subtract(simple, squares)
+    helps = len(near) > 1 and gain.mean() > standard_error(gain, 6) / 2
     assert (len(found.shares) > 1) == helps
 
 

@@ -26,13 +26,16 @@ def test_an_effect_enters_where_it_lowers_the_error():
     known, values = driven()
     train = slice(0, 300)
 
-    def fit(rest):  # the last train value for ever
+    def fit(rest, whole):  # the last train value for ever
         return rest[299], float(np.square(rest[300:] - rest[299]).mean())
 
-    last, effect = fit_beside(fit, values, known, train)
+    def less(one, other):
+        return one[1] < other[1]
+
+    (last, _), effect = fit_beside(fit, less, values, known, train)
     np.testing.assert_allclose(effect, [[2, 0]], atol=0.05)
     np.testing.assert_allclose(last, values[299] - known[299] @ effect, rtol=1e-5)
     values[300:] = values[299]  # the input counts no longer
-    last, effect = fit_beside(fit, values, known, train)
+    (last, _), effect = fit_beside(fit, less, values, known, train)
     assert not effect.any()
     np.testing.assert_array_equal(last, values[299])

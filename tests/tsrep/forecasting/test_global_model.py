@@ -46,7 +46,7 @@ def stacked(series, lags, horizon):
 def test_the_fit_is_one_ridge_on_the_windows_of_all_series():
     series, lags, horizon, candidate = weekly(), 14, 5, LagRidge(14, False)
     windows = _Windows(_groups(series, 1.0), lags, horizon)
-    choice = Choice({candidate.name: 1.0}, {candidate.name: 2}, {}, {}, np.zeros(0), np.zeros(0))
+    choice = Choice({candidate.name: 1.0}, {candidate.name: 2}, {}, {}, *[np.zeros(0)] * 3)
     found = _fitted(windows, windows.moments(None, None), lags, [candidate], choice)
     x, y = stacked(series, lags, horizon)
     centred = x - x.mean(axis=0)
