@@ -93,9 +93,7 @@ def _run(folder: Path, name: str) -> Path:
 
 def _results(path: Path, up: int = 0) -> object:
     """What resuming reads of a folder."""
-    run = Run("pretrain_autotcl", _config(path.parents[up]))
-    run.start()
-    return run.results()
+    return Run("pretrain_autotcl", _config(path.parents[up])).results()
 
 
 def _parsed(path: Path) -> object:
