@@ -21,6 +21,7 @@ TOOLS = {
     "segment": "finetune_segmentation",
     "predict": "predict",
     "report": "report",
+    "plan": "plan",
     "data": "prepare_data",
     "demo": "demo",
 }

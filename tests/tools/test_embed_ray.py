@@ -17,7 +17,6 @@ def two_nodes():
 
     node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_raylet_start_wait_time_s", "300")  # of a busy machine
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
         cluster.add_node(**node)
