@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud
+from pcrep.datasets.open3d import as_cloud
 from pcrep.encoders.inputs import completed, inputs_of, say_missing
 from pcrep.encoders.unet import UNetConfig
 from pcrep.encoders.voxelize import voxelize
@@ -66,11 +67,12 @@ class SegmentationPipeline:
         return cls(*load_segmenter(path / SEGMENTER if path.is_dir() else path), most)
 
     def __call__(self, cloud: Cloud, bar: bool = False) -> Prediction:
-        """Classes of the points of a cloud as ``load_points`` reads it. bar : show the tiles.
+        """Classes of the points of a cloud as ``load_points`` reads it, or of Open3D. bar : show
+        the tiles.
 
         Warns where the cloud lacks an input. Raises UserError where it is 2^17 voxels wide.
         """
-        names = self.segmenter.encoder.inputs
+        names, cloud = self.segmenter.encoder.inputs, as_cloud(cloud)
         cloud = upright(cloud) if self.segmenter.upright else cloud
         say_missing(cloud, names)
         coords = cloud.coords - cloud.coords.min(0)

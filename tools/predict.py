@@ -68,6 +68,11 @@ class Config:
 
 
 def main(config: Config) -> None:
+    if config.reading.density is not None:
+        raise UserError(
+            "--density: samples points that are in no file, and classes are written back "
+            "to those of the files: leave it out"
+        )
     pipeline = SegmentationPipeline.load(config.segmenter, config.tile)
     pipeline.segmenter.to(config.device)
     scans, others = find_scans(config)
@@ -122,7 +127,14 @@ def find_scans(config: Config) -> tuple[dict[Path, Path], dict[Path, str]]:
         scans = {path: output / path.relative_to(data) for path in inside}
     if not scans:
         raise UserError(f"{data}: holds no point clouds, expected scans to predict")
-    targets = {source: target_of(source, target) for source, target in scans.items()}
+    targets = {}
+    for source, target in scans.items():
+        try:
+            targets[source] = target_of(source, target)
+        except UserError as error:
+            if len(scans) == 1:
+                raise
+            others[source] = str(error).removeprefix(f"{source}: ")
     twice = [target for target, count in Counter(targets.values()).items() if count > 1]
     if twice:
         both = [str(source) for source, target in targets.items() if target == twice[0]]

@@ -1,4 +1,8 @@
-"""Point clouds of Open3D, taken and given: ``load_points(cloud)`` and ``Cloud.to_open3d()``."""
+"""Point clouds of Open3D, taken and given, and meshes through it.
+
+What takes a ``Cloud`` from a user (``prepare``, ``encode``, ``SegmentationPipeline``) takes one of
+Open3D; ``Cloud.to_open3d()`` gives one.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,18 @@ _FIELDS = {"positions": "coords", "colors": "colour", "normals": "normal"}
 def is_open3d(thing: object) -> bool:
     """Whether a thing is of Open3D, told without importing it."""
     return type(thing).__module__.partition(".")[0] == "open3d"
+
+
+def as_cloud(thing: Any) -> Cloud:
+    """A cloud as it is, or that of Open3D's. Raises UserError for anything else."""
+    if isinstance(thing, Cloud):
+        return thing
+    if is_open3d(thing):
+        return from_open3d(thing)
+    raise UserError(
+        f"found a {type(thing).__name__}, expected a Cloud, as load_points reads it, or a "
+        "PointCloud of Open3D"
+    )
 
 
 def from_open3d(cloud: Any, reading: Reading | None = None) -> Cloud:
@@ -47,10 +63,7 @@ def to_open3d(cloud: Cloud) -> Any:
     subtracted, else float64. Colours are in 0 .. 1; label, instance, intensity and what else is
     known of each point are attributes (N, 1).
     """
-    try:
-        import open3d
-    except ImportError:
-        raise UserError("to_open3d needs open3d: pip install 'tspcrep[points]'") from None
+    open3d = _open3d("to_open3d")
     arrays = {name: values for name, values in cloud.arrays().items() if name != "objectness"}
     if cloud.origin is not None or cloud.unit != 1:
         arrays["coords"] = cloud.file_coords()
@@ -60,3 +73,26 @@ def to_open3d(cloud: Cloud) -> Any:
         values = np.ascontiguousarray(values).reshape(len(cloud), -1)
         found.point[names.get(name, name)] = open3d.core.Tensor.from_numpy(values)
     return found
+
+
+def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (V, 3), triangles (T, 3) int32 and colours of vertices (V, 3), or (0, 3), of a file.
+
+    Raises UserError where open3d or the file is missing; of what it cannot read there are none.
+    """
+    open3d = _open3d(f"{path}: a mesh")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a mesh, give its path")
+    quiet = open3d.utility.VerbosityLevel.Error
+    with open3d.utility.VerbosityContextManager(quiet):
+        mesh = open3d.io.read_triangle_mesh(str(path))
+    found = mesh.vertices, mesh.triangles, mesh.vertex_colors
+    return tuple(np.asarray(part).reshape(-1, 3) for part in found)
+
+
+def _open3d(who: str) -> Any:
+    try:
+        import open3d
+    except ImportError:
+        raise UserError(f"{who} needs open3d: pip install 'tspcrep[open3d]'") from None
+    return open3d

@@ -44,7 +44,13 @@ class Reading:
     unit: float = 1.0
     """Metres of a unit of the coordinates: 0.001 for files in millimetres, 0.3048 in feet."""
 
+    density: float | None = None
+    """Points per square metre that are sampled from meshes; by default 10,000 from OBJ, OFF and
+    STL, and the vertices of a PLY with faces."""
+
     def __post_init__(self) -> None:
+        if self.density is not None and not 0 < self.density < float("inf"):
+            raise UserError(f"density: found {self.density}, expected points per m2 above 0")
         if not 0 < self.unit < float("inf"):
             raise UserError(f"unit: found {self.unit}, expected metres above 0")
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from pcrep.cloud import Cloud
+from pcrep.datasets.open3d import as_cloud
 from pcrep.encoders.inputs import channels, check_inputs, completed, inputs_of
 from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.encoders.voxelize import check_extent, voxelize
@@ -96,10 +97,11 @@ def encode(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features (M, D) float32 of the voxels of a cloud, and ``point_to_voxel`` (N,) int64.
 
-    ``features[point_to_voxel]`` has one row per point. voxel : size in metres. The encoder runs in
+    ``features[point_to_voxel]`` has one row per point. cloud : may be a ``PointCloud`` of Open3D.
+    voxel : size in metres. The encoder runs in
     evaluation mode. levels : as of :func:`features_of`.
     """
-    device = next(encoder.parameters()).device
+    cloud, device = as_cloud(cloud), next(encoder.parameters()).device
     before = encoder.training
     try:
         with torch.inference_mode():

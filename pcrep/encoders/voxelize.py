@@ -39,9 +39,12 @@ class Voxels:
         return len(self.coordinates)
 
     def reduce(
-        self, values: Tensor, how: Literal["average", "sum", "max", "first"] = "average"
+        self,
+        values: Tensor | np.ndarray,
+        how: Literal["average", "sum", "max", "first"] = "average",
     ) -> Tensor:
         """Reduce values of points (N, C) to values of voxels (M, C); use ``first`` for labels."""
+        values = torch.as_tensor(values)
         if len(values) != len(self.point_to_voxel):
             raise ValueError(f"values have {len(values)} rows, expected {len(self.point_to_voxel)}")
         if how not in ("average", "sum", "max", "first"):
@@ -66,13 +69,15 @@ class Voxels:
         return torch.from_numpy(np.stack(sums, 1)).to(values.dtype)
 
 
-def voxelize(points: Tensor, size: float, batch: Tensor | None = None) -> Voxels:
+def voxelize(
+    points: Tensor | np.ndarray, size: float, batch: Tensor | np.ndarray | None = None
+) -> Voxels:
     """Assign points to voxels ``floor(points / size)``.
 
     Parameters
     ----------
-    points : (N, 3) floating point, metres, finite. On a CPU this runs on one thread, also in data
-        loader workers; on a GPU it runs there, with the same result.
+    points : (N, 3) floating point, metres, finite, a tensor or an array. On a CPU this runs
+        on one thread, also in data loader workers; on a GPU it runs there, with the same result.
     size : voxel size, metres.
     batch : (N,) integers, the cloud of each point, sorted; left out, all points are of one cloud.
 
@@ -81,6 +86,8 @@ def voxelize(points: Tensor, size: float, batch: Tensor | None = None) -> Voxels
     ValueError
         Any of the above is violated, or a voxel index is outside [-2^17, 2^17).
     """
+    points = torch.as_tensor(points)
+    batch = None if batch is None else torch.as_tensor(batch)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise ValueError(f"points have shape {tuple(points.shape)}, expected (N, 3), N > 0")
     if not points.is_floating_point():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from pcrep.cloud import Cloud
+from pcrep.datasets.open3d import as_cloud
 from pcrep.preparation.foreground import objectness
 from pcrep.preparation.planes import upright
 from pcrep.preparation.segments import SegmentConfig, over_segment_with_normals
@@ -18,9 +19,10 @@ class PrepareConfig:
 def prepare(cloud: Cloud, config: PrepareConfig | None = None) -> Cloud:
     """The cloud turned upright, with ``normal``, ``segment`` and ``objectness``.
 
-    Points keep their order. Deterministic: equal input gives bit-equal output.
+    ``cloud`` may be a ``PointCloud`` of Open3D. Points keep their order.
+    Deterministic: equal input gives bit-equal output.
     """
-    config = config or PrepareConfig()
+    cloud, config = as_cloud(cloud), config or PrepareConfig()
     if config.upright:
         cloud = upright(cloud)
     segment, normal = over_segment_with_normals(cloud, config.segments)

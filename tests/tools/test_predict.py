@@ -90,6 +90,16 @@ def test_one_bad_scan_among_others_is_left_out_and_told(tool, segmenter, scans, 
     is_one_line(status, stderr, "predict.py: ", "cut.laz")
 
 
+def test_a_mesh_among_scans_is_left_out_and_told(tool, segmenter, scans, tmp_path):
+    (scans / "mesh.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    status, _, stderr = predict(tool, segmenter, scans, tmp_path / "out")
+    assert status == 0 and "mesh.obj a mesh is read alone" in stderr
+    status, _, stderr = predict(tool, segmenter, scans / "mesh.obj", tmp_path / "one")
+    is_one_line(status, stderr, "a mesh is read alone")
+    status, _, stderr = predict(tool, segmenter, scans, tmp_path / "two", "--density", 5)
+    is_one_line(status, stderr, "--density: samples points that are in no file")
+
+
 def test_colours_and_tiles(tool, segmenter, scans, tmp_path):
     assert predict(tool, segmenter, scans / "a.laz", tmp_path / "whole")[0] == 0
     options = ("--colours", "--tile", 100)

@@ -1,11 +1,13 @@
-"""The fields of a CSV or Parquet file, before it is known what they mean."""
+"""The fields of a CSV or Parquet file or of a data frame, before it is known what they mean."""
 
 import csv
 import gzip
 import re
 import zlib
 from pathlib import Path
+from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -17,6 +19,36 @@ from tsrep.datasets.numbers import all_thousands, has_decimal_comma, is_text
 
 _NOT_TEXT = "is neither a Parquet file nor CSV in UTF-8: export it as one of them"
 _FIELD_OF_A_ROW = re.compile(r"[+-]?\.?\d[\d\s.,:/+%TZeE-]*")  # a number, or a date
+
+
+def located(source: Any) -> tuple[Path, Any]:
+    """The path of a file, and None; or, for messages, a path called frame, and the data frame."""
+    if isinstance(source, (str, Path)):
+        return Path(source).expanduser(), None
+    return Path("frame"), source
+
+
+def frame_fields(frame: Any) -> tuple[pd.DataFrame, bool]:
+    """:func:`read_fields` of an eager data frame of pandas, polars or Arrow, which stays as it is.
+
+    A named index, or one of pandas that does not count rows, is read as columns. Raises UserError
+    for anything else.
+    """
+    try:
+        found = nw.from_native(frame, eager_only=True).to_pandas().copy(deep=False)
+    except nw.exceptions.DuplicateError as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"frame: {said}: give each column its own name") from None
+    except TypeError:
+        remedy = "; collect() it first" if hasattr(frame, "collect") else ""
+        raise UserError(
+            f"found a {type(frame).__name__}, expected a path, or a data frame of pandas, polars "
+            f"or Arrow{remedy}"
+        ) from None
+    path = located(frame)[0]
+    found = _without_index(found, path)
+    found.columns = [str(name) for name in found.columns]
+    return _checked(found, "", path)
 
 
 def read_fields(path: Path) -> tuple[pd.DataFrame, bool]:
@@ -42,6 +74,10 @@ def read_fields(path: Path) -> tuple[pd.DataFrame, bool]:
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{path} cannot be read: {_first_line(reason)}") from None
+    return _checked(frame, separator, path)
+
+
+def _checked(frame: pd.DataFrame, separator: str, path: Path) -> tuple[pd.DataFrame, bool]:
     _check_names(frame, path)
     frame = _without_blanks(frame)
     if len(frame) == 0:
@@ -64,8 +100,11 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     write_atomically(path, lambda file: save(file, index=False))
 
 
-def column_names(path: Path) -> list[str]:
-    """The names of the columns of a file, [] where it cannot be read."""
+def column_names(source: Any) -> list[str]:
+    """The names of the columns of a file or a data frame, [] where it cannot be read."""
+    path, frame = located(source)
+    if frame is not None:
+        return list(frame_fields(frame)[0])
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -83,6 +122,10 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path} is not a readable Parquet file ({_first_line(error)}): write it again"
         ) from None
+    return _without_index(frame, path)
+
+
+def _without_index(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     # pandas keeps a frame's own index (often its timestamps) apart from its columns.
     counts_rows = isinstance(frame.index, pd.RangeIndex)
     if counts_rows:

@@ -2,6 +2,7 @@
 
 series = load("ETTh1", univariate=True)       # a named set
 series = load("sales.csv", target="revenue")  # any CSV or Parquet file
+series = load(frame)                          # a data frame of pandas, polars or Arrow
 stores = load_any("stores.csv")               # a long table of several series
 panel = load_classification("BasicMotions")   # UEA/UCR, through sktime
 """
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from tspcrep.common.errors import UserError
 from tsrep.datasets.calendar import calendar_features, season
 from tsrep.datasets.categories import told_apart
 from tsrep.datasets.channels import listed, note
-from tsrep.datasets.files import column_names
+from tsrep.datasets.files import column_names, located
 from tsrep.datasets.holidays import holiday_column, holidays_in
 from tsrep.datasets.labelled import SUFFIXES, Labelled, read_labelled, split_by_class
 from tsrep.datasets.named import HOURLY_HORIZONS, NAMED, QUARTER_HOURLY_HORIZONS, NamedSet, find
@@ -28,7 +30,7 @@ from tsrep.datasets.tables import OneSeries, Tables, check_column, read_tables, 
 
 
 def load(
-    source: str | Path,
+    source: Any,
     *,
     target: str | None = None,
     univariate: bool = False,
@@ -36,11 +38,12 @@ def load(
     root: str | Path | None = None,
     **table: object,
 ) -> Series:
-    """Load a named set, or any CSV or Parquet file, as one standardised series.
+    """Load a named set, any CSV or Parquet file, or a data frame, as one standardised series.
 
-    source: a name (ETTh1, ETTh2, ETTm1, WTH, mitdb) or a path. target: keep only this channel.
-    univariate: without ``target``, keep the published target of a named set or the last column of a
-    file. columns: keep these channels. root: folder to search for named sets, before
+    source: a name (ETTh1, ETTh2, ETTm1, WTH, mitdb), a path (str or Path), or an eager data frame
+    of pandas, polars or Arrow, which is read as a Parquet file of it would be. target: keep only
+    this channel. univariate: without ``target``, keep the published target of a named set or the
+    last column. columns: keep these channels. root: folder to search for named sets, before
     ``$TSPCREP_DATA`` and the user cache. table: how the file is written, where that is not found by
     itself: ``time_column``, ``time_format``, ``frequency``, ``missing``, ``drop_columns``; see
     ``tables.TableConfig``.
@@ -53,14 +56,14 @@ def load(
     found = load_any(source, **options, **table)
     if isinstance(found, Collection):
         raise UserError(
-            f"{source} holds {len(found.ids)} series, {found.ids[0]!r} and others, expected one: "
-            "choose rows, or load them all with load_any or load_wide"
+            f"{located(source)[0]} holds {len(found.ids)} series, {found.ids[0]!r} and others, "
+            "expected one: choose rows, or load them all with load_any or load_wide"
         )
     return found
 
 
 def load_any(
-    source: str | Path,
+    source: Any,
     *,
     target: str | None = None,
     univariate: bool = False,
@@ -75,10 +78,12 @@ def load_any(
     repeat. Series that are too short to be split are named and left out. categories: columns that
     may be text, which is then a channel of 0 and 1 for each value, as ``promotion=leaflet``.
     """
-    named = NAMED.get(str(source))
-    if named is None:
+    path, frame = located(source)
+    named = NAMED.get(str(source)) if frame is None else None
+    if named is not None:
+        path = find(str(source), root)
+    elif frame is None:
         _check_is_path(source)
-    path = Path(source).expanduser() if named is None else find(str(source), root)
     if columns is None and named is not None:
         columns = named.channels
     if target is None and univariate and named is not None:
@@ -91,7 +96,13 @@ def load_any(
         raise UserError(
             f"{source} is a labelled set, expected a series to forecast: a CSV or Parquet file"
         )
-    tables = read_tables(path, columns=columns, last=univariate, categories=categories, **table)
+    tables = read_tables(
+        path if frame is None else frame,
+        columns=columns,
+        last=univariate,
+        categories=categories,
+        **table,
+    )
     if len(tables.series) > 1:
         return _collection(path, *tables)
     names, ((_, times, values),) = tables
@@ -119,16 +130,14 @@ def load_any(
     )
 
 
-def load_wide(
-    source: str | Path, *, columns: Sequence[str] | None = None, **options: object
-) -> Series:
+def load_wide(source: Any, *, columns: Sequence[str] | None = None, **options: object) -> Series:
     """:func:`load`, or of a long table one series with a channel for each of its series.
 
     All stand on common times, NaN where a series has no row. A series without a number in the train
     rows is named and left out; a constant one keeps its unit. columns: as in :func:`load`, or the
     series of a long table to keep.
     """
-    path = Path(source).expanduser()
+    path = located(source)[0]
     series = columns if not _are_columns(columns, source) else None
     found = load_any(source, columns=None if series else columns, **options)
     if isinstance(found, Series):
@@ -218,10 +227,12 @@ def _collection(path: Path, names: tuple[str, ...], series: Sequence[OneSeries])
     return Collection(path.stem, ids, tuple(found), middle.horizons)
 
 
-def _are_columns(names: Sequence[str] | None, source: str | Path) -> bool:
+def _are_columns(names: Sequence[str] | None, source: Any) -> bool:
     """Whether ``names`` are columns of a file, not series of a long table; True if in doubt."""
-    known = column_names(Path(source).expanduser())
-    return not names or not known or bool(set(names) & set(known)) or str(source) in NAMED
+    if not names or (isinstance(source, str) and source in NAMED):
+        return True
+    known = column_names(source)
+    return not known or bool(set(names) & set(known))
 
 
 def _has_numbers(values: np.ndarray) -> bool:

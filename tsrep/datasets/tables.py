@@ -9,7 +9,7 @@ What is found by itself, filled in or left out is said in one line, as a ``DataW
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import pandas as pd
 from tspcrep.common.errors import UserError
 from tsrep.datasets.categories import indicators
 from tsrep.datasets.channels import channel_names, channel_values, is_words, listed, note
-from tsrep.datasets.files import read_fields
+from tsrep.datasets.files import frame_fields, located, read_fields
 from tsrep.datasets.frequencies import clock_changes
 from tsrep.datasets.ids import find_ids, joined_ids, named_id
 from tsrep.datasets.steps import even_steps, resampled, told
@@ -102,14 +102,14 @@ def read_table(
 
 
 def read_tables(
-    path: str | Path,
+    source: Any,
     *,
     columns: Sequence[str] | None = None,
     last: bool = False,
     categories: Sequence[str] = (),
     **table: object,
 ) -> Tables:
-    """Read a table that holds one series, or a long one, with a row for each series and time.
+    """Read a file or frame of one series, or a long one, with a row for each series and time.
 
     What tells its series apart is ``id_column``, or is found where timestamps repeat. Rows are
     sorted by time. Each series has its own even steps, all in one frequency. A series of one row is
@@ -117,8 +117,9 @@ def read_tables(
     1 for each value (``tsrep.datasets.categories``). The rest is as in :func:`read_table`. Raises
     UserError where a series holds a timestamp twice, or series have different frequencies.
     """
-    path, config = Path(path).expanduser(), TableConfig(**table)
-    fields = _read(path, columns, last, config, categories)
+    (path, frame), config = located(source), TableConfig(**table)
+    found = read_fields(path) if frame is None else frame_fields(frame)
+    fields = _read(*found, path, columns, last, config, categories)
     names = tuple(fields.frame.columns)
     series = [_one(fields, config, path)] if fields.ids is None else _many(fields, config, path)
     return Tables(names, series)
@@ -160,13 +161,15 @@ class _Fields(NamedTuple):
 
 
 def _read(
+    frame: pd.DataFrame,
+    comma: bool,
     path: Path,
     columns: Sequence[str] | None,
     last: bool,
     config: TableConfig,
     categories: Sequence[str],
 ) -> _Fields:
-    frame, comma = _fields(path, config)
+    frame = _kept(frame, path, config)
     found = _times(frame, config, path)
     ids, id_columns = _ids(frame, found, config, path)
     taken = (*(() if found is None else found.columns), *id_columns)
@@ -203,11 +206,10 @@ def _read(
     )
 
 
-def _fields(path: Path, config: TableConfig) -> tuple[pd.DataFrame, bool]:
-    frame, comma = read_fields(path)
+def _kept(frame: pd.DataFrame, path: Path, config: TableConfig) -> pd.DataFrame:
     for name in (*config.drop_columns, *config.time_column, *config.id_column):
         check_column(name, list(frame.columns), path)
-    return frame.drop(columns=list(config.drop_columns)), comma
+    return frame.drop(columns=list(config.drop_columns))
 
 
 def _times(frame: pd.DataFrame, config: TableConfig, path: Path) -> Times | None:

@@ -3,19 +3,20 @@
 A new format is a module with a reader and its :class:`columns.Format`, and one name in _FORMATS.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from pcrep.cloud import Cloud
 from pcrep.datasets import open3d
-from pcrep.datasets.formats import arrays, binary, e57, las, npy, npz, pcd, ply, text
+from pcrep.datasets.formats import arrays, binary, e57, las, mesh, npy, npz, pcd, ply, text
 from pcrep.datasets.formats.beside import read_labels
 from pcrep.datasets.formats.columns import Format, to_cloud
 from pcrep.datasets.formats.records import MAX_POINTS
 from pcrep.datasets.reading import Reading
 from tspcrep.common.errors import UserError
 
-_FORMATS = tuple(module.FORMAT for module in (ply, pcd, las, e57, npz, npy, binary, text))
+_FORMATS = tuple(module.FORMAT for module in (ply, pcd, las, e57, npz, npy, binary, text, mesh))
 _BY_SUFFIX = {suffix: format for format in _FORMATS for suffix in format.suffixes}
 SUFFIXES = tuple(_BY_SUFFIX)
 """The suffixes of all formats, in lower case."""
@@ -30,6 +31,7 @@ def load_points(path: Any, max_points: int = MAX_POINTS, reading: Reading | None
     .e57                    through pye57: colours, intensity
     .bin                    float32 records of KITTI, nuScenes, or xyzrgb
     .npz, .npy, folder      arrays called coords, colour, label, instance, ...; or one of (N, C)
+    .obj, .off, .stl        meshes, sampled through open3d: normals, colours
     .xyz, .pts, .txt, .csv  columns x y z, then colours and more; a first line may name them
     ======================  ====================================================================
 
@@ -43,7 +45,8 @@ def load_points(path: Any, max_points: int = MAX_POINTS, reading: Reading | None
     max_points : from a larger ``.bin``, LAS, binary PLY or binary PCD file, one point in every k is
         read, with a warning, so that memory stays bounded; larger files of other formats are
         refused.
-    reading : names of columns, what labels mean, and the unit; by default the metre.
+    reading : names of columns, what labels mean, the unit, by default the metre, and the density
+        of points sampled from a mesh; a PLY with faces is its vertices unless a density is given.
 
     Raises UserError where the file is missing, is not of the format of its name, is cut off or
     holds no usable points.
@@ -52,7 +55,11 @@ def load_points(path: Any, max_points: int = MAX_POINTS, reading: Reading | None
         return open3d.from_open3d(path, reading)
     path, reading = Path(path), reading or Reading()
     format = find_format(path)
-    if format.unnamed:
+    if format is mesh.FORMAT or (reading.density and format is ply.FORMAT and mesh.has_faces(path)):
+        columns = mesh.read(path, max_points, reading.density or mesh.DENSITY, reading.unit)
+        told = f"{path}: a mesh, of which {len(columns['coords']):,} points are sampled"
+        warnings.warn(f"{told}, {reading.density or mesh.DENSITY:g} per m2", stacklevel=2)
+    elif format.unnamed:
         columns = format.read(path, max_points, reading.names())
     elif reading.columns:
         raise UserError(f"{path}: {format.name} names its columns itself: leave --columns out")

@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
+from pcrep import SegmentationPipeline, encode
 from pcrep.cloud import Cloud
 from pcrep.datasets import load_points
+from pcrep.encoders.encoding import new_encoder
+from pcrep.evaluation.segmentation import Segmenter
+from pcrep.preparation import prepare
 from tspcrep.common.errors import UserError
 
 open3d = pytest.importorskip("open3d", reason="open3d is not installed")
@@ -57,3 +62,25 @@ def test_what_is_no_cloud_is_said():
             load_points(thing)
     with pytest.raises(UserError, match="an Open3D VoxelGrid: expected an open3d"):
         load_points(open3d.geometry.VoxelGrid())
+
+
+@pytest.mark.parametrize("tensor", [False, True])
+def test_what_takes_a_cloud_takes_one_of_open3d(tensor):
+    given = legacy()
+    given = open3d.t.geometry.PointCloud.from_legacy(given) if tensor else given
+    cloud = load_points(given)
+    torch.manual_seed(0)
+    encoder = new_encoder("small")
+    pipeline = SegmentationPipeline(Segmenter(encoder, 3), ("a", "b", "c"))
+    for use in (
+        lambda cloud: prepare(cloud).arrays().items(),
+        lambda cloud: enumerate(encode(encoder, cloud, 0.1)),
+        lambda cloud: enumerate((pipeline(cloud).label, pipeline(cloud).confidence)),
+    ):
+        for (name, found), (_, expected) in zip(use(given), use(cloud), strict=True):
+            np.testing.assert_array_equal(found, expected, err_msg=str(name))
+
+
+def test_what_is_no_cloud_at_all_is_said():
+    with pytest.raises(UserError, match="found a ndarray, expected a Cloud"):
+        prepare(COORDS)

@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcrep.augment import AugmentConfig, augment
 from pcrep.encoders.voxelize import _on_device, voxelize
 
 coordinate = st.floats(-50, 50, width=32, allow_subnormal=False)  # they would underflow
@@ -84,3 +86,16 @@ def test_bad_values():
         v.reduce(torch.ones(4, 1), "mean")
     with pytest.raises(ValueError, match=r"torch\.int64, expected floating point or 'first'"):
         v.reduce(torch.ones(4, 1, dtype=torch.int64))
+
+
+def test_arrays_as_augment_gives_them():
+    points = np.random.default_rng(0).random((200, 3))
+    view = augment(points, points.astype("f4"), AugmentConfig(), seed=0)
+    batch = np.repeat([0, 1], [50, len(view.rows) - 50])
+    found = voxelize(view.coords, 0.2, batch)
+    expected = voxelize(torch.from_numpy(view.coords), 0.2, torch.from_numpy(batch))
+    assert found.coordinates.equal(expected.coordinates)
+    colour = found.reduce(view.colour)
+    for voxel in range(len(found)):
+        inside = found.point_to_voxel.numpy() == voxel
+        np.testing.assert_allclose(colour[voxel], view.colour[inside].mean(0), atol=1e-6)
