@@ -70,7 +70,8 @@ def test_it_holds_every_module_and_all_data(wheel):
             assert path.relative_to(ROOT).as_posix() in held
     for name in ("tsrep", "pcrep", "tspcrep"):
         assert f"{name}/py.typed" in held
-    assert {f"tsrep/weights/series-small.{suffix}" for suffix in ("md", "safetensors")} <= held
+    for name in ("tsrep/weights/series-small", "pcrep/weights/points-indoor"):
+        assert {f"{name}.{suffix}" for suffix in ("md", "safetensors")} <= held
 
 
 def test_the_version_is_one(wheel):

@@ -1,0 +1,65 @@
+"""The encoders of points that the package brings along: the file, its content, that it works."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+import pcrep
+from pcrep import encode, list_encoders, load_encoder
+from pcrep.encoders.encoding import untrained
+from pcrep.encoders.unet import SHIPPED
+from pcrep.evaluation.scores import probe
+from pcrep.procedural import procedural
+from tspcrep.common.errors import UserError
+from tspcrep.common.weights import read_encoder
+
+HASHES = {"points-indoor": "19b8320de2f3c8c9c9dacc39d75485917831e5e0d5acaf087273a8b1656eaab9"}
+
+
+def test_the_list():
+    assert list_encoders() == tuple(HASHES) and set(HASHES) == {"points-indoor"}
+    assert {"list_encoders", "load_encoder"} <= set(pcrep.__all__)
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_the_file_is_the_one_that_was_measured(name):
+    content = (SHIPPED / f"{name}.safetensors").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == HASHES[name]
+    assert len(content) <= 4_000_000
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_it_is_small_in_half_precision_and_has_a_card(name):
+    _, _, tensors = read_encoder(SHIPPED / f"{name}.safetensors")
+    assert all(t.dtype == torch.float16 for t in tensors.values() if t.is_floating_point())
+    assert sum(t.numel() for t in tensors.values()) <= 2_000_000
+    card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
+    for word in ("Data", "Command", "Seconds", "Licence", "Numbers", HASHES[name]):
+        assert word in card
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_it_encodes_a_cloud_with_and_without_colour(name):
+    encoder = load_encoder(name)
+    assert not encoder.training and next(encoder.parameters()).dtype == torch.float32
+    room = procedural(1, seed=3)[0]
+    bare = type(room)(room.coords)
+    for cloud in (room, bare):
+        features, point_to_voxel = encode(encoder, cloud, encoder.voxel)
+        assert features.shape[1] == encoder.dim and len(point_to_voxel) == len(cloud)
+        assert np.isfinite(features).all()
+
+
+def test_training_shows_in_a_probe_of_few_points():
+    """Rooms of another maker's seed than any that it or the tables have seen."""
+    trained = load_encoder("points-indoor")
+    learn, test = procedural(2, seed=11), procedural(3, seed=12)
+    found = probe(trained, learn, test)["miou"]
+    assert found > probe(untrained(trained, 0), learn, test)["miou"] + 0.1
+
+
+def test_an_unknown_name_gives_the_list():
+    with pytest.raises(UserError, match=r"points-tiny: no such encoder; .* one of points-indoor"):
+        load_encoder("points-tiny")
