@@ -150,14 +150,16 @@ def sparse(config: Config) -> None:
 
 
 def points(config: Config) -> None:
-    from suites import points, points_preparation, points_views
+    from suites import points, points_preparation, points_shipped, points_views
 
-    check_cases(config, points.cases())
+    shipped = points_shipped.CASE
+    check_cases(config, (shipped, *points.cases()))
     if not config.cases:
         save("points", points_preparation.rows(), "numba", "scikit-learn")
         save("points", points_views.rows(), "numba", "MinkowskiEngine")
-    for case in config.cases or points.cases():
-        save("points", points.rows(case, config.seeds), "numba", "scikit-learn")
+    for case in config.cases or (shipped, *points.cases()):
+        rows = points_shipped.rows() if case == shipped else points.rows(case, config.seeds)
+        save("points", rows, "numba", "scikit-learn")
 
 
 def archive(config: Config) -> None:
