@@ -218,12 +218,13 @@ def test_demo(tmp_path, monkeypatch):
     for row in ("random encoder, probe", "nridge", "random_encoder_probe", "auto", "scratch"):
         assert row in done.stdout
     lines = done.stdout.strip().splitlines()
-    for part in ("series", "fac", "segmentation"):
+    for part in ("series", "segmentation"):
         for name in ("result.json", "report.html"):
             path = tmp_path / "demo" / part / name
             assert path.exists() and str(path) in lines
-    assert lines[-1] == str(tmp_path / "demo" / "segmentation" / "report.html")
     result = json.loads((tmp_path / "demo" / "segmentation" / "result.json").read_text())
     assert result["labelled_scenes"] == 2 and set(result["labelled"][0]) < {
         f"procedural-0-{i}" for i in range(8)
     }
+    gain = 100 * (result["miou"] - result["controls"]["scratch"]["miou"])
+    assert lines[-1] == f"pretraining: {gain:+.1f} points of mIoU against training from scratch"
