@@ -48,6 +48,7 @@ IMPORT_NAMES = {"scikit-learn": "sklearn", "open3d-cpu": "open3d"}
 COMES_WITH = {
     "llvmlite": "numba",
     "requests": "pooch",
+    "PIL": "matplotlib",
     "triton": "torch",
     "MinkowskiEngineBackend": "MinkowskiEngine",
 }

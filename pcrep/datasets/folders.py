@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from pcrep.datasets.formats import SUFFIXES, arrays, tables, text
+from pcrep.datasets.formats import SUFFIXES, arrays, frames, tables, text
+from pcrep.datasets.order import natural
 from tspcrep.common.errors import UserError
 
 _TEXT = text.FORMAT.suffixes
@@ -22,12 +23,15 @@ _LABELS = (".labels.npy", ".confidence.npy")
 def clouds_below(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     """Sorted paths of the clouds below a folder, and why other files of such suffixes are none.
 
-    A cloud is a file that has the suffix of a format, or a folder of arrays. Links are followed;
-    hidden files are passed over. Text counts if it has points, and no name such as calib.txt.
+    A cloud is a file that has the suffix of a format, or a folder of arrays or frames. Links are
+    followed; hidden files are passed over. Text counts if it has points, and no name
+    such as calib.txt.
     """
     found, others = [], {}
     for path in files_below(folder):
-        if arrays.is_folder(path.parent):
+        if scene := frames.scene_of(path):
+            found.append(scene)
+        elif arrays.is_folder(path.parent):
             if path.name == arrays.COORDS:
                 found.append(path.parent)
         elif path.suffix.lower() in SUFFIXES and not _is_page(path.name.lower()):
@@ -35,7 +39,7 @@ def clouds_below(folder: Path) -> tuple[list[Path], dict[Path, str]]:
                 others[path] = reason
             else:
                 found.append(path)
-    return natural(found), others
+    return natural(set(found)), others
 
 
 def _is_page(name: str) -> bool:
@@ -70,13 +74,3 @@ def files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[P
             yield from files_below(path, above | {real})
         elif path.is_file():
             yield path
-
-
-def natural(paths: Iterable[Path]) -> list[Path]:
-    """Natural sort order: scene2 before scene10."""
-
-    def key(path: Path):
-        words = re.split(r"(\d+)", str(path.with_suffix("")))
-        return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
-
-    return sorted(paths, key=key)

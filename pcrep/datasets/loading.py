@@ -155,7 +155,7 @@ def _place(name_or_path: str | Path, root: str | Path | None) -> Path:
             f"{name}: no such file or folder, and no named set; expected a path or one of "
             f"{', '.join([_PROCEDURAL, *_FOLDERS])}"
         )
-    return path
+    return path if path.name else path.absolute()
 
 
 def _found(
@@ -178,6 +178,7 @@ def _found(
     if not paths:
         raise UserError(
             f"{folder}: holds no point clouds, expected files that end in {', '.join(SUFFIXES)}, "
+            "a folder of frames of a depth camera (depth/, pose/, intrinsic/), "
             f"or the layout of {', '.join(layout.name for layout in _LAYOUTS)}{_told(others)}"
         )
     if others:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pcrep.cloud import Cloud
 from pcrep.datasets import open3d
-from pcrep.datasets.formats import arrays, binary, e57, las, mesh, npy, npz, pcd, ply, text
+from pcrep.datasets.formats import arrays, binary, e57, frames, las, mesh, npy, npz, pcd, ply, text
 from pcrep.datasets.formats.beside import read_labels
 from pcrep.datasets.formats.columns import Format, to_cloud
 from pcrep.datasets.formats.records import MAX_POINTS
@@ -31,6 +31,7 @@ def load_points(path: Any, max_points: int = MAX_POINTS, reading: Reading | None
     .e57                    through pye57: colours, intensity
     .bin                    float32 records of KITTI, nuScenes, or xyzrgb
     .npz, .npy, folder      arrays called coords, colour, label, instance, ...; or one of (N, C)
+    folder of frames        of a depth camera, see :mod:`pcrep.datasets.rgbd`: colours
     .obj, .off, .stl        meshes, sampled through open3d: normals, colours
     .xyz, .pts, .txt, .csv  columns x y z, then colours and more; a first line may name them
     ======================  ====================================================================
@@ -54,6 +55,7 @@ def load_points(path: Any, max_points: int = MAX_POINTS, reading: Reading | None
     if open3d.is_open3d(path):
         return open3d.from_open3d(path, reading)
     path, reading = Path(path), reading or Reading()
+    path = path if path.name else path.absolute()
     format = find_format(path)
     if format is mesh.FORMAT or (reading.density and format is ply.FORMAT and mesh.has_faces(path)):
         columns = mesh.read(path, max_points, reading.density or mesh.DENSITY, reading.unit)
@@ -73,6 +75,8 @@ def find_format(path: Path) -> Format:
     """The format of a file, by its first bytes and its suffix; UserError where they disagree."""
     if arrays.is_folder(path):
         return arrays.FORMAT
+    if frames.is_frames(path):
+        return frames.FORMAT
     try:
         with path.open("rb") as file:
             start = file.read(8)
