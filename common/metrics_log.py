@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from tspcrep.common.typed_json import is_number
+
+if TYPE_CHECKING:  # reports read the file without the trainer's libraries
+    from lightning_fabric.loggers import Logger
 
 
 class MetricsLog:
@@ -17,10 +20,12 @@ class MetricsLog:
     off lines that were written after it.
 
     path : the file; None to write nothing.
+    logger : takes the scalars of each line as well, from the first line on; None for none.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, logger: "Logger | None" = None) -> None:
         self.path = path
+        self.logger = logger
         self.size = 0
         self.values: dict[str, list] = {}
 
@@ -29,6 +34,8 @@ class MetricsLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
                 file.truncate(min(self.size, file.tell()))
+            for text in self.path.read_bytes().splitlines() if self.logger else ():
+                self._hand_on(_line(text))
 
     def add(self, phase: str, losses: dict[str, Tensor]) -> None:
         """Add the scalars and vectors of one batch."""
@@ -43,7 +50,18 @@ class MetricsLog:
             with self.path.open("a") as file:
                 file.write(json.dumps({**line, **means}) + "\n")
             self.size = self.path.stat().st_size
+            self._hand_on({**line, **means})
         return means
+
+    def close(self) -> None:
+        if self.logger:
+            self.logger.finalize("finished")
+
+    def _hand_on(self, line: dict[str, Any] | None) -> None:
+        if self.logger and line is not None:
+            scalars = {name: v for name, v in line.items() if not isinstance(v, list)}
+            self.logger.log_metrics(scalars, scalars.pop("step"))
+            self.logger.save()
 
 
 class Logged(NamedTuple):

@@ -32,7 +32,7 @@ _PART = ".part"
 """The end of the name of a file that is being written."""
 
 # What may change between a run and its resumption, in any section: where, never what is computed.
-FREE_TO_CHANGE = ("resume", "output", "device", "data_root")
+FREE_TO_CHANGE = ("resume", "output", "device", "data_root", "logger")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -115,7 +115,7 @@ class Run:
     config : the dataclass that describes the run; written to ``config.toml``. Of its fields,
         ``output`` is the folder, which must be new or empty unless ``resume``; ``seeds`` are the
         seeds to run; ``resume`` continues the run that the folder holds, whose configuration must
-        be the same but for ``output``, ``device`` and ``data_root``.
+        be the same but for what :data:`FREE_TO_CHANGE` names.
 
     Nothing is written before :meth:`start`, so that data and options can be checked in between.
     Of the processes that torchrun starts, the first alone checks and writes.

@@ -25,6 +25,7 @@ from tspcrep.common.cached import cached_backward
 from tspcrep.common.checkpoints import load_optimizer, read_checkpoint
 from tspcrep.common.errors import DivergedError, UserError
 from tspcrep.common.interrupts import held
+from tspcrep.common.loggers import Kind, open_logger
 from tspcrep.common.methods import Batches, Cached, Method, Phase
 from tspcrep.common.metrics_log import MetricsLog
 from tspcrep.common.runs import write_atomically
@@ -59,6 +60,8 @@ class Training:
     """Largest allowed norm of the gradient of a phase."""
     checkpoint_every: int = 100
     """Steps between two checkpoints; another one is written at the end."""
+    logger: Kind = "none"
+    """Write the scalars of metrics.jsonl to the seed's folder csv or tensorboard, too."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -121,7 +124,8 @@ def fit(
     ------
     UserError
         The checkpoint to resume from is truncated, or is of another model or run (processes, batch
-        size, seed, data); ``chunks`` is above 1 for a method that is not :class:`Cached`.
+        size, seed, data); ``chunks`` is above 1 for a method that is not :class:`Cached`; the
+        logger needs a package that is not installed.
     DivergedError
         A loss or a gradient is not finite, which is a UserError and a FloatingPointError; the
         message names step, phase and the last checkpoint.
@@ -193,7 +197,10 @@ class _Loop:
         }
         self.checkpoint = Path(folder) / "checkpoint.pt" if folder is not None else None
         writes = folder is not None and fabric.is_global_zero
-        self.log = MetricsLog(Path(folder) / "metrics.jsonl" if writes else None)
+        self.log = MetricsLog(None)
+        if writes:
+            logger = open_logger(training.logger, Path(folder))
+            self.log = MetricsLog(Path(folder) / "metrics.jsonl", logger)
         self.step = 0
 
     def run(self, stopped: Callable[[], bool]) -> None:
@@ -215,6 +222,7 @@ class _Loop:
                     self._epoch(self.step // self.epoch_steps, bar, stopped)
         finally:
             self._require_gradients(self.trainable)
+            self.log.close()
         if self.step % self.training.checkpoint_every:
             self.save()
         self.method.eval()

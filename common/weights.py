@@ -14,8 +14,10 @@ from torch import nn
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.runs import write_atomically
+from tspcrep.common.typed_json import read_json
 
 FILE = "encoder.safetensors"
+MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"  # of a folder for a hub
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -51,17 +53,21 @@ def save_tensors(
 
 
 def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch.Tensor]]:
-    """Read ``(kind, config, tensors)`` from an encoder file or from a run folder with one.
+    """Read ``(kind, config, tensors)`` from an encoder file, or from a folder with one.
+
+    That is a run folder or one in the form of the Hugging Face hub (:mod:`tspcrep.common.hub`).
 
     Raises
     ------
     UserError
-        The file is missing, truncated, damaged, or not an encoder of this project. Files of
-        versions before 0.3 hold no digest by which a damage is found.
+        The file is missing, truncated, damaged, or not an encoder of this project; the
+        ``config.json`` beside a hub's file says otherwise than the file. Files of versions before
+        0.3 hold no digest by which a damage is found.
     """
     path = Path(path)
     if os.path.isdir(path):  # of pathlib's methods some raise for a path that cannot be
-        path = path / FILE
+        of_run = os.path.isfile(path / FILE) or not os.path.isfile(path / MODEL)
+        path = path / (FILE if of_run else MODEL)
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; expected an encoder file or a finished run folder")
     try:
@@ -73,11 +79,31 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
     if "digest" in header and header["digest"] != _digest(header, tensors):
         raise UserError(f"{path}: damaged, its content is not what was written; get it anew")
     try:
-        return header["kind"], dict(json.loads(header["config"])), tensors
+        kind, config = header["kind"], dict(json.loads(header["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: a safetensors file without this project's header; not an encoder"
         ) from error
+    beside = path.with_name(CONFIG)
+    if path.name == MODEL and os.path.isfile(beside):
+        _check_agreement(beside, public_config(kind, config))
+    return kind, config, tensors
+
+
+def public_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``config.json`` holds beside an encoder: the header, to be read by people."""
+    return {"model_type": kind, **config}
+
+
+def _check_agreement(path: Path, of_header: dict[str, Any]) -> None:
+    found = read_json(path, dict[str, Any])
+    for name in sorted(of_header.keys() | found.keys()):
+        here, there = (c.get(name, "nothing") for c in (found, of_header))
+        if here != there:
+            raise UserError(
+                f"{path}: {name} is {here!r:.80}, and {there!r:.80} in the header of {MODEL}, "
+                f"which alone is read; remove {CONFIG}, or get both anew"
+            )
 
 
 def _digest(header: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:

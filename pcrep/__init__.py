@@ -9,10 +9,12 @@ from pcrep.encoders.encoding import encode
 from pcrep.encoders.unet import (
     SparseUNet,
     UNetConfig,
+    from_pretrained,
     list_encoders,
     load_encoder,
     res16unet,
     save_encoder,
+    save_pretrained,
 )
 from pcrep.encoders.voxelize import Voxels, voxelize
 from pcrep.sparse import SparseTensor
@@ -26,10 +28,12 @@ __all__ = [
     "UNetConfig",
     "Voxels",
     "encode",
+    "from_pretrained",
     "list_encoders",
     "load_encoder",
     "res16unet",
     "save_encoder",
+    "save_pretrained",
     "voxelize",
 ]
 

@@ -36,6 +36,7 @@ WRAPPED_IN = {
     "spconv_triton": "pcrep/sparse/engines/triton.py",
     "usearch": "tsrep/mining/search.py",
     "ray": "common/ray_data.py",
+    "huggingface_hub": "common/hub.py",
     "holidays": "tsrep/datasets/holidays.py",
 }
 

@@ -10,6 +10,7 @@
 The run folder ends with result.json, report.html and encoder.safetensors.
 """
 
+from tspcrep.common.loggers import check_logger
 from tspcrep.common.options import check_options
 
 if __name__ == "__main__":
@@ -72,6 +73,7 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("pretrain_autotcl", config)
+    check_logger(config.training.logger)
     data = load_data(config)
     for seed in run.start():
         if launched_rank():  # a follower under torchrun trains along and writes nothing

@@ -11,6 +11,7 @@ the first seed, in half precision, for ``tsrep.load_encoder`` and tools/embed.py
 each channel of a series by itself.
 """
 
+from tspcrep.common.loggers import check_logger
 from tspcrep.common.options import check_options
 
 if __name__ == "__main__":
@@ -79,6 +80,7 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("pretrain_series", config)
+    check_logger(config.training.logger)
     batches(config, 0)  # raises for bad data or options before anything is written
     method(config, 0)
     for seed in run.start():

@@ -14,6 +14,7 @@ The run folder receives result.json, report.html and forecaster.safetensors, whi
 ``tsrep.load_forecaster`` opens.
 """
 
+from tspcrep.common.loggers import check_logger
 from tspcrep.common.options import check_options
 
 if __name__ == "__main__":
@@ -95,6 +96,7 @@ class Config:
 def main(config: Config) -> None:
     refuse_ranks("training of a forecaster")
     run = Run("train_forecaster", config)
+    check_logger(config.training.logger)
     inputs = _load_inputs(config)
     series = inputs.series
     for seed in run.start():

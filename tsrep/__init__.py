@@ -14,17 +14,19 @@ corpus; ``load_forecaster`` opens what ``tools/train_forecaster.py`` fitted.
 
 from tsrep.datasets import load
 from tsrep.encoders.encoding import Stream, encode
-from tsrep.encoders.files import list_encoders, load_encoder
+from tsrep.encoders.files import from_pretrained, list_encoders, load_encoder, save_pretrained
 
 __all__ = [
     "AutoTCL",
     "AutoTCLConfig",
     "Stream",
     "encode",
+    "from_pretrained",
     "list_encoders",
     "load",
     "load_encoder",
     "load_forecaster",
+    "save_pretrained",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pcrep.sparse import BatchNorm, Conv, ConvTranspose, SparseTensor, cat
-from tspcrep.common import weights
+from tspcrep.common import hub, weights
 from tspcrep.common.config import from_dict
 from tspcrep.common.errors import UserError
 
@@ -205,9 +205,10 @@ def of_header(config: dict[str, Any], tensors: int) -> SparseUNet:
 
 
 def load_encoder(path: str | Path) -> SparseUNet:
-    """An encoder that is shipped, by its name, or that in a file or a run folder.
+    """An encoder that is shipped, by its name, or that in a file or a folder.
 
-    It is on the CPU and in evaluation mode.
+    The folder is that of a run, or one that :func:`save_pretrained` wrote. The encoder is on the
+    CPU and in evaluation mode.
 
     Raises
     ------
@@ -227,3 +228,32 @@ def load_encoder(path: str | Path) -> SparseUNet:
     encoder = weights.build(lambda: of_header(config, len(tensors)), tensors, path)
     encoder.voxel, encoder.inputs = voxel, inputs
     return encoder.eval()
+
+
+def save_pretrained(encoder: SparseUNet, folder: str | Path, license: str = "unknown") -> None:
+    """Write an encoder as a folder in the form of the Hugging Face hub.
+
+    ``model.safetensors`` is what :func:`save_encoder` writes; ``config.json`` shows its
+    configuration and ``README.md`` is a model card to be filled in, which is kept where there is
+    one. To upload: ``hf upload owner/name folder``.
+
+    license : of the weights, by the hub's identifier, such as ``apache-2.0``.
+    """
+    save_encoder(Path(folder) / weights.MODEL, encoder)
+    hub.describe(folder, "pcrep", "point clouds", license, ("point-cloud", "contrastive-learning"))
+
+
+def from_pretrained(name: str | Path, revision: str | None = None) -> SparseUNet:
+    """The encoder in a folder, or of the model ``owner/name`` on the Hugging Face hub.
+
+    A folder, and a model in the hub's cache, need no network. Nothing is unpickled, and no code is
+    downloaded. The extra ``hub`` brings what a download needs.
+
+    revision : branch, tag or commit on the hub.
+
+    Raises
+    ------
+    UserError
+        As :func:`load_encoder`, and as :func:`tspcrep.common.hub.local_folder`.
+    """
+    return load_encoder(hub.local_folder(name, revision))

@@ -10,6 +10,7 @@ import pytest
 from pcrep.encoders.encoding import new_encoder
 from pcrep.encoders.unet import save_encoder
 from tests.tools.running import contents, is_one_line
+from tspcrep.common import loggers
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,3 +56,26 @@ def test_every_extra_that_a_message_names_exists():
         for extra in re.findall(r"(?:tspcrep|\.)\[(\w+)\]'", path.read_text("utf-8"))
     }
     assert {"series", "points", "e57", "search"} <= named <= known
+
+
+TRAINED = [
+    path.stem
+    for path in sorted((ROOT / "tools").glob("*.py"))
+    if "    training: Training" in path.read_text("utf-8")
+    and "    run = Run(" in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("tool_name", TRAINED)
+def test_a_logger_that_is_not_installed_is_found_before_the_run_begins(
+    tool, tmp_path, monkeypatch, tool_name
+):
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    options = ["--data", tmp_path / "nothing", "--output", tmp_path / "run"]
+    status, _, stderr = tool(tool_name, *options, "--logger", "tensorboard")
+    is_one_line(status, stderr, "--logger tensorboard", "pip install 'tspcrep[tensorboard]'")
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_tools_that_train_are_among_these():
+    assert {"pretrain_autotcl", "pretrain_fac", "pretrain_points", "train_forecaster"} < {*TRAINED}

@@ -2,7 +2,14 @@
 
 from tsrep.encoders.base import Encoder
 from tsrep.encoders.dilated_conv import DilatedConv
-from tsrep.encoders.files import list_encoders, load_encoder, save_encoder, untrained
+from tsrep.encoders.files import (
+    from_pretrained,
+    list_encoders,
+    load_encoder,
+    save_encoder,
+    save_pretrained,
+    untrained,
+)
 from tsrep.encoders.level import Centred
 from tsrep.encoders.lstm import LSTM
 from tsrep.encoders.patch_transformer import PatchTransformer
@@ -17,8 +24,10 @@ __all__ = [
     "Encoder",
     "PatchTransformer",
     "Transformer",
+    "from_pretrained",
     "list_encoders",
     "load_encoder",
     "save_encoder",
+    "save_pretrained",
     "untrained",
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tspcrep.common import weights
+from tspcrep.common import hub, weights
 from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Scaler
 from tsrep.encoders.base import Encoder
@@ -47,8 +47,9 @@ def list_encoders() -> tuple[str, ...]:
 
 
 def load_encoder(path: str | Path) -> Encoder:
-    """An encoder that is shipped, by its name, or that in a file or a run folder.
+    """An encoder that is shipped, by its name, or that in a file or a folder.
 
+    The folder is that of a run, or one that :func:`save_pretrained` wrote.
     ``load_encoder("series-small")`` needs no download; see :func:`list_encoders`, and the model
     card beside the file for data, command, licence and numbers. The encoder is ready for
     :func:`tsrep.encode`.
@@ -76,6 +77,37 @@ def load_encoder(path: str | Path) -> Encoder:
     encoder = centred(network, window)
     encoder.columns, encoder.scaler = columns, _scaler(config, path)
     return encoder.eval()
+
+
+def save_pretrained(encoder: Encoder, folder: str | Path, license: str = "unknown") -> None:
+    """Write an encoder as a folder in the form of the Hugging Face hub.
+
+    ``model.safetensors`` is what :func:`save_encoder` writes, with the scaler and columns that
+    the encoder was loaded with; ``config.json`` shows its configuration and ``README.md`` is a
+    model card to be filled in, which is kept where there is one. To upload:
+    ``hf upload owner/name folder``.
+
+    license: of the weights, by the hub's identifier, such as ``apache-2.0``.
+    """
+    scaler, columns = getattr(encoder, "scaler", None), getattr(encoder, "columns", ())
+    save_encoder(Path(folder) / weights.MODEL, encoder, scaler, columns)
+    hub.describe(folder, "tsrep", "time series", license, ("time-series", "contrastive-learning"))
+
+
+def from_pretrained(name: str | Path, revision: str | None = None) -> Encoder:
+    """The encoder in a folder, or of the model ``owner/name`` on the Hugging Face hub.
+
+    A folder, and a model in the hub's cache, need no network. Nothing is unpickled, and no code is
+    downloaded. The extra ``hub`` brings what a download needs.
+
+    revision: branch, tag or commit on the hub.
+
+    Raises
+    ------
+    UserError
+        As :func:`load_encoder`, and as :func:`tspcrep.common.hub.local_folder`.
+    """
+    return load_encoder(hub.local_folder(name, revision))
 
 
 def _scaler(config: dict, path: Path) -> Scaler | None:
