@@ -54,3 +54,14 @@ def test_what_cannot_be_shown_is_one_line(scan, tmp_path, tool):
     ):
         status, _, stderr = tool("view", *options)
         is_one_line(status, stderr, words)
+
+
+def test_the_viewer_opens_where_there_is_a_display(scan, tool, monkeypatch):
+    pytest.importorskip("open3d", reason="open3d is not installed")
+    monkeypatch.setenv("DISPLAY", ":0")
+    shown = []
+    tool("view", "--help")  # imports the tool
+    monkeypatch.setattr(sys.modules["view"], "show", shown.append)
+    assert tool("view", "--data", scan) == (0, "", "")
+    assert [len(cloud) for cloud in shown] == [500]
+    assert not list(scan.parent.glob("*.html"))
