@@ -21,6 +21,7 @@ TOOLS = {
     "segment": "finetune_segmentation",
     "predict": "predict",
     "report": "report",
+    "view": "view",
     "plan": "plan",
     "data": "prepare_data",
     "demo": "demo",
@@ -49,6 +50,8 @@ def _run(word: str, arguments: list[str]) -> None:
     from tspcrep.common.options import check_options
 
     name = f"tspcrep {word}"
+    if word == "view" and arguments and not arguments[0].startswith("-"):
+        arguments = ["--data", *arguments]
     check_options(Path(__file__).with_name("tools") / f"{TOOLS[word]}.py", arguments, name)
     tool = importlib.import_module(f"tspcrep.tools.{TOOLS[word]}")
     run_tool(tool.main, tool.Config, arguments, name, tool.__doc__)

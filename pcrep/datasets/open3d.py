@@ -75,6 +75,19 @@ def to_open3d(cloud: Cloud) -> Any:
     return found
 
 
+def show(cloud: Cloud) -> None:
+    """Open Open3D's viewer on a cloud and wait until it is closed; it needs a display.
+
+    Raises UserError where open3d is missing or opens no window.
+    """
+    visualizer = _open3d("the viewer").visualization.Visualizer()
+    if not visualizer.create_window(cloud.name or "a cloud"):
+        raise UserError("Open3D opens no window on this display: use --output for a page")
+    visualizer.add_geometry(to_open3d(cloud).to_legacy())
+    visualizer.run()
+    visualizer.destroy_window()
+
+
 def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices (V, 3), triangles (T, 3) int32 and colours of vertices (V, 3), or (0, 3), of a file.
 

@@ -1,4 +1,4 @@
-"""A page of scenes: each in its colours and, where it has labels, by class."""
+"""Pictures of scenes in their colours and by class, and a page of one to turn."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,12 @@ import numpy as np
 from pcrep.cloud import Cloud
 from pcrep.reports.pictures import Panel, by_number, by_score, class_colours, panel, still
 from pcrep.reports.render import choose_viewpoint
+from pcrep.reports.runs import scene
+from pcrep.reports.viewer import SCRIPT, View
+from tspcrep.common import pages
+
+_DRAWN = 300_000  # points of which a still is drawn
+_LEGEND = 12  # labels that a legend has
 
 
 def page(clouds: Sequence[Cloud], classes: Sequence[str] = ()) -> bytes:
@@ -22,12 +28,38 @@ def page(clouds: Sequence[Cloud], classes: Sequence[str] = ()) -> bytes:
     return still(panels, legend or None)
 
 
+def page_to_turn(cloud: Cloud, title: str) -> str:
+    """An HTML page of a cloud to turn: by colour, intensity or height, and by label if it has any.
+
+    Of a large cloud, points drawn at random are shown. Labels are told by their numbers.
+    """
+    count = len(cloud)
+    if count > _DRAWN:
+        cloud = cloud.take(np.random.default_rng(0).choice(count, _DRAWN, replace=False))
+    views, legend = [View(*_own(cloud))], {}
+    if cloud.label is not None:
+        known = np.unique(cloud.label[cloud.label >= 0])
+        index = np.where(cloud.label < 0, -1, np.searchsorted(known, cloud.label))
+        colours, names = class_colours(len(known)), [f"label {number}" for number in known]
+        views.append(View("Label", by_number(index, colours), numbers=index, names=names))
+        legend = dict(zip(names[:_LEGEND], colours, strict=False))
+    size = " x ".join(f"{length:.3g}" for length in np.ptp(cloud.coords, axis=0))
+    told = f"{count:,} points, {size} m"
+    return pages.page(title, [scene("Points", cloud.coords, views, told, legend=legend)], SCRIPT)
+
+
+def _own(cloud: Cloud) -> tuple[str, np.ndarray]:
+    """What a cloud is coloured by, and the colours (N, 3)."""
+    if cloud.colour is not None:
+        return "Colour", cloud.colour
+    if cloud.intensity is not None:
+        return "Intensity", _shade(cloud.intensity)
+    return "Height", _shade(cloud.coords[:, 2])
+
+
 def _pair(cloud: Cloud, colours: np.ndarray) -> list[Panel]:
     viewpoint, height = choose_viewpoint(cloud.coords), _shade(cloud.coords[:, 2])
-    if cloud.colour is not None:
-        left = cloud.colour
-    else:
-        left = height if cloud.intensity is None else _shade(cloud.intensity)
+    _, left = _own(cloud)
     labelled = cloud.label is not None and len(colours)
     right = by_number(cloud.label, colours) if labelled else height
     told = "classes" if labelled else "height"
