@@ -48,7 +48,7 @@ def las_bytes(folder, suffix, count=300):
         ("a.xyz", b"1 2 3\x00\x01\x02" * 9, ("binary data",)),
         ("a.xyz", b"a thing or two\n" * 200, ("line 1 is 'a thing or two'", "--columns")),
         ("a.xyz", b"# a thing or two\n" * 200, ("no line of numbers",)),
-        ("a.obj", b"v 1 2 3\n", ("no known point cloud format", ".ply")),
+        ("a.dxf", b"0\nSECTION\n", ("no known point cloud format", ".ply")),
         ("a.ply", b"", ("is empty",)),
     ],
     ids=[
@@ -60,7 +60,7 @@ def las_bytes(folder, suffix, count=300):
         "nul.xyz",
         "words",
         "remarks",
-        "obj",
+        "dxf",
         "none",
     ],
 )

@@ -316,7 +316,7 @@ def test_links_are_followed_and_not_in_a_circle(tmp_path):
         ("classes.txt", "a\nb\n", False),
         ("README.txt", "how it was made\n", False),
         ("s1.labels.npy", b"\x93NUMPY", False),
-        ("s1.obj", "v 1 2 3\n", False),
+        ("s1.mtl", "newmtl a\n", False),
     ],
 )
 def test_what_is_no_cloud_is_left_out(tmp_path, name, content, told, recwarn):
