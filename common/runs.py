@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 import torch
 
@@ -80,11 +80,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+class _Environment(TypedDict, total=False):
+    tool: str
+
+
 def tool_of(folder: Path) -> str | None:
     """The tool that made a run folder; None where the folder does not say, as in version 0.1."""
     try:
-        return json.loads((folder / "env.json").read_text()).get("tool")
-    except (OSError, ValueError, AttributeError):
+        return read_json(folder / "env.json", _Environment).get("tool")
+    except UserError:
         return None
 
 

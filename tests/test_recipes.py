@@ -55,8 +55,8 @@ def checkout(tmp_path_factory):
     follow(None, None, {"NAMED = {": SET}, "tsrep/datasets/named.py")
     follow(
         "format",
-        "pcrep/datasets/formats/off.py",
-        {"las, npy, npz, ": "off, ", "for module in (": "off, "},
+        "pcrep/datasets/formats/vertices.py",
+        {"mesh, npy, npz, pcd, ": "vertices, ", "for module in (": "vertices, "},
         "pcrep/datasets/formats/__init__.py",
     )
     follow(
@@ -143,9 +143,9 @@ def test_a_format_and_an_objective_of_points(run, tmp_path):
     for index in range(2):
         write_room(tmp_path / "room.npz", index)
         coords = np.load(tmp_path / "room.npz")["coords"]
-        path = tmp_path / "scans" / f"{index}.off"
+        path = tmp_path / "scans" / f"{index}.vert"
         path.parent.mkdir(exist_ok=True)
-        np.savetxt(path, coords, header=f"OFF\n{len(coords)} 0 0", comments="")
+        np.savetxt(path, coords, header=f"VERT\n{len(coords)} 0 0", comments="")
     options = ("--voxel", 0.08, "--batch-size", 2, "--device", "cpu", "--seeds", 0)
     data = ("--data", tmp_path / "scans", "--output", tmp_path / "run", "--max-steps", 1)
     run("tools/pretrain_fac.py", "--method", "matched", *data, *options)

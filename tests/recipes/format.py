@@ -1,4 +1,4 @@
-"""A toy format of points: the vertices of an Object File Format mesh."""
+"""A toy format of points: a line VERT, their number, and their coordinates."""
 
 from pathlib import Path
 
@@ -14,4 +14,4 @@ def _read(path: Path, max_points: int) -> Columns:
     return {"coords": np.loadtxt(path, skiprows=2, max_rows=count)}
 
 
-FORMAT = Format("OFF", (".off",), _read, (b"OFF",))
+FORMAT = Format("VERT", (".vert",), _read, (b"VERT",))

@@ -68,7 +68,7 @@ def test_workers_change_no_bit(tmp_path, tool):
     [
         (("--inputs", "color"), "inputs: found color, expected different ones of colour"),
         (("--data", "caves"), "caves: no such file or folder"),
-        (("--size", "0"), "expected one of rooms, aerial, street and at least 1 scene"),
+        (("--size", "0"), "expected one of procedural, rooms, aerial, street and at least 1 scene"),
         (("--smallest", "0"), "smallest"),
     ],
 )

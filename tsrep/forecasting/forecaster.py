@@ -337,11 +337,14 @@ def load_forecaster(path: str | Path) -> SeriesForecaster:
     if kind != _KIND:
         raise UserError(f"{path}: holds a {kind!r}, expected a {_KIND!r}")
     own = {_name_of_module(name): tensor for name, tensor in tensors.items()}
+    names = config.get("names")
+    columns = names.get("columns") if isinstance(names, dict) else None
+    columns = columns if isinstance(columns, list) else []  # _empty tells of what is no list
     for name, tensor in list(own.items()):  # files of version 0.1 are without these
         if name.endswith(".miss"):
             own.setdefault(f"{name}_freedom", torch.full(tensor.shape[:1], math.inf))
         if name.endswith(".weight") and name.startswith("paths."):
-            size = len(config["names"]["columns"])
+            size = len(columns)
             own.setdefault(name.replace(".weight", ".scale"), torch.zeros(4, size))
     model = weights.build(lambda: _empty(config, own), own, path)
     return model.requires_grad_(False).eval()

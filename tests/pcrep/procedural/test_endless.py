@@ -49,5 +49,7 @@ def test_labels_are_within_the_classes_and_the_number_of_scenes_changes_nothing(
 
 @pytest.mark.parametrize(("kind", "size"), [("caves", 3), ("rooms", 0)])
 def test_wrong_kinds_and_sizes_are_told(kind, size):
-    with pytest.raises(UserError, match="expected one of rooms, aerial, street and at least 1"):
+    with pytest.raises(
+        UserError, match="expected one of procedural, rooms, aerial, street and at least 1"
+    ):
         Endless(kind, size)
