@@ -62,8 +62,8 @@ def test_weights_that_are_cut_short_or_gone(tool, copied, run):
 
 
 def test_an_environment_of_any_json_says_no_tool(tool, copied):
-    """The tool is found by the files; then the result is read, which is damaged here."""
-    (copied / "autotcl" / "result.json").write_text('{"task": "forecasting"}')
+    """The tool is told by the result, which lacks the rest here."""
+    (copied / "autotcl" / "result.json").write_text('{"task": "forecasting", "probe": {}}')
     for content in ("[]", '{"tool": []}', '{"tool": {}}', "3", "null", "{"):
         (copied / "autotcl" / "env.json").write_text(content)
         status, _, stderr = tool("report", "--run", "autotcl")
