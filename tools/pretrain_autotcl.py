@@ -10,7 +10,6 @@
 The run folder ends with result.json, report.html and encoder.safetensors.
 """
 
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.options import check_options
 
 if __name__ == "__main__":
@@ -26,6 +25,7 @@ import torch
 import tsrep.reports.autotcl
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
+from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tspcrep.common.weights import FILE

@@ -11,7 +11,6 @@ the first seed, in half precision, for ``tsrep.load_encoder`` and tools/embed.py
 each channel of a series by itself.
 """
 
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.options import check_options
 
 if __name__ == "__main__":
@@ -28,6 +27,7 @@ from torch import nn
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
+from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run, write_atomically
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE

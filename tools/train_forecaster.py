@@ -14,7 +14,6 @@ The run folder receives result.json, report.html and forecaster.safetensors, whi
 ``tsrep.load_forecaster`` opens.
 """
 
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.options import check_options
 
 if __name__ == "__main__":
@@ -32,6 +31,7 @@ import tsrep.reports.forecaster
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import refuse_ranks
 from tspcrep.common.errors import UserError
+from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
