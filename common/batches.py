@@ -4,6 +4,7 @@ A row holds a series or a cloud of its own, so a column may be of lists, of uneq
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,11 @@ import pyarrow as pa
 from tspcrep.common.errors import UserError
 
 Batch = TypeVar("Batch", pa.Table, dict[str, np.ndarray])
+
+
+def versioned(path: Path) -> tuple[Path, int]:
+    """A file and when it was written, a key under which what it holds can be kept; 0 for none."""
+    return path, path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def names_of(batch: Batch) -> list[str]:

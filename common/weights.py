@@ -64,10 +64,7 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
         ``config.json`` beside a hub's file says otherwise than the file. Files of versions before
         0.3 hold no digest by which a damage is found.
     """
-    path = Path(path)
-    if os.path.isdir(path):  # of pathlib's methods some raise for a path that cannot be
-        of_run = os.path.isfile(path / FILE) or not os.path.isfile(path / MODEL)
-        path = path / (FILE if of_run else MODEL)
+    path = encoder_file(path)
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; expected an encoder file or a finished run folder")
     try:
@@ -88,6 +85,15 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
     if path.name == MODEL and os.path.isfile(beside):
         _check_agreement(beside, public_config(kind, config))
     return kind, config, tensors
+
+
+def encoder_file(path: str | Path) -> Path:
+    """``path``, or the file of the encoder in it where it is a folder; it need not be there."""
+    path = Path(path)
+    if not os.path.isdir(path):  # of pathlib's methods some raise for a path that cannot be
+        return path
+    of_run = os.path.isfile(path / FILE) or not os.path.isfile(path / MODEL)
+    return path / (FILE if of_run else MODEL)
 
 
 def public_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:

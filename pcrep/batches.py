@@ -16,7 +16,7 @@ import numpy as np
 from pcrep.cloud import Cloud
 from pcrep.evaluation.segmentation import SEGMENTER
 from pcrep.prediction import SegmentationPipeline
-from tspcrep.common.batches import Batch, cells, names_of, with_columns
+from tspcrep.common.batches import Batch, cells, names_of, versioned, with_columns
 from tspcrep.common.errors import UserError
 
 _READ = ("colour", "intensity", "normal", "height")
@@ -61,8 +61,7 @@ class Segment:
 
     def _pipeline(self) -> SegmentationPipeline:
         path = Path(self.segmenter)
-        path = path / SEGMENTER if path.is_dir() else path
-        return _loaded(path, path.stat().st_mtime_ns if path.is_file() else 0)
+        return _loaded(*versioned(path / SEGMENTER if path.is_dir() else path))
 
 
 @lru_cache(maxsize=1)

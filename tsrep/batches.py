@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tspcrep.common.batches import Batch, cells, names_of, with_columns
+from tspcrep.common.batches import Batch, cells, names_of, versioned, with_columns
 from tspcrep.common.errors import UserError
-from tspcrep.common.weights import FILE, encoder_path
+from tspcrep.common.weights import encoder_file, encoder_path
 from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import SHIPPED, load_encoder
@@ -51,7 +51,7 @@ class Embedder:
     own_scale: bool = False
 
     def __call__(self, batch: Batch) -> Batch:
-        encoder = _encoder(*_dated(encoder_path(self.encoder, SHIPPED), FILE))
+        encoder = _encoder(*versioned(encoder_file(encoder_path(self.encoder, SHIPPED))))
         rows = [_steps(row) for row in cells(batch, self.column)]
         scaler = encoder.scaler
         if scaler is None and not self.own_scale:
@@ -101,7 +101,8 @@ class Forecast:
     time: str = "time"
 
     def __call__(self, batch: Batch) -> Batch:
-        model = _forecaster(*_dated(Path(self.run), FORECASTER_FILE))
+        path = Path(self.run)
+        model = _forecaster(*versioned(path / FORECASTER_FILE if path.is_dir() else path))
         names = model.names
         read = [*names.columns, *names.known, *names.past]
         columns = {name: cells(batch, name) for name in read}
@@ -139,12 +140,6 @@ def _encoder(path: Path, changed: int) -> Encoder:
 @lru_cache(maxsize=1)
 def _forecaster(path: Path, changed: int) -> SeriesForecaster:
     return load_forecaster(path)
-
-
-def _dated(path: Path, name: str) -> tuple[Path, int]:
-    """The file, or that of a run folder, and when it was written, so that new weights are read."""
-    path = path / name if path.is_dir() else path
-    return path, path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _steps(row: np.ndarray) -> np.ndarray:

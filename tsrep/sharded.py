@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tspcrep.common.errors import UserError
 from tspcrep.common.ray_data import map_with_ray
 from tspcrep.common.shards import Work, map_here, missing_shards
-from tspcrep.common.weights import FILE, encoder_path
+from tspcrep.common.weights import encoder_file, encoder_path
 from tsrep.batches import Embedder
 from tsrep.encoders.files import SHIPPED, load_encoder
 
@@ -42,9 +42,8 @@ def embed_shards(
     """
     if processes is not None and processes < 1:
         raise UserError(f"--processes: found {processes}, expected at least 1")
-    path = encoder_path(embedder.encoder, SHIPPED)
+    path = encoder_file(encoder_path(embedder.encoder, SHIPPED))
     load_encoder(path)  # what is amiss with it shows before a process starts
-    path = path / FILE if path.is_dir() else path
     made = asdict(embedder) | {"encoder": hashlib.sha256(path.read_bytes()).hexdigest()}
     # Another machine may have another working directory; what is shipped, it has of its own.
     shipped = path.parent == SHIPPED

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.tsrep.made_series import made_series
@@ -15,13 +16,14 @@ from tsrep.batches import Embedder, Forecast
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets.series import Scaler
 from tsrep.encoders import DilatedConv
-from tsrep.encoders.files import save_encoder
+from tsrep.encoders.files import save_encoder, save_pretrained
 from tsrep.forecast import forecast
 from tsrep.forecasting.fitting import fit_forecaster
 from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import inputs_of
 from tsrep.forecasting.training import LearningConfig, Settings
+from tsrep.sharded import embed_shards
 
 RNG = np.random.default_rng(0)
 SHORT_AND_LONG = [RNG.normal(5, 3, n) for n in (40, 64, 57)]
@@ -90,6 +92,17 @@ def test_the_scale_of_the_training_and_weights_that_change(tmp_path):
     assert embed(table.slice(0, 0)).schema == embed(table).schema
     with pytest.raises(UserError, match="found 3 channels, the encoder was trained on 2"):
         embed({"values": RNG.normal(size=(1, 30, 3))})
+
+
+def test_the_encoder_may_be_a_folder_in_the_form_of_a_hub(tmp_path):
+    save_pretrained(load_encoder("series-small"), tmp_path / "hub")
+    table = as_table(SHORT_AND_LONG)
+    (tmp_path / "in").mkdir()
+    pq.write_table(table, tmp_path / "in" / "a.parquet")
+    embedder = Embedder(tmp_path / "hub", own_scale=True)
+    assert embed_shards(embedder, tmp_path / "in", tmp_path / "out", processes=1) == 3
+    expected = Embedder("series-small", own_scale=True)(table)
+    assert pq.read_table(tmp_path / "out" / "a.parquet").equals(expected)
 
 
 def test_the_pickle_holds_no_weights():
