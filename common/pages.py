@@ -117,7 +117,7 @@ def losses(folder: Path, seeds: Sequence[int], under: str = ".") -> list[Html]:
     return sections
 
 
-def _diagnostics(curves: dict[str, "figures.Curves"]) -> list[Html]:
+def _diagnostics(curves: dict[str, figures.Curves]) -> list[Html]:
     """Curves of what is not minimised, each with its good direction, and what it is."""
     if not curves:
         return []

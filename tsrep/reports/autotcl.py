@@ -60,7 +60,8 @@ def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series)
         for name, scores in result["controls"].items()
         if name in controls
     }
-    fitted = {"product": product(inputs, (horizon,), series.period)[horizon]}
+    scored = product(inputs, (horizon,), series.period, series.scaler.zero)
+    fitted = {"product": scored[horizon]}
     if errors:
         best = min(errors, key=errors.__getitem__)
         fitted[best] = controls[best](horizon)
