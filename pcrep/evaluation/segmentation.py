@@ -177,16 +177,23 @@ class Segmenter(nn.Module):
                 found = self.eval().scores(x).float().softmax(1)[rows].cpu().numpy()
         finally:
             self.train(training)
-        return smoothed(found, with_segments(cloud).segment) if self.smooth else found
+        return self._smoothed(found, cloud)
 
     def described(self, cloud: Cloud) -> tuple[np.ndarray, np.ndarray]:
-        """Features (N, D) of the points and their :meth:`probabilities`."""
-        features, rows = encode(self.encoder, self._turned(cloud), self.voxel, self.levels)
-        return features[rows], self.probabilities(cloud)
+        """Features (N, D) of the points and their :meth:`probabilities`, in one pass."""
+        cloud = self._turned(cloud)
+        features, rows = encode(self.encoder, cloud, self.voxel, self.levels)
+        with torch.inference_mode():
+            scores = self.head(torch.from_numpy(features).to(self.head.weight))
+        found = scores.float().softmax(1).cpu().numpy()
+        return features[rows], self._smoothed(found[rows], cloud)
 
     def scores(self, x: SparseTensor) -> Tensor:
         """Scores (M, C) of the classes at voxels."""
         return read_out(self.encoder, x, self.head, self.levels)
+
+    def _smoothed(self, found: np.ndarray, cloud: Cloud) -> np.ndarray:
+        return smoothed(found, with_segments(cloud).segment) if self.smooth else found
 
     def _turned(self, cloud: Cloud) -> Cloud:
         return upright(cloud) if self.upright else cloud
