@@ -1,7 +1,5 @@
 """The encoders of points that the package brings along: the file, its content, that it works."""
 
-import hashlib
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,8 @@ from pcrep.encoders.encoding import untrained
 from pcrep.encoders.unet import SHIPPED
 from pcrep.evaluation.scores import probe
 from pcrep.procedural import procedural
+from tests.shipped import assert_is_small_and_has_a_card, assert_is_the_one_measured
 from tspcrep.common.errors import UserError
-from tspcrep.common.weights import read_encoder
 
 HASHES = {"points-indoor": "19b8320de2f3c8c9c9dacc39d75485917831e5e0d5acaf087273a8b1656eaab9"}
 
@@ -25,19 +23,12 @@ def test_the_list():
 
 @pytest.mark.parametrize("name", HASHES)
 def test_the_file_is_the_one_that_was_measured(name):
-    content = (SHIPPED / f"{name}.safetensors").read_bytes()
-    assert hashlib.sha256(content).hexdigest() == HASHES[name]
-    assert len(content) <= 4_000_000
+    assert_is_the_one_measured(SHIPPED, name, HASHES[name], 4_000_000)
 
 
 @pytest.mark.parametrize("name", HASHES)
 def test_it_is_small_in_half_precision_and_has_a_card(name):
-    _, _, tensors = read_encoder(SHIPPED / f"{name}.safetensors")
-    assert all(t.dtype == torch.float16 for t in tensors.values() if t.is_floating_point())
-    assert sum(t.numel() for t in tensors.values()) <= 2_000_000
-    card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
-    for word in ("Data", "Command", "Seconds", "Licence", "Numbers", HASHES[name]):
-        assert word in card
+    assert_is_small_and_has_a_card(SHIPPED, name, HASHES[name], 2_000_000)
 
 
 @pytest.mark.parametrize("name", HASHES)
