@@ -265,7 +265,7 @@ def test_from_scratch_without_an_encoder_or_names_of_classes(tool, data, tmp_pat
         (["--labelled-points", "a.csv", "--labelled-scenes", 1], ["leave one of the two out"]),
         (["--balance", 2], ["balance 2", "0 .. 1"]),
         (["--network", "99Z"], ["99Z", "14A"]),
-        (["--encoder", "nowhere"], ["nowhere", "no such file"]),
+        (["--encoder", "nowhere"], ["nowhere", "no such encoder"]),
         (["--seeds"], ["seeds"]),
         (["--lr", 0], ["lr 0"]),
         (["--voxel", 0], ["voxel", "above 0"]),
