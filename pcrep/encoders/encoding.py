@@ -15,6 +15,7 @@ from pcrep.encoders.unet import SparseUNet, UNetConfig, res16unet
 from pcrep.encoders.voxelize import check_extent, voxelize
 from pcrep.sparse import SparseTensor, Unpool, cat
 from tspcrep.common.errors import UserError
+from tspcrep.common.modes import evaluating
 
 Levels = Literal["decoder", "encoder", "both"]
 """Which features of a U-Net are read."""
@@ -102,13 +103,9 @@ def encode(
     evaluation mode. levels : as of :func:`features_of`.
     """
     cloud, device = as_cloud(cloud), next(encoder.parameters()).device
-    before = encoder.training
-    try:
-        with torch.inference_mode():
-            x, point_to_voxel = network_input([cloud], voxel, device, encoder.inputs)
-            features = features_of(encoder.eval(), x, levels)
-    finally:
-        encoder.train(before)
+    with evaluating(encoder), torch.inference_mode():
+        x, point_to_voxel = network_input([cloud], voxel, device, encoder.inputs)
+        features = features_of(encoder, x, levels)
     return features.float().cpu().numpy(), point_to_voxel.cpu().numpy()
 
 

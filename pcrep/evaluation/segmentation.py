@@ -37,6 +37,7 @@ from pcrep.sparse import SparseTensor
 from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Phase
+from tspcrep.common.modes import evaluating
 
 SEGMENTER = "segmenter.safetensors"
 """File name of a trained segmenter in a run folder."""
@@ -169,14 +170,10 @@ class Segmenter(nn.Module):
     def probabilities(self, cloud: Cloud) -> np.ndarray:
         """Probability (N, C) float32 of each class at each point; see :meth:`predict`."""
         cloud = self._turned(cloud)
-        training = self.training
-        try:
-            with torch.inference_mode():
-                device = self.head.weight.device
-                x, rows = network_input([cloud], self.voxel, device, self.encoder.inputs)
-                found = self.eval().scores(x).float().softmax(1)[rows].cpu().numpy()
-        finally:
-            self.train(training)
+        with evaluating(self), torch.inference_mode():
+            device = self.head.weight.device
+            x, rows = network_input([cloud], self.voxel, device, self.encoder.inputs)
+            found = self.scores(x).float().softmax(1)[rows].cpu().numpy()
         return self._smoothed(found, cloud)
 
     def described(self, cloud: Cloud) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
+from tspcrep.common.modes import evaluating
 from tsrep.datasets.series import warn_of_axes
 from tsrep.encoders.base import Encoder, Memory, largest
 
@@ -60,16 +61,13 @@ def encode(
     if window is not None and window < 1:
         raise UserError(f"window: found {window}, expected at least 1 step")
     device = next(encoder.parameters()).device
-    was_training = encoder.training
-    encoder.eval()
-    with torch.inference_mode():
+    with evaluating(encoder), torch.inference_mode():
         x = torch.from_numpy(values)
         if window is None:
             parts = _whole(encoder, x, device, batch_size, pool)
         else:
             parts = _windowed(encoder, x, window, device, batch_size, pool)
         found = [z.numpy() for z in parts]
-    encoder.train(was_training)
     return np.concatenate(found)
 
 
@@ -119,7 +117,7 @@ class Stream:
                 f"{self.encoder.in_channels}), the channels of the encoder"
             )
         x = torch.from_numpy(samples).to(next(self.encoder.parameters()).device)
-        with torch.inference_mode():
+        with evaluating(self.encoder), torch.inference_mode():
             return self.encoder(x[None], self.memory)[0].cpu().numpy()
 
 

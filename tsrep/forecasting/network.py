@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from tspcrep.common.elementwise import softplus
 from tspcrep.common.errors import UserError
+from tspcrep.common.modes import evaluating
 from tsrep.encoders import Encoder
 from tsrep.encoders.config import Backbone, build_backbone
 from tsrep.forecasting.protocol import Forecast
@@ -250,15 +251,12 @@ def over_windows(
 
     The model is in evaluation mode meanwhile, and batches are on its device.
     """
-    was_training = model.training
-    model.eval()
     device, found = next(model.parameters()).device, []
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         for start in tqdm(range(0, len(data), batch_size), desc=what, delay=2, leave=False):
             rows = range(start, min(len(data), start + batch_size))
             batch = data.__getitems__(rows).to(device)
             found.append([part.cpu().numpy() for part in read(batch)])
-    model.train(was_training)
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 

@@ -1,6 +1,7 @@
 """The empirical receptive field: measured sensitivity of a forecast to each past value."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
+from tspcrep.common.modes import evaluating
 from tsrep.datasets.series import Series, filled
 
 if TYPE_CHECKING:  # a field can be measured of any forecaster
@@ -50,11 +52,9 @@ def receptive_field(
     UserError
         A step is not among those that the forecaster predicts.
     """
-    training = isinstance(forecaster, nn.Module) and forecaster.training
-    if isinstance(forecaster, nn.Module):
-        forecaster.eval()
+    still = evaluating(forecaster) if isinstance(forecaster, nn.Module) else nullcontext()
     # cuDNN's recurrent kernels have no backward pass at evaluation.
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+    with still, torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         x = past.detach().clone().requires_grad_()
         ahead = forecaster(x)  # (N, H, K)
         horizon, channels = ahead.shape[1:]
@@ -70,8 +70,6 @@ def receptive_field(
                 if slope is not None:
                     row += slope.abs().sum(2).double().mean(0)
             rows.append(row.flip(0) / channels)
-    if isinstance(forecaster, nn.Module):
-        forecaster.train(training)
     return torch.stack(rows).cpu().numpy()
 
 

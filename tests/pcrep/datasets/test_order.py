@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pcrep.datasets.order import natural
 
 NAMES = st.from_regex(r"[a-c]{0,2}[0-9]{0,3}[a-c]\.(npy|npz|las)", fullmatch=True)
