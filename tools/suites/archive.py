@@ -117,7 +117,7 @@ def rows(
     source: Path, encoder: str, seeds: tuple[int, ...], names: tuple[str, ...], quick: bool
 ) -> Iterator[Row]:
     """Rows of each set and of their means, beside what is published; the picture is written too,
-    for ``quick`` beside the kept scores.
+    for some of the sets beside the kept scores.
     """
     sets = archive_sets(source)
     unknown = sorted(set(names) - set(sets))
@@ -136,7 +136,7 @@ def rows(
     for labels in map(_case, LABELS):
         yield from _means(found, compared, labels, published if labels == _case(None) else {})
     name = f"archive-{machine()}.png"
-    write_picture(KEPT / name if quick else RESULTS / name, found, compared, published)
+    write_picture(KEPT / name if quick or names else RESULTS / name, found, compared, published)
 
 
 def scores(
