@@ -185,6 +185,7 @@ def tables(config: Config) -> None:
 
     save("tables", tables.rows(), "pandas", "pyarrow")
     save("tables", tables.forecaster_rows(config.seeds), "pandas")
+    save("tables", tables.many_rows(), "pandas")
 
 
 def scans(config: Config) -> None:

@@ -84,11 +84,24 @@ def forecaster_rows(seeds: tuple[int, ...]) -> Iterator[Row]:
         yield Row("forecast/100-series", system, metric, fmean(numbers), unit, spread, len(seeds))
 
 
-def _seasonal_series(count: int, seed: int) -> list[pd.Series]:
+def many_rows() -> Iterator[Row]:
+    """Processor seconds of one forecaster for 10,000 series of 200 days, and of its forecasts."""
+    series = _seasonal_series(10_000, 0, (200, 201))
+    started = time.process_time()
+    model = fit_global(series, 28)
+    fitted = time.process_time()
+    for one in series:
+        model.forecast(one)
+    case, system = "forecast/10000-series", "one-forecaster"
+    yield Row(case, system, "cpu to fit", fitted - started, "s")
+    yield Row(case, system, "cpu to forecast all", time.process_time() - fitted, "s")
+
+
+def _seasonal_series(count: int, seed: int, rows: tuple[int, int] = (300, 500)) -> list[pd.Series]:
     """Series of 300 to 499 days with a week and a random walk, which end together."""
     rng, found = np.random.default_rng(seed), []
     for i in range(count):
-        days = pd.date_range(end="2024-12-31", periods=int(rng.integers(300, 500)), freq="D")
+        days = pd.date_range(end="2024-12-31", periods=int(rng.integers(*rows)), freq="D")
         week = 5 * np.sin(2 * np.pi * np.arange(len(days)) / 7 + i)
         walk = 0.3 * np.cumsum(rng.normal(size=len(days)))
         values = 10 * i + week + walk + rng.normal(size=len(days))
