@@ -1,10 +1,11 @@
-"""Batch normalisation of rows whose sums do not depend on the number of threads."""
+"""Batch normalisation of rows, the same on any number of threads and of processes."""
 
 import numpy as np
 import torch
 from numba import prange
 from torch import Tensor, nn
 
+from tspcrep.common.distributed import ranks, total
 from tspcrep.common.jit import jit, parallel
 
 _ROWS = 256  # of a chunk: its rows are summed in turn, and then the chunks
@@ -16,10 +17,15 @@ class BatchNorm(nn.BatchNorm1d):
     On a CPU torch gives each of its threads a share of the rows to sum, so the last bits of a
     training depend on their number, and soon all others. Here the shares are fixed, and summed in
     float64. On other devices and for other shapes this is torch's.
+
+    In training, rows are normalised by the moments of those of all processes, so every process
+    must call it equally often.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         plain = self.affine and self.track_running_stats and self.momentum is not None
+        if plain and self.training and x.ndim == 2 and ranks()[1] > 1:
+            return self._over_ranks(x)
         traced = torch.compiler.is_compiling()  # where numbers are not there to be summed
         if not plain or traced or x.device.type != "cpu" or x.ndim != 2 or len(x) < 2:
             return super().forward(x)
@@ -31,9 +37,27 @@ class BatchNorm(nn.BatchNorm1d):
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             unbiased = variance * (len(x) / (len(x) - 1))
-            for running, now in ((self.running_mean, mean), (self.running_var, unbiased)):
-                running.lerp_(now.to(running.dtype), self.momentum)
+            self._remember(mean, unbiased)
         return _Normalise.apply(x, self.weight, self.bias, mean, variance, self.eps, True)
+
+    def _over_ranks(self, x: Tensor) -> Tensor:
+        """The rows (N, C) of this process, normalised by the moments of all."""
+        self._check_channels(x)
+        rows = x.to(self.running_mean.dtype)
+        count = total(torch.tensor(float(len(x)), dtype=torch.float64, device=x.device))
+        mean = total(rows.sum(0, dtype=torch.float64)) / count
+        apart = rows - mean.to(rows.dtype)
+        variance = total(apart.square().sum(0, dtype=torch.float64)) / count
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self._remember(mean, variance * (count / (count - 1).clamp_min(1)))
+        rate = (variance + self.eps).rsqrt().to(rows.dtype)
+        return (apart * (rate * self.weight) + self.bias).to(x.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running moments towards those of a batch."""
+        for running, now in ((self.running_mean, mean), (self.running_var, variance)):
+            running.lerp_(now.to(running.dtype), self.momentum)
 
     def _check_channels(self, x: Tensor) -> None:
         if x.shape[1] != self.num_features:

@@ -31,19 +31,20 @@ def read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     UserError
-        The file is truncated, no checkpoint, or of another run: it was trained with another number
-        of processes, other data, another batch size or seed, by which a step means something else.
+        The file is truncated, no checkpoint, or of another run: it was trained with other data,
+        another seed or another batch of all processes, by which a step means something else.
         A checkpoint from before this was stated is taken as it is.
     """
     try:  # weights_only: a checkpoint from elsewhere runs no code
         state = torch.load(path, map_location="cpu", weights_only=True)
-        state = {name: state[name] for name in _PARTS} | {"run": dict(state.get("run", {}))}
+        state = {name: state[name] for name in _PARTS} | {"run": _stated(state.get("run", {}))}
         _check(state)
     except Exception as error:  # a damaged file makes torch raise almost anything
         raise UserError(
             f"{path}: truncated, or not a checkpoint; delete it to train this seed again "
             f"({type(error).__name__})"
         ) from error
+    run = _stated(run)
     for name, before in state["run"].items():
         now = run.get(name)
         if before not in (None, now):
@@ -52,6 +53,14 @@ def read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:
                 "delete the file to train this seed again"
             )
     return state
+
+
+def _stated(run: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a run, its batch that of all processes, however they share it out."""
+    rest = {name: run[name] for name in run if name not in ("processes", "batch_size")}
+    if not run:
+        return rest
+    return rest | {"batch_size x processes": int(run["batch_size"]) * int(run["processes"])}
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: Path) -> None:

@@ -21,6 +21,7 @@ import math
 import os
 import re
 import sys
+import time
 import types
 import typing
 import warnings
@@ -31,6 +32,7 @@ from typing import Any, Literal, TypeVar, Union
 import tomli_w
 import tyro
 
+from tspcrep.common.distributed import launched_processes, launched_rank
 from tspcrep.common.errors import DataWarning, UserError
 from tspcrep.common.interrupts import Terminated, terminated_as_interrupt
 from tspcrep.common.options import section_hint
@@ -41,6 +43,9 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+
+_PATIENCE = 5.0
+"""Seconds in which torchrun ends a process whose sister failed, before it speaks for itself."""
 
 
 def run_tool(
@@ -57,7 +62,8 @@ def run_tool(
 
     An error that the user can correct (``UserError``, an unknown option, a value that does not
     parse) ends as one line on stderr and exit status 2; any other is a bug and keeps its traceback.
-    A ``DataWarning`` is one line on stderr. Ctrl-C and SIGTERM end as one line, too, with status
+    Of several processes that fail alike, the first one says so. A ``DataWarning`` is one line on
+    stderr. Ctrl-C and SIGTERM end as one line, too, with status
     130 and 143; a reader of stdout that goes away, such as ``| head``, without a word.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -69,15 +75,22 @@ def run_tool(
             if sys.stdout is not None:
                 sys.stdout.flush()
     except UserError as error:
+        if launched_rank():
+            time.sleep(_PATIENCE)
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         again = "; go on with --resume" if _can_resume(config_class) else ""
-        print(f"{name}: stopped{again}", file=sys.stderr)
+        if not launched_rank():
+            print(f"{name}: stopped{again}", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
         sys.exit(141)  # as if SIGPIPE had ended it
+    except Exception:
+        if launched_processes() > 1:  # most likely another process is gone, and has said why
+            time.sleep(_PATIENCE)
+        raise
 
 
 def _can_resume(config_class: type) -> bool:

@@ -17,8 +17,6 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from tspcrep.common.errors import UserError
-
 
 def ranks() -> tuple[int, int]:
     """This process's rank and the number of ranks: ``(0, 1)`` outside a process group."""
@@ -32,10 +30,9 @@ def launched_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def refuse_ranks(task: str) -> None:
-    """Raise UserError if torchrun started several processes for a task that runs in one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(f"{task} runs in one process: start it without torchrun")
+def launched_processes() -> int:
+    """The number of processes that torchrun started, known even before their group exists."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def gather(x: Tensor, dim: int = 0) -> Tensor:
@@ -59,9 +56,24 @@ def share(mean: Tensor, count: int) -> Tensor:
     world = ranks()[1]
     if world == 1:
         return mean
-    total = torch.tensor(float(count), device=mean.device)
-    dist.all_reduce(total)
-    return mean * (world * count / total)
+    return mean * (world * count / total(torch.tensor(float(count), device=mean.device)))
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum of ``x`` over all ranks, on each of them; its gradient is summed over ranks, too.
+
+    Shapes must agree. Without a process group this is ``x`` itself.
+    """
+    return x if ranks()[1] == 1 else _Total.apply(x)
+
+
+def from_first(number: float) -> float:
+    """The first rank's ``number``, on every rank: a choice made by one holds for all."""
+    if ranks()[1] == 1:
+        return number
+    told = torch.tensor(number, dtype=torch.float64, device=_device())
+    dist.broadcast(told, 0)
+    return told.item()
 
 
 def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
@@ -73,9 +85,23 @@ def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
     rank, world = ranks()
     if world == 1:
         return draw(count)
-    counts = [shape[0] for shape in _shapes(torch.empty(count, 0))]
+    counts = [shape[0] for shape in _shapes(torch.empty(count, 0, device=_device()))]
     start = sum(counts[:rank])
     return draw(sum(counts))[start : start + count]
+
+
+class _Total(torch.autograd.Function):
+    """The sum over ranks, which is its own adjoint."""
+
+    @staticmethod
+    def forward(ctx, x):
+        summed = x.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Total.apply(grad)
 
 
 class _Gather(torch.autograd.Function):
@@ -126,3 +152,8 @@ def _shapes(x: Tensor) -> list[list[int]]:
     every = [torch.empty_like(mine) for _ in range(ranks()[1])]
     dist.all_gather(every, mine)
     return [shape.tolist() for shape in every]
+
+
+def _device() -> str:
+    """Where the process group takes tensors from; NCCL's are on GPUs."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, TypedDict
 import torch
 
 from tspcrep.common import config as configuration
-from tspcrep.common.distributed import launched_rank
+from tspcrep.common.distributed import launched_processes, launched_rank
 from tspcrep.common.errors import UserError
 from tspcrep.common.typed_json import read_json
 
@@ -33,6 +33,7 @@ _PART = ".part"
 
 # What may change between a run and its resumption, in any section: where, never what is computed.
 FREE_TO_CHANGE = ("resume", "output", "device", "data_root", "logger")
+_BATCH_SIZE = "training.batch_size"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -82,14 +83,20 @@ def write_json(path: Path, value: Any) -> None:
 
 class _Environment(TypedDict, total=False):
     tool: str
+    processes: int
+
+
+def _environment(folder: Path) -> _Environment:
+    """What ``env.json`` says; nothing where there is none."""
+    try:
+        return read_json(folder / "env.json", _Environment)
+    except UserError:
+        return {}
 
 
 def tool_of(folder: Path) -> str | None:
     """The tool that made a run folder; None where the folder does not say, as in version 0.1."""
-    try:
-        return read_json(folder / "env.json", _Environment).get("tool")
-    except UserError:
-        return None
+    return _environment(folder).get("tool")
 
 
 def environment() -> dict[str, Any]:
@@ -119,7 +126,8 @@ class Run:
     config : the dataclass that describes the run; written to ``config.toml``. Of its fields,
         ``output`` is the folder, which must be new or empty unless ``resume``; ``seeds`` are the
         seeds to run; ``resume`` continues the run that the folder holds, whose configuration must
-        be the same but for what :data:`FREE_TO_CHANGE` names.
+        be the same but for what :data:`FREE_TO_CHANGE` names. On another number of processes, the
+        product of it and ``training.batch_size`` must be the same.
 
     Nothing is written before :meth:`start`, so that data and options can be checked in between.
     Of the processes that torchrun starts, the first alone checks and writes.
@@ -161,7 +169,10 @@ class Run:
             if not os.path.exists(self._path):
                 write_text(self._path, configuration.to_toml(self.config))
             sweep(self.output)
-            write_json(self.output / "env.json", {"tool": self.tool, **environment()})
+            # Of the first start, which config.toml is of: its batch size is that of a process.
+            processes = _environment(self.output).get("processes", launched_processes())
+            found = {"tool": self.tool, "processes": processes, **environment()}
+            write_json(self.output / "env.json", found)
         return [s for s in self.seeds if not (self.seed_folder(s) / "result.json").exists()]
 
     def seed_folder(self, seed: int) -> Path:
@@ -202,6 +213,11 @@ class Run:
         path = self._path
         old = _flat(configuration.to_dict(configuration.load(type(self.config), path)))
         new = _flat(configuration.to_dict(self.config))
+        now = launched_processes()
+        before = _environment(self.output).get("processes", now)
+        if before != now and _BATCH_SIZE in old:
+            for table, processes in ((old, before), (new, now)):
+                table[f"{_BATCH_SIZE} x processes"] = table.pop(_BATCH_SIZE) * processes
         for name in {**old, **new}:
             before, now = old.get(name), new.get(name)
             if before != now and name.rpartition(".")[2] not in FREE_TO_CHANGE:

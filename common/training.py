@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,11 +19,13 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 from tqdm import tqdm
 
 from tspcrep.common.cached import cached_backward
 from tspcrep.common.checkpoints import load_optimizer, read_checkpoint
+from tspcrep.common.distributed import launched_processes, total
 from tspcrep.common.errors import DivergedError, UserError
 from tspcrep.common.interrupts import held
 from tspcrep.common.loggers import Kind, open_logger
@@ -79,6 +82,17 @@ class Training:
         if self.max_steps is not None and self.max_steps < 1:
             raise UserError(f"max_steps: found {self.max_steps}, expected at least 1")
 
+    def epoch_steps(self, samples: int) -> int:
+        """Steps in which the launched processes see all ``samples`` once."""
+        together = self.batch_size * launched_processes()
+        batches = samples // together if self.drop_last else math.ceil(samples / together)
+        return math.ceil(batches / self.accumulate)
+
+    def total_steps(self, samples: int) -> int:
+        """Steps of a whole training on ``samples``."""
+        steps = self.epochs * self.epoch_steps(samples)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
 
 def _make_fabric(training: Training) -> Fabric:
     """Fabric for this process; under torchrun or SLURM, one of several."""
@@ -87,18 +101,27 @@ def _make_fabric(training: Training) -> Fabric:
             "device: found 'cuda', and torch sees no GPU: take auto or cpu, or install torch for "
             "this GPU"
         )
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = launched_processes()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))  # on this machine
     fabric = Fabric(
         accelerator="gpu" if training.device == "cuda" else training.device,
         devices=local,
         num_nodes=world // local,
-        # The phases take turns, so in each backward pass some parameters have no gradient.
-        strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
+        strategy=_side_by_side() if world > 1 else "auto",
         precision=training.precision,
     )
     fabric.launch()
     return fabric
+
+
+def _side_by_side() -> DDPStrategy:
+    return DDPStrategy(
+        # The phases take turns, so in each backward pass some parameters have no gradient.
+        find_unused_parameters=True,
+        broadcast_buffers=False,  # every process computes the same ones
+        # Others wait here while the first one evaluates; torchrun ends them if it fails.
+        timeout=timedelta(days=1),
+    )
 
 
 def fit(
@@ -120,11 +143,14 @@ def fit(
     on ``(seed, step)`` alone, and the order of the samples on ``(seed, epoch)``. On Ctrl-C or
     SIGTERM the step is finished and a checkpoint written; of several processes none waits so.
 
+    Several processes (torchrun) train as one does with all their batches: ``batch_size`` is that of
+    each. A run may go on with another number of them where the product of both is the same.
+
     Raises
     ------
     UserError
-        The checkpoint to resume from is truncated, or is of another model or run (processes, batch
-        size, seed, data); ``chunks`` is above 1 for a method that is not :class:`Cached`; the
+        The checkpoint to resume from is truncated, or is of another model or run (batch size times
+        processes, seed, data); ``chunks`` is above 1 for a method that is not :class:`Cached`; the
         logger needs a package that is not installed.
     DivergedError
         A loss or a gradient is not finite, which is a UserError and a FloatingPointError; the
@@ -181,10 +207,8 @@ class _Loop:
             drop_last=training.drop_last,
         )
         self.loader = seeded_loader(data, self.sampler, training.chunks, training.workers)
-        self.epoch_steps = -(-len(self.sampler) // training.accumulate)
-        self.total = training.epochs * self.epoch_steps
-        if training.max_steps is not None:
-            self.total = min(self.total, training.max_steps)
+        self.epoch_steps = training.epoch_steps(len(data))
+        self.total = training.total_steps(len(data))
         fingerprint = getattr(data, "fingerprint", None) if folder is not None else None
         self.stated = {  # what a step means; a checkpoint that states otherwise is refused
             "processes": self.sampler.world_size,
@@ -258,7 +282,10 @@ class _Loop:
         for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
             with self.fabric.no_backward_sync(self.module, enabled=left > 0 or self.chunked):
                 losses = self._losses(batch, phase.name, 1 / len(batches))
-            self.log.add(phase.name, losses)
+            loss = total(losses["loss"].detach()) / self.fabric.world_size
+            if not torch.isfinite(loss):  # of one process, and all stop
+                raise self._diverged(phase.name, f"the loss is {loss.item()}")
+            self.log.add(phase.name, {**losses, "loss": loss})
         if self.chunked and self.fabric.world_size > 1:
             for parameter in phase.parameters:
                 if parameter.grad is not None:
@@ -276,8 +303,6 @@ class _Loop:
         """The losses of a batch, given as its chunks; adds ``share`` of its gradient."""
 
         def backward(loss: Tensor) -> None:
-            if not torch.isfinite(loss):
-                raise self._diverged(phase, f"the loss is {loss.item()}")
             self.fabric.backward(loss * share)
 
         def on_device(call: Callable, x: Any) -> Any:

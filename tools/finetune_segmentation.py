@@ -7,6 +7,7 @@
     python tools/finetune_segmentation.py --data mosd --labelled-fraction 0.001 --output runs/few
     python tools/finetune_segmentation.py --data my_scans --encoder runs/fac \\
         --labelled-points clicks.csv --output runs/clicks
+    torchrun --nproc-per-node 2 tools/finetune_segmentation.py --data mosd --output runs/two
 
 By default (``--mode auto``) the encoder is tuned as far as cross-validation over the labelled
 scenes says that it pays, which may be not at all. Controls are the frozen features with a linear
@@ -52,7 +53,7 @@ from pcrep.evaluation.tuning import tune
 from pcrep.preparation.planes import upright
 from pcrep.reports.results import read_result
 from tspcrep.common.config import run_tool
-from tspcrep.common.distributed import refuse_ranks
+from tspcrep.common.distributed import launched_processes, launched_rank
 from tspcrep.common.errors import UserError
 from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run
@@ -103,12 +104,13 @@ class Config:
 
 
 def main(config: Config) -> None:
-    refuse_ranks("fine-tuning")
     run = Run("finetune_segmentation", config)
     check_logger(config.training.logger)
     config, learn, test = load(config)
     for seed in run.start():
         run.add(seed, _one_seed(config, learn, test, seed, run.seed_folder(seed)))
+    if launched_rank():
+        return
     result = summary(config, len(learn), run.results())
     run.finish(result, config.seeds[0], FILE, SEGMENTER)
     print(scores.table(result))
@@ -216,18 +218,25 @@ def build(config: Config) -> SparseUNet:
 def _one_seed(
     config: Config, learn: Scenes, test: Scenes, seed: int, folder: Path
 ) -> dict[str, Any]:
-    """Scores of the network and of its controls, on the same labels."""
+    """Scores of the network and of its controls, on the same labels.
+
+    A follower under torchrun trains along; it measures and writes nothing.
+    """
     learn = labelled(config, learn, seed)
     started = time.perf_counter()
     given = build(config)
 
     def measure(encoder: SparseUNet, mode: str, keep: bool = False) -> dict[str, Any]:
+        if launched_rank() and mode in ("linear", "knn"):
+            return {}
         if mode == "knn":
             voxel = config.segmentation.voxel
             return scores.probe(
                 encoder, learn, test, voxel, mode, config.probe, seed, config.levels
             )
         segmenter, told = fitted(config, learn, encoder, seed, folder / mode, mode)
+        if launched_rank():
+            return {}
         if keep:
             segmenter.numbers = learn.numbers
             save_segmenter(folder / SEGMENTER, segmenter, learn.classes)
@@ -275,7 +284,7 @@ def fitted(
         weight = class_weights(learn, config.probe.balance)
         options = (None, weight, config.levels, config.smooth)
         segmenter = Segmenter(encoder, len(learn.classes), config.segmentation, *options)
-    data = LabelledScenes(learn, config.training.batch_size)
+    data = LabelledScenes(learn, config.training.batch_size * launched_processes())
     fit(segmenter, data, config.training, seed, folder, config.resume)
     return segmenter, {}
 

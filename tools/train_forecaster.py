@@ -9,6 +9,7 @@
     python tools/train_forecaster.py --config tools/configs/forecasting/finetune.toml \\
         --data ETTh1 --backbone tcn --output runs/finetune
     python tools/train_forecaster.py --data ETTh1 --output runs/e2e --resume
+    torchrun --nproc-per-node 2 tools/train_forecaster.py --data ETTh1 --output runs/two
 
 The run folder receives result.json, report.html and forecaster.safetensors, which
 ``tsrep.load_forecaster`` opens.
@@ -29,7 +30,7 @@ import torch
 
 import tsrep.reports.forecaster
 from tspcrep.common.config import run_tool
-from tspcrep.common.distributed import refuse_ranks
+from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
 from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run
@@ -46,7 +47,7 @@ from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
 from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import ForecastData, inputs_of, network_forecasts
-from tsrep.forecasting.training import LearningConfig, Settings, set_ridge_head
+from tsrep.forecasting.training import LearningConfig, Settings, learn, set_ridge_head
 from tsrep.reports.results import read_result
 
 
@@ -94,13 +95,18 @@ class Config:
 
 
 def main(config: Config) -> None:
-    refuse_ranks("training of a forecaster")
     run = Run("train_forecaster", config)
     check_logger(config.training.logger)
     inputs = _load_inputs(config)
     series = inputs.series
     for seed in run.start():
-        run.add(seed, train_one(config, inputs, seed, run.seed_folder(seed)))
+        if launched_rank():  # a follower under torchrun trains along and writes nothing
+            task, folder = inputs.task(config.horizons), run.seed_folder(seed)
+            learn(task, config.settings, seed, folder, config.resume)
+        else:
+            run.add(seed, train_one(config, inputs, seed, run.seed_folder(seed)))
+    if launched_rank():
+        return
     results = run.results()
     summary = forecasts.forecaster_summary(
         series, config.seeds, results, control_scores(series, config.horizons)

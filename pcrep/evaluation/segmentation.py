@@ -35,6 +35,7 @@ from pcrep.evaluation.smoothing import smoothed, with_segments
 from pcrep.preparation.planes import upright
 from pcrep.sparse import SparseTensor
 from tspcrep.common import weights
+from tspcrep.common.distributed import own_rows, ranks, total
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Phase
 from tspcrep.common.modes import evaluating
@@ -72,6 +73,8 @@ class LabelledScenes:
 
     An epoch shows each scene ``batch_size`` times, so that every batch is full: the cost of a step
     and the number of clouds in its batch statistics do not depend on how few scenes are labelled.
+
+    batch_size : number of clouds in a step, those of all processes together.
     """
 
     def __init__(self, scenes: Scenes, batch_size: int):
@@ -144,7 +147,9 @@ class Segmenter(nn.Module):
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         seed = int(torch.randint(1 << 31, ()))  # fit sets torch's state by (seed, step) alone
-        clouds = [self._view(cloud, (seed, i)) for i, cloud in enumerate(batch.clouds)]
+        numbers = own_rows(torch.arange, len(batch.clouds)).tolist()  # in the whole batch
+        pairs = zip(numbers, batch.clouds, strict=True)
+        clouds = [self._view(cloud, (seed, number)) for number, cloud in pairs]
         device = self.head.weight.device
         x, point_to_voxel = network_input(clouds, self.voxel, device, self.encoder.inputs)
         label = torch.from_numpy(np.concatenate([c.label for c in clouds])).to(device)
@@ -154,7 +159,8 @@ class Segmenter(nn.Module):
         scores, label = scores.index_select(0, point_to_voxel[known]), label[known]
         loss = cross_entropy(scores, label, self.class_weight, reduction="sum")
         # No label in what was drawn: no gradient, and no 0 / 0.
-        return {"loss": loss / self.class_weight[label].sum().clamp_min(1e-6)}
+        weight = total(self.class_weight[label].sum()).clamp_min(1e-6)
+        return {"loss": loss * ranks()[1] / weight}  # whose mean over processes is that of all
 
     def after_step(self) -> None:
         pass

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pcrep.cloud import Scenes
 from pcrep.evaluation.folds import inside, outside, scene_folds
 from pcrep.evaluation.segmentation import LabelledScenes, Segmenter
+from tspcrep.common.distributed import from_first, launched_processes, launched_rank
 from tspcrep.common.training import Training, fit
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -39,25 +40,28 @@ def tune(
     predicts the fold; points of classes that the others do not show are left out, and folds that
     then hold a single class. The final one is tuned on all, at the share of the least loss; of
     equals, and without a fold that is left, the smallest. So one scene, or two of unlike content,
-    leave the features frozen.
+    leave the features frozen. Of several processes the first one chooses.
 
     start : makes a new segmenter with frozen encoder and probe, from scenes with labels.
     seed, folder, resume : of the training on all, as of :func:`tspcrep.common.training.fit`.
     """
     found = validate(start, learn, training, seed)
-    share = min(found, key=found.get) if found else SHARES[0]
+    share = from_first(min(found, key=found.get) if found else SHARES[0])
     frozen = start(learn)
     if share == 0:
         return frozen.eval(), share, found
     tuned = copy.deepcopy(frozen)
-    fit(tuned, LabelledScenes(learn, training.batch_size), training, seed, folder, resume)
+    fit(tuned, _batches(learn, training), training, seed, folder, resume)
     return between(frozen, tuned, share).eval(), share, found
 
 
 def validate(
     start: Callable[[Scenes], Segmenter], learn: Scenes, training: Training, seed: int
 ) -> dict[float, float]:
-    """Loss of each of ``SHARES`` over all folds, with the class weights of the training."""
+    """Loss of each of ``SHARES`` over all folds, with the class weights of the training.
+
+    Empty where no fold can be judged, and on all processes but the first.
+    """
     fold = scene_folds(learn)
     losses, weight = np.zeros(len(SHARES)), 0.0
     numbers = np.unique(np.concatenate(fold))
@@ -69,7 +73,9 @@ def validate(
             continue
         frozen = start(rest)
         tuned = copy.deepcopy(frozen)
-        fit(tuned, LabelledScenes(rest, training.batch_size), training, seed, None)
+        fit(tuned, _batches(rest, training), training, seed, None)
+        if launched_rank():  # a follower under torchrun trains along
+            continue
         of_class = frozen.class_weight.numpy()
         models = [between(frozen, tuned, share) for share in SHARES]
         for cloud in held:
@@ -80,6 +86,10 @@ def validate(
                 _loss(model.probabilities(cloud)[known], label, of_class) for model in models
             ]
     return dict(zip(SHARES, (losses / weight).tolist(), strict=True)) if weight else {}
+
+
+def _batches(scenes: Scenes, training: Training) -> LabelledScenes:
+    return LabelledScenes(scenes, training.batch_size * launched_processes())
 
 
 def _loss(probability: np.ndarray, label: np.ndarray, of_class: np.ndarray) -> float:

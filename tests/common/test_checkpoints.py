@@ -323,7 +323,9 @@ def refused(folder, data=None, seed=5, **changes):
 def test_another_run_is_refused(tmp_path):
     killed(tmp_path)
     assert ": of a run with samples = 20, found 21; " in refused(tmp_path, Named(rows=21))
-    assert ": of a run with batch_size = 4, found 2; " in refused(tmp_path, batch_size=2)
+    assert ": of a run with batch_size x processes = 4, found 2; " in refused(
+        tmp_path, batch_size=2
+    )
     assert ": of a run with accumulate = 1, found 5; " in refused(tmp_path, accumulate=5)
     assert ": of a run with drop_last = False, found True; " in refused(tmp_path, drop_last=True)
     assert ": of a run with seed = 5, found 6; " in refused(tmp_path, seed=6)
@@ -334,7 +336,7 @@ def test_another_run_is_refused(tmp_path):
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     state["run"]["processes"] = 2
     torch.save(state, tmp_path / "checkpoint.pt")
-    assert ": of a run with processes = 2, found 1; " in refused(tmp_path)
+    assert ": of a run with batch_size x processes = 8, found 4; " in refused(tmp_path)
 
 
 def test_what_changes_no_number_may_change(tmp_path):
@@ -368,17 +370,25 @@ from tspcrep.common.errors import UserError
 from tspcrep.common.training import fit
 
 try:
-    fit(Plain(), Rows(), settings_of(batch_size=2), seed=5, folder=sys.argv[1], resume=True)
+    size = int(sys.argv[2])
+    fit(Plain(), Rows(), settings_of(batch_size=size), seed=5, folder=sys.argv[1], resume=True)
 except UserError as error:
     print(error)
 """
 
 
 @pytest.mark.distributed
-def test_a_run_of_one_process_is_not_resumed_on_two(tmp_path):
-    """It is refused on both, whatever the batch: a method may see other rows side by side."""
+def test_a_run_of_one_process_goes_on_with_two_of_half_the_batch(tmp_path):
+    unbroken = Plain()
+    fit(unbroken, Rows(), settings_of(), seed=5, folder=None)
     with pytest.raises(KeyboardInterrupt):
         fit(Plain(), Rows(9), settings_of(), seed=5, folder=tmp_path)
-    done = torchrun(RESUMED, tmp_path, tmp_path)
+    done = torchrun(RESUMED, tmp_path, tmp_path, 4)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("checkpoint.pt: of a run with processes = 1, found 2; ") == 2
+    told = "checkpoint.pt: of a run with batch_size x processes = 4, found 8; "
+    assert done.stdout.count(told) == 2
+    done = torchrun(RESUMED, tmp_path, tmp_path, 2)
+    assert done.returncode == 0 and not done.stdout, done.stderr[-3000:]
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 20
+    torch.testing.assert_close(state["method"], unbroken.state_dict(), atol=1e-6, rtol=1e-5)

@@ -27,6 +27,20 @@ def run(tool, *arguments):
     )
 
 
+def torchrun(script, *arguments):
+    """Run a tool, by its name, or a script on two processes."""
+    path = script if isinstance(script, Path) else TOOLS / f"{script}.py"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return subprocess.run(
+        [*launch, str(path), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TOOLS.parent)},
+        timeout=600,
+        check=False,
+    )
+
+
 def frame(rows=440, seed=0):
     """Two hourly columns with a daily season."""
     rng = np.random.default_rng(seed)

@@ -201,12 +201,3 @@ def test_a_report_of_no_run(tool, finished, tmp_path):
     shutil.copy(finished[0] / "config.toml", tmp_path)
     status, _, stderr = tool("report", "--run", tmp_path)
     is_one_line(status, stderr, "result.json", "finished run")
-
-
-@pytest.mark.parametrize("name", ["finetune_segmentation", "train_forecaster"])
-def test_what_one_process_does_refuses_torchrun(name, tool, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    status, _, stderr = tool(name, "--data", "x", "--output", tmp_path / "run")
-    assert status == 2 and stderr.count("\n") == 1
-    assert "runs in one process: start it without torchrun" in stderr
-    assert not contents(tmp_path)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tspcrep.common.distributed import share
+from tspcrep.common.distributed import gather, own_rows, share
 from tspcrep.common.errors import UserError
 from tspcrep.common.heads import ProjectionHead
 from tspcrep.common.losses import moco, nt_xent
@@ -115,8 +115,8 @@ class _MomentumContrast(Contrast):
 
     def forward(self, encoder: Encoder, x: Tensor) -> Tensor:
         strength = self.config.strength
-        query = _Embedder(encoder, self.head)(self.views(x, strength=strength))  # (B, width)
-        keys = self.key(self.views(x, strength=strength))
+        query = _Embedder(encoder, self.head)(_view(self.views, x, strength))  # (B, width)
+        keys = self.key(_view(self.views, x, strength))
         if self.training:
             self._keys = keys
         if not len(self.queue):
@@ -148,12 +148,12 @@ class _HierarchicalContrast(Contrast):
         steps = x.shape[1]
         most = steps // 4 // self.stride
         shift = self.stride * int(torch.randint(0, most + 1, ()))
-        crops = [self.mask(part) for part in (x[:, : steps - shift], x[:, shift:])]
+        crops = [_view(self.mask, part) for part in (x[:, : steps - shift], x[:, shift:])]
         first, second = (encoder(crop) for crop in crops)  # (B, T - shift, D)
         both = steps - 2 * shift
         every = slice((both - 1) % self.stride, both, self.stride)  # a patch's steps are alike
         first, second = first[:, shift:][:, every], second[:, every]
-        return share(_hierarchical_contrast(first, second, self.config.temperature), len(x))
+        return _hierarchical_contrast(gather(first), gather(second), self.config.temperature)
 
 
 def _hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tensor:
@@ -180,6 +180,12 @@ def _hierarchical_contrast(first: Tensor, second: Tensor, temperature: float = 0
         first, second = (
             F.max_pool1d(z.transpose(1, 2), 2).transpose(1, 2) for z in (first, second)
         )
+
+
+def _view(augmentation: Augmentation, x: Tensor, strength: float = 1.0) -> Tensor:
+    """A view of each row, drawn as one process draws it that has the rows of all."""
+    whole = gather(x)
+    return own_rows(lambda count: augmentation(whole, strength=strength), len(x))
 
 
 class _LearnedContrast(Contrast):

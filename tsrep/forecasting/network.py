@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from tspcrep.common.dropout import Dropout
 from tspcrep.common.elementwise import softplus
 from tspcrep.common.errors import UserError
 from tspcrep.common.modes import evaluating
@@ -129,7 +130,7 @@ class Forecaster(nn.Module):
         self.encoder = config.encoder(width + past + known)
         self.dim = config.dim * (-(-config.look_back // config.patch))
         outputs = horizon * width * max(1, len(config.quantiles))
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.head: nn.Module = nn.Linear(self.dim, outputs)
         if config.head == "mlp":
             self.head = nn.Sequential(nn.Linear(self.dim, 128), nn.GELU(), nn.Linear(128, outputs))

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from tspcrep.common.distributed import gather, launched_processes, ranks, total
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Phase
 from tspcrep.common.momentum import MomentumEncoder
@@ -90,6 +91,11 @@ class Settings:
                 f"strategy {strategy!r} with objective 'none' has nothing to pretrain with: take "
                 "strategy e2e, or another objective"
             )
+        windows, processes = self.contrast.windows, launched_processes()
+        if self.contrast.objective != "none" and windows < processes:
+            raise UserError(
+                f"windows: found {windows}, expected at least 1 for each of {processes} processes"
+            )
         if strategy == "frozen-ridge" and self.model.quantiles:
             raise UserError("quantiles: a ridge forecasts the mean; take another strategy")
 
@@ -101,6 +107,7 @@ def learn(
 
     ``folder`` receives ``metrics.jsonl`` and ``checkpoint.pt``, and ``folder/contrast`` those of a
     first step by the contrast alone; None writes nothing. ``resume`` continues from the checkpoint.
+    Under torchrun all processes call this; each then has the same weights.
     """
     strategy, config = settings.learning.strategy, settings.model
     if strategy in ("frozen-mlp", "frozen-ridge"):
@@ -211,18 +218,20 @@ class Learner(nn.Module):
         if phase != "learn":
             return self.contrast.own_loss(self._some(seen))
         losses: dict[str, Tensor] = {}
-        total = seen.new_zeros(())
+        loss = seen.new_zeros(())
         if self.forecasting:
             outputs = model.head(model.drop(model.vectors(seen)))
             ahead = model.in_units(outputs, level, scale, batch.known)
             quantiles = model.config.quantiles
-            total = forecast_loss(ahead, batch.future, self.horizons, quantiles)
-            losses["forecast"] = total
+            every = gather(ahead), gather(batch.future)
+            loss = forecast_loss(*every, self.horizons, quantiles)
+            losses["forecast"] = loss
         if self.contrast is not None:
-            losses["contrast"] = self.contrast(model.encoder, self._some(seen))
+            contrast = self.contrast(model.encoder, self._some(seen))
             weight = self.contrast_weight() if self.forecasting else 1.0
-            total = total + weight * losses["contrast"]
-        return {"loss": total, **losses}
+            loss = loss + weight * contrast
+            losses["contrast"] = total(contrast.detach()) / ranks()[1]
+        return {"loss": loss, **losses}
 
     def contrast_weight(self) -> float:
         """lambda of the current step."""
@@ -241,18 +250,23 @@ class Learner(nn.Module):
                 self.snapshots[k] = weights
 
     def _some(self, seen: Tensor) -> Tensor:
-        """At most as many windows as are contrasted, drawn anew in each step."""
-        most = self.contrast.config.windows
-        return seen if len(seen) <= most else seen[torch.randperm(len(seen))[:most]]
+        """At most as many windows as are contrasted, drawn anew in each step.
+
+        They are drawn from the windows of all processes, and shared out between them.
+        """
+        whole, most = gather(seen), self.contrast.config.windows
+        if len(whole) <= most:
+            return seen
+        rank, world = ranks()
+        chosen = torch.randperm(len(whole))[:most]
+        return whole[chosen.tensor_split(world)[rank]]
 
 
 def _prepare(
     task: Task, settings: Settings, model: Forecaster, contrasts: bool, **options
 ) -> tuple[Learner, ForecastWindows]:
-    data, training = task.learned_from(model.config), settings.training
-    steps = training.epochs * math.ceil(len(data) / training.batch_size)  # of fit on one process
-    if training.max_steps is not None:
-        steps = min(steps, training.max_steps)
+    data = task.learned_from(model.config)
+    steps = settings.training.total_steps(len(data))
     contrast = build(settings.contrast, model.encoder) if contrasts else None
     return Learner(model, contrast, settings.learning, task.horizons, steps, **options), data
 
