@@ -150,15 +150,15 @@ def sparse(config: Config) -> None:
 
 
 def points(config: Config) -> None:
-    from suites import points, points_preparation, points_shipped, points_views
+    from suites import points, points_preparation, points_shipped, points_tiles, points_views
 
-    shipped = points_shipped.CASE
-    check_cases(config, (shipped, *points.cases()))
+    alone = {points_shipped.CASE: points_shipped, points_tiles.CASE: points_tiles}
+    check_cases(config, (*alone, *points.cases(), *points.single()))
     if not config.cases:
         save("points", points_preparation.rows(), "numba", "scikit-learn")
         save("points", points_views.rows(), "numba", "MinkowskiEngine")
-    for case in config.cases or (shipped, *points.cases()):
-        rows = points_shipped.rows() if case == shipped else points.rows(case, config.seeds)
+    for case in config.cases or (*alone, *points.cases()):
+        rows = alone[case].rows() if case in alone else points.rows(case, config.seeds)
         save("points", rows, "numba", "scikit-learn")
 
 

@@ -77,12 +77,25 @@ def cases() -> list[str]:
     return compared + [f"mosd/{system}" for system in (*ABLATIONS, *coarse)]
 
 
+def single() -> list[str]:
+    """``set/system/task``, the tasks of all cases one by one."""
+    found = (case.split("/") for case in cases())
+    return [
+        f"{name}/{system}/{task}"
+        for name, system in found
+        for task in tasks(name, system.removesuffix(COARSE))
+    ]
+
+
 def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
-    """Mean IoU of one system on one data set, by task, and its gain over the untrained network."""
-    name, system = case.split("/")
+    """Mean IoU of one system on one data set, by task, and its gain over the untrained network.
+
+    case : ``set/system`` for all tasks, or ``set/system/task``.
+    """
+    name, system, *chosen = case.split("/")
     base, coarse, _ = system.partition(COARSE)
     control = UNTRAINED + coarse
-    for task in tasks(name, base):
+    for task in chosen or tasks(name, base):
         own, untrained = (
             [[score(name, which, seed, task, draw) for draw in draws(task, seed)] for seed in seeds]
             for which in (system, control)
