@@ -15,6 +15,7 @@ Peers that are not installed are left out (`pip install -e '.[bench]'` brings th
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -150,15 +151,26 @@ def sparse(config: Config) -> None:
 
 
 def points(config: Config) -> None:
-    from suites import points, points_preparation, points_shipped, points_tiles, points_views
+    from suites import (
+        points,
+        points_cars,
+        points_preparation,
+        points_shipped,
+        points_tiles,
+        points_views,
+    )
 
-    alone = {points_shipped.CASE: points_shipped, points_tiles.CASE: points_tiles}
+    alone = {
+        points_shipped.CASE: points_shipped.rows,
+        points_tiles.CASE: points_tiles.rows,
+        points_cars.CASE: partial(points_cars.rows, config.seeds),
+    }
     check_cases(config, (*alone, *points.cases(), *points.single()))
     if not config.cases:
         save("points", points_preparation.rows(), "numba", "scikit-learn")
         save("points", points_views.rows(), "numba", "MinkowskiEngine")
     for case in config.cases or (*alone, *points.cases()):
-        rows = alone[case].rows() if case in alone else points.rows(case, config.seeds)
+        rows = alone[case]() if case in alone else points.rows(case, config.seeds)
         save("points", rows, "numba", "scikit-learn")
 
 
