@@ -77,7 +77,9 @@ def run_tool(
     except UserError as error:
         if launched_rank():
             time.sleep(_PATIENCE)
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        if launched_processes() > 1:  # others fail as soon as we let go of them: be gone by then
+            os._exit(2)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         again = "; go on with --resume" if _can_resume(config_class) else ""

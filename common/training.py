@@ -118,7 +118,6 @@ def _side_by_side() -> DDPStrategy:
     return DDPStrategy(
         # The phases take turns, so in each backward pass some parameters have no gradient.
         find_unused_parameters=True,
-        broadcast_buffers=False,  # every process computes the same ones
         # Others wait here while the first one evaluates; torchrun ends them if it fails.
         timeout=timedelta(days=1),
     )

@@ -9,7 +9,9 @@ from torch import nn
 from tests.common.loss_cases import CASES, inputs_of
 from tests.common.processes import mine, spawn
 from tspcrep.common import losses, metrics
-from tspcrep.common.distributed import gather, ranks, share
+from tspcrep.common.batch_norm import BatchNorm
+from tspcrep.common.distributed import from_first, gather, ranks, share, total
+from tspcrep.common.dropout import Dropout
 from tspcrep.common.losses import nt_xent
 from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
@@ -129,6 +131,50 @@ def _check_metrics(rank, world):
     close(many["hard_negative_weight"], metrics._hard_negative_weight(*views, 0.2))
 
 
+def _check_total(rank, world):
+    x = torch.arange(4.0, dtype=torch.float64).add(rank).requires_grad_()
+    found = total(x)
+    close(found, sum(torch.arange(4.0, dtype=torch.float64) + r for r in range(world)))
+    (slope,) = torch.autograd.grad((found.pow(2) * (rank + 1)).sum(), x, create_graph=True)
+    both = sum(range(1, world + 1))  # every rank has the sum, and weighs it by its number
+    close(slope, 2 * both * found)
+    (curve,) = torch.autograd.grad(slope.sum(), x)
+    close(curve, torch.full_like(x, 2.0 * both * world))
+    assert from_first(0.25 + rank) == 0.25
+
+
+def _check_batch_norm(rank, world):
+    """Against torch's, which sees the rows of all."""
+    torch.manual_seed(0)
+    ours, theirs = BatchNorm(5).double(), nn.BatchNorm1d(5).double()
+    x, weight = torch.randn(2, 13, 5, dtype=torch.float64)
+    for _ in range(2):  # the running moments of two steps
+        whole = x.clone().requires_grad_()
+        expected = theirs(whole)
+        (expected * weight).sum().backward()
+        rows = mine(x, 0, rank, world).clone().requires_grad_()
+        got = ours(rows)
+        (got * mine(weight, 0, rank, world)).sum().backward()
+        x = x * 2 + 1
+    close(got, mine(expected, 0, rank, world))
+    close(rows.grad, mine(whole.grad, 0, rank, world))
+    for own, others in zip(ours.parameters(), theirs.parameters(), strict=True):
+        close(total(own.grad), others.grad)
+    for name, moments in theirs.state_dict().items():
+        close(ours.state_dict()[name], moments)
+    close(ours.eval()(rows), mine(theirs.eval()(whole), 0, rank, world))
+
+
+def _check_dropout(rank, world):
+    x = torch.randn(13, 3, 5, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    expected = nn.functional.dropout(x, 0.3)
+    torch.manual_seed(2)
+    found = Dropout(0.3)(mine(x, 0, rank, world))
+    close(found, mine(expected, 0, rank, world))
+    assert Dropout(0.3).eval()(found) is found
+
+
 def _train(rank, world, steps):
     """Weights after SGD on the batches that ``EpochSampler`` gives this rank."""
     torch.manual_seed(0)
@@ -163,6 +209,9 @@ CHECKS = [
     _check_second_derivative,
     _check_losses,
     _check_local_anchors,
+    _check_total,
+    _check_batch_norm,
+    _check_dropout,
     _check_queue,
     _check_metrics,
 ]
