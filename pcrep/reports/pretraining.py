@@ -116,5 +116,6 @@ def _query_point(a: Cloud, b: Cloud) -> int | None:
 
 
 def _features(encoder: SparseUNet, cloud: Cloud) -> np.ndarray:
-    features, point_to_voxel = encode(encoder, cloud, encoder.voxel)
+    """Of the decoder's end, which is what pretraining compares."""
+    features, point_to_voxel = encode(encoder, cloud, encoder.voxel, levels="decoder")
     return features[point_to_voxel]
