@@ -154,6 +154,7 @@ def points(config: Config) -> None:
     from suites import (
         points,
         points_cars,
+        points_objectives,
         points_preparation,
         points_shipped,
         points_tiles,
@@ -164,6 +165,7 @@ def points(config: Config) -> None:
         points_shipped.CASE: points_shipped.rows,
         points_tiles.CASE: points_tiles.rows,
         points_cars.CASE: partial(points_cars.rows, config.seeds),
+        points_objectives.CASE: partial(points_objectives.rows, config.seeds),
     }
     check_cases(config, (*alone, *points.cases(), *points.single()))
     if not config.cases:

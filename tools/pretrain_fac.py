@@ -24,6 +24,7 @@ import torch
 import pcrep.reports.pretraining
 from pcrep.cloud import Scenes
 from pcrep.contrast import OBJECTIVES
+from pcrep.contrast.both import FACAndDistillation
 from pcrep.contrast.fac import FAC, FACConfig
 from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
 from pcrep.datasets import Reading, Split, find_split, load_scenes, pretraining_scenes
@@ -128,7 +129,7 @@ def batches(config: Config, scenes: Scenes) -> SceneBatches:
 
 
 def build_objective(config: Config, encoder: SparseUNet) -> Objective:
-    own = (config.fac,) if config.method == FAC.name else ()
+    own = (config.fac,) if config.method in (FAC.name, FACAndDistillation.name) else ()
     return OBJECTIVES[config.method](encoder, config.pretraining, *own)
 
 

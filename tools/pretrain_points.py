@@ -24,6 +24,7 @@ import torch
 
 from pcrep.cloud import Cloud
 from pcrep.contrast import OBJECTIVES
+from pcrep.contrast.both import FACAndDistillation
 from pcrep.contrast.corpora import Corpus, MixedScenes, PreparedCorpus
 from pcrep.contrast.distillation import DistillationConfig, SelfDistillation
 from pcrep.contrast.fac import FAC, FACConfig
@@ -147,7 +148,11 @@ def build_objective(config: Config, seed: int) -> Objective:
     torch.manual_seed(seed)
     encoder = new_encoder(config.network, config.inputs)
     encoder.voxel = config.pretraining.views.voxel
-    options = {FAC.name: (config.fac,), SelfDistillation.name: (config.distillation,)}
+    options = {
+        FAC.name: (config.fac,),
+        SelfDistillation.name: (config.distillation,),
+        FACAndDistillation.name: (config.fac, config.distillation),
+    }
     own = options.get(config.method, ())
     return OBJECTIVES[config.method](encoder, config.pretraining, *own)
 

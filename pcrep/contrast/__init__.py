@@ -4,6 +4,7 @@ A new objective is a subclass of :class:`pcrep.contrast.objective.Objective` in 
 and its class in :data:`OBJECTIVES`; tools, reports and benchmarks read the table.
 """
 
+from pcrep.contrast.both import FACAndDistillation
 from pcrep.contrast.distillation import SelfDistillation
 from pcrep.contrast.fac import FAC
 from pcrep.contrast.objective import Objective
@@ -15,7 +16,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     objective.name: objective
     for objective in (
         *(FAC, PointContrast, ContrastiveSceneContexts, SegContrast),
-        SelfDistillation,
+        *(SelfDistillation, FACAndDistillation),
     )
 }
 """By the name that ``--method`` of ``tools/pretrain_fac.py`` takes."""

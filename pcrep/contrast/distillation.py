@@ -69,8 +69,8 @@ class SelfDistillation(Objective):
     over the voxels of the crop so that all prototypes are used. The teacher, the moving average of
     the student, sees the whole part of the scene with all its inputs.
 
-    Departures from Sonata: the U-Net's output, not the encoder's levels; fewer crops and
-    prototypes; hidden cubes have no voxels, where Sonata gives them a mask token.
+    Departures from Sonata: by default the U-Net's output, not the encoder's levels; fewer crops
+    and prototypes; hidden cubes have no voxels, where Sonata gives them a mask token.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class SelfDistillation(Objective):
     ):
         super().__init__(encoder, config or PretrainingConfig())
         self.distillation = d = distillation or DistillationConfig()
-        self.query = _Student(encoder, self.config.dim, d.prototypes)
+        self.query = _Student(encoder, self.config, d.prototypes)
         self.teacher = MomentumEncoder(self.query, d.teacher_momentum)
         views, edge = self.config.views, d.hidden_voxels * self.config.views.voxel
         augment = replace(views.augment, hidden=d.hidden_share, hidden_edge=edge)
@@ -120,10 +120,10 @@ class SelfDistillation(Objective):
 class _Student(Projector):
     """Cosines of the voxels at ``rows`` with each prototype: (P, K)."""
 
-    def __init__(self, encoder: SparseUNet, dim: int, prototypes: int):
-        super().__init__(encoder, dim)
-        self.prototypes = nn.Parameter(torch.randn(prototypes, dim))
+    def __init__(self, encoder: SparseUNet, config: PretrainingConfig, prototypes: int):
+        super().__init__(encoder, config.dim, config.levels)
+        self.prototypes = nn.Parameter(torch.randn(prototypes, config.dim))
 
     def forward(self, x: SparseTensor, rows: Tensor) -> Tensor:
-        found = self.head(self.encoder(x).features.index_select(0, rows))
+        found = self.head(self.features(x).index_select(0, rows))
         return normalize(found, dim=-1) @ normalize(self.prototypes, dim=-1).T

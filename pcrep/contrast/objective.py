@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from pcrep.cloud import Batch, Cloud, Scenes, keep
 from pcrep.contrast.views import ViewConfig, Views, draw_views
-from pcrep.encoders.encoding import check_encoder
+from pcrep.encoders.encoding import Levels, check_encoder, check_levels, features_of, width
 from pcrep.encoders.unet import SparseUNet
 from pcrep.encoders.voxelize import thin
 from pcrep.preparation.foreground import foreground
@@ -33,9 +33,12 @@ class PretrainingConfig:
     """Learning rate of AdamW."""
     weight_decay: float = 1e-4
     """Weight decay of AdamW."""
+    levels: Levels = "decoder"
+    """Features that are contrasted: the end of the decoder, all levels of the encoder, or both."""
     views: ViewConfig = field(default_factory=ViewConfig)
 
     def __post_init__(self) -> None:
+        check_levels(self.levels)
         if self.dim < 1 or not self.lr > 0 or self.weight_decay < 0:
             raise UserError(
                 f"dim {self.dim}, lr {self.lr}, weight_decay {self.weight_decay}: expected at "
@@ -97,12 +100,17 @@ class SceneBatches:
 class Projector(nn.Module):
     """U-Net and projection head (discarded later): SparseTensor -> features (M, dim) of voxels."""
 
-    def __init__(self, encoder: SparseUNet, dim: int):
+    def __init__(self, encoder: SparseUNet, dim: int, levels: Levels = "decoder"):
         super().__init__()
-        self.encoder, self.head = encoder, ProjectionHead(encoder.dim, dim)
+        self.encoder, self.levels = encoder, levels
+        self.head = ProjectionHead(width(encoder, levels), dim)
+
+    def features(self, x: SparseTensor) -> Tensor:
+        """What the head reads, (M, D)."""
+        return features_of(self.encoder, x, self.levels)
 
     def forward(self, x: SparseTensor) -> Tensor:
-        return self.head(self.encoder(x).features)
+        return self.head(self.features(x))
 
 
 class Objective(nn.Module, ABC):
@@ -130,7 +138,7 @@ class Objective(nn.Module, ABC):
         super().__init__()
         check_encoder(encoder)
         self.config = config
-        self.query = Projector(encoder, config.dim)
+        self.query = Projector(encoder, config.dim, config.levels)
 
     @property
     def encoder(self) -> SparseUNet:

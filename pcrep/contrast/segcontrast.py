@@ -82,7 +82,7 @@ class SegContrast(Objective):
 
 def _pool(projector: Projector, view: View, segment: Tensor, kept: Tensor) -> Tensor:
     """Projections (S', dim) of the max-pooled voxel features of the segments ``kept`` (S',)."""
-    features = projector.encoder(view.input).features
+    features = projector.features(view.input)
     if not len(kept):
         return 0 * projector.head(features[:1])[:0]
     number = torch.full((int(kept.max()) + 1,), -1, device=kept.device)

@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 from pcrep import SparseUNet
 from pcrep.cloud import Batch, Scenes
 from pcrep.contrast import OBJECTIVES
+from pcrep.contrast.both import FACAndDistillation
 from pcrep.contrast.fac import FAC
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches
 from pcrep.contrast.pointcontrast import PointContrast
@@ -181,7 +182,11 @@ def test_rivals_learn_and_resume_bit_for_bit(rival, tmp_path):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-@pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: rival.__name__)
+@pytest.mark.parametrize(
+    "rival",
+    [rival for rival in RIVALS if rival is not FACAndDistillation],  # it has two projectors
+    ids=lambda rival: rival.__name__,
+)
 def test_both_views_have_gradient_where_the_paper_says_so(rival):
     method = made(rival)
     torch.manual_seed(0)
