@@ -3,11 +3,12 @@
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
-
-from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
+from typing import TYPE_CHECKING, Literal
 
 from tspcrep.common.errors import UserError
+
+if TYPE_CHECKING:  # what a run folder is can be read without the trainer's libraries
+    from lightning_fabric.loggers import Logger
 
 Kind = Literal["none", "csv", "tensorboard"]
 
@@ -21,7 +22,7 @@ def check_logger(kind: Kind) -> None:
         )
 
 
-def open_logger(kind: Kind, folder: Path) -> Logger | None:
+def open_logger(kind: Kind, folder: Path) -> "Logger | None":
     """A logger that writes anew to the folder ``csv`` or ``tensorboard`` in ``folder``.
 
     What an earlier one wrote there is removed: neither can take rows back, as a run that is resumed
@@ -32,6 +33,8 @@ def open_logger(kind: Kind, folder: Path) -> Logger | None:
     check_logger(kind)
     if kind == "none":
         return None
+    from lightning_fabric.loggers import CSVLogger, TensorBoardLogger
+
     shutil.rmtree(folder / kind, ignore_errors=True)
     make = {"csv": CSVLogger, "tensorboard": TensorBoardLogger}[kind]
     return make(folder, name=None, version=kind)

@@ -26,6 +26,7 @@ import torch
 from tspcrep.common import config as configuration
 from tspcrep.common.distributed import launched_processes, launched_rank
 from tspcrep.common.errors import UserError
+from tspcrep.common.loggers import check_logger
 from tspcrep.common.typed_json import read_json
 
 _PART = ".part"
@@ -127,7 +128,8 @@ class Run:
         ``output`` is the folder, which must be new or empty unless ``resume``; ``seeds`` are the
         seeds to run; ``resume`` continues the run that the folder holds, whose configuration must
         be the same but for what :data:`FREE_TO_CHANGE` names. On another number of processes, the
-        product of it and ``training.batch_size`` must be the same.
+        product of it and ``training.batch_size`` must be the same. ``training.logger`` is the
+        logger of a configuration that trains.
 
     Nothing is written before :meth:`start`, so that data and options can be checked in between.
     Of the processes that torchrun starts, the first alone checks and writes.
@@ -135,14 +137,15 @@ class Run:
     Raises
     ------
     UserError
-        No seeds; the folder holds a run and ``resume`` is off; the run in it had another
-        configuration or came from another tool.
+        No seeds; the logger is not installed; the folder holds a run and ``resume`` is off; the
+        run in it had another configuration or came from another tool.
     """
 
     def __init__(self, tool: str, config: Any):
         self.tool, self.config = tool, config
         self.output, self.seeds = Path(config.output), tuple(config.seeds)
         check_seeds(self.seeds)
+        check_logger(getattr(getattr(config, "training", None), "logger", "none"))
         if launched_rank():
             return
         if not os.path.exists(self._path):  # a path too long for the system is no error yet

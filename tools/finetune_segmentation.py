@@ -55,7 +55,6 @@ from pcrep.reports.results import read_result
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_processes, launched_rank
 from tspcrep.common.errors import UserError
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
@@ -105,7 +104,6 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("finetune_segmentation", config)
-    check_logger(config.training.logger)
     config, learn, test = load(config)
     for seed in run.start():
         run.add(seed, _one_seed(config, learn, test, seed, run.seed_folder(seed)))

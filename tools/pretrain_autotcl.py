@@ -25,7 +25,6 @@ import torch
 import tsrep.reports.autotcl
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tspcrep.common.weights import FILE
@@ -73,7 +72,6 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("pretrain_autotcl", config)
-    check_logger(config.training.logger)
     data = load_data(config)
     for seed in run.start():
         if launched_rank():  # a follower under torchrun trains along and writes nothing

@@ -39,7 +39,6 @@ from pcrep.preparation.cache import preprocessed
 from pcrep.reports.results import read_result
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
@@ -74,7 +73,6 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("pretrain_fac", config)
-    check_logger(config.training.logger)
     scenes, split = load(config)
     unfinished = run.start()
     if unfinished:

@@ -42,7 +42,6 @@ from pcrep.reports.scenes import page
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run, write_atomically
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
@@ -87,7 +86,6 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("pretrain_points", config)
-    check_logger(config.training.logger)
     new_encoder(config.network, config.inputs)  # raises for bad options before anything is written
     real = own_scenes(config)
     batches(config, real, 0)

@@ -27,7 +27,6 @@ from torch import nn
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run, write_atomically
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
@@ -80,7 +79,6 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("pretrain_series", config)
-    check_logger(config.training.logger)
     batches(config, 0)  # raises for bad data or options before anything is written
     method(config, 0)
     for seed in run.start():

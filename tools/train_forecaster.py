@@ -32,7 +32,6 @@ import tsrep.reports.forecaster
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
-from tspcrep.common.loggers import check_logger
 from tspcrep.common.runs import Run
 from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
@@ -96,7 +95,6 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("train_forecaster", config)
-    check_logger(config.training.logger)
     inputs = _load_inputs(config)
     series = inputs.series
     for seed in run.start():

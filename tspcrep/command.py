@@ -2,6 +2,8 @@
 
 tspcrep pretrain-series --data my_tables/ --output runs/mine
 tspcrep forecast --help
+
+A first word that is no option is the value of --data: tspcrep view scan.ply
 """
 
 import importlib
@@ -50,7 +52,7 @@ def _run(word: str, arguments: list[str]) -> None:
     from tspcrep.common.options import check_options
 
     name = f"tspcrep {word}"
-    if word == "view" and arguments and not arguments[0].startswith("-"):
+    if arguments and not arguments[0].startswith("-"):
         arguments = ["--data", *arguments]
     check_options(Path(__file__).with_name("tools") / f"{TOOLS[word]}.py", arguments, name)
     tool = importlib.import_module(f"tspcrep.tools.{TOOLS[word]}")

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, TypedDict
 
-from tspcrep.common.errors import UserError
-from tspcrep.common.typed_json import read_json
+from tspcrep.common import results
+from tspcrep.common.results import Head
+from tspcrep.common.typed_json import check
 
 
 class Foreground(TypedDict):
@@ -20,12 +21,6 @@ class _Scores(TypedDict):
 
 class Scores(_Scores, total=False):
     foreground: Foreground
-
-
-class Head(TypedDict):
-    task: str
-    data: str
-    seeds: list[int]
 
 
 class _Scored(Head, Scores):
@@ -48,17 +43,17 @@ class Pretraining(Head, total=False):
     timing: dict[str, float]
 
 
+_FORMS = {"segmentation": Segmentation, "pretraining": Pretraining}
+_SCORES = {"miou", "iou", "controls"}
+"""One of them in the result of a pretraining tells that its scenes had labels."""
+
+
 def read_result(folder: Path, task: str) -> dict[str, Any]:
     """``result.json`` of a finished run of a task, ``segmentation`` or ``pretraining``.
 
     Raises UserError, one line, for a file that is missing, damaged or not such a result.
     """
-    path = folder / "result.json"
-    result = read_json(path, Pretraining)
-    if result["task"] != task:
-        raise UserError(f"{path}: found the task {result['task']!r}, expected {task}")
-    if task == "segmentation" or result.keys() & {"miou", "iou", "controls"}:
-        result = read_json(path, Segmentation)
-    if not result["seeds"] or min(result["seeds"]) < 0:
-        raise UserError(f"{path}: seeds: found {result['seeds']}, expected at least one, from 0 on")
+    result = results.read_result(folder, {task: _FORMS[task]})
+    if result.keys() & _SCORES:
+        check(result, Segmentation, str(folder / "result.json"))
     return result

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
+from tspcrep.common import results
 from tspcrep.common.errors import UserError
-from tspcrep.common.typed_json import read_json
+from tspcrep.common.results import Head
 
 
 class Errors(TypedDict):
@@ -31,14 +32,11 @@ class Choice(TypedDict):
     shares: dict[str, float]
 
 
-class Head(TypedDict):
-    task: str
-    data: str
-    seeds: list[int]
+class _Timed(Head):
     timing: dict[str, float]
 
 
-class _Forecasting(Head, Scores):
+class _Forecasting(_Timed, Scores):
     mode: str
     controls: dict[str, Control]
 
@@ -61,7 +59,7 @@ class _Spreads(Accuracy, total=False):
     linear_std: float
 
 
-class Classification(Head):
+class Classification(_Timed):
     accuracy: _Spreads
     controls: dict[str, _Spreads]
 
@@ -74,15 +72,9 @@ def read_result(folder: Path, *tasks: str) -> dict[str, Any]:
 
     Raises UserError, one line, for a file that is missing, damaged or not such a result.
     """
-    path = folder / "result.json"
-    task = read_json(path, Head)["task"]
-    if task not in tasks:
-        raise UserError(f"{path}: found the task {task!r}, expected {' or '.join(tasks)}")
-    result = read_json(path, _FORMS[task])
-    if not result["seeds"] or min(result["seeds"]) < 0:
-        raise UserError(f"{path}: seeds: found {result['seeds']}, expected at least one, from 0 on")
-    if task == "forecasting":
-        _check_horizons(result, path)
+    result = results.read_result(folder, {task: _FORMS[task] for task in tasks})
+    if result["task"] == "forecasting":
+        _check_horizons(result, folder / "result.json")
     return result
 
 
