@@ -70,7 +70,10 @@ def test_it_holds_every_module_and_all_data(wheel):
             assert path.relative_to(ROOT).as_posix() in held
     for name in ("tsrep", "pcrep", "tspcrep"):
         assert f"{name}/py.typed" in held
-    for name in ("tsrep/weights/series-small", "pcrep/weights/points-indoor"):
+    for name in (
+        "tsrep/weights/series-small",
+        *(f"pcrep/weights/points-{kind}" for kind in ("aerial", "indoor")),
+    ):
         assert {f"{name}.{suffix}" for suffix in ("md", "safetensors")} <= held
 
 
