@@ -5,7 +5,8 @@ import re
 import matplotlib.colors
 import pytest
 
-from tests.accessible import STYLE, Faults, scrolling
+from tests.accessible import STYLE, Faults, complaints_of_axe, scrolling
+from tests.browser import CHROMIUM, Browser
 from tspcrep.common import figures, pages
 from tspcrep.common.markup import tag
 
@@ -87,3 +88,13 @@ def test_what_is_too_wide_is_reached_by_keys(tmp_path):
 )
 def test_a_fault_is_found(part, told):
     assert Faults(pages.page("A page", [part])).found == [told]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
+def test_axe_sees_a_fault(tmp_path):
+    path = tmp_path / "page.html"
+    pale = tag("p", "hardly seen", style="color: #999; background: #fff")
+    path.write_text(pages.page("A page", [tag("img", src="data:,"), pale]))
+    with Browser(tmp_path / "profile") as browser:
+        found = complaints_of_axe(browser, path, 390, dark=False)
+    assert [one.split(":")[0] for one in found] == ["color-contrast", "image-alt"]
