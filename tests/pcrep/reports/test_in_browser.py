@@ -60,6 +60,8 @@ def show(browser, index):
         f"new Promise((done) => {{ {figure}.scrollIntoView(); const wait = () => "
         f"{figure}.classList.contains('live') ? done() : requestAnimationFrame(wait); wait() }})"
     )
+    # A figure above may have grown when it was drawn, too.
+    browser.ask(f"{figure}.scrollIntoView()")
     settle(browser)
     return browser.ask(
         f"[...{figure}.querySelectorAll('canvas')].map((c) => c.getBoundingClientRect())"
