@@ -16,7 +16,7 @@ Curves = dict[int, tuple[list[int], list[float]]]
 
 WIDTH = 5.0  # inches: text of 9 points stays readable when a phone shrinks the figure
 _LIGHT = {"ink": "#1f2328", "faint": "#8a929a", "colours": ("#0b62b8", "#c2410c", "#15803d")}
-_EITHER = {"ink": "#7a828a", "faint": "#8a929a", "colours": _LIGHT["colours"]}
+_EITHER = {"ink": "#757d85", "faint": "#8a929a", "colours": _LIGHT["colours"]}
 _DARK = {"ink": "#e6e8ea", "faint": "#868e96", "colours": ("#6cb6ff", "#ff9e64", "#73d68b")}
 
 

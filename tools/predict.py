@@ -37,10 +37,10 @@ from pcrep.evaluation.segmentation import SEGMENTER
 from pcrep.large_scans import predict_file
 from pcrep.prediction import Prediction, SegmentationPipeline
 from pcrep.preparation.planes import upright
-from pcrep.reports.pictures import class_colours
 from pcrep.reports.scenes import page
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
+from tspcrep.common.palette import class_colours
 from tspcrep.common.runs import write_atomically, write_json, write_text
 from tspcrep.common.typed_json import read_json
 

@@ -1,13 +1,11 @@
 """Still pictures of point clouds for a report, and the colours of points."""
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -21,17 +19,6 @@ _UNKNOWN = (0.55, 0.55, 0.55)
 """Colour of points without label, segment or score."""
 _SCALE = "viridis"
 """Matplotlib colour map of scores."""
-WRONG = (1.0, 0.0, 0.4)
-"""Colour of mistakes, which no class has."""
-_CLASSES = (
-    *("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#f0e442"),
-    *("#d55e00", "#a56ad6", "#7f5539", "#b5c99a", "#1b3a6b"),
-    *("#c9c3d6", "#4d6600"),
-)
-"""Colours of up to twelve classes: six of Okabe and Ito's for colour-blind readers, without the
-purple that is close to that of mistakes, and others that differ in brightness too."""
-_HUES = (0.04, 0.8)
-"""Hues of segments, and of classes where there are more; the others are near :data:`WRONG`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,23 +93,6 @@ def correlation(query: np.ndarray, features: np.ndarray) -> np.ndarray:
     """
     norms = np.linalg.norm(features, axis=1) * np.linalg.norm(query)
     return (features @ query / np.maximum(norms, 1e-12)).clip(-1, 1)
-
-
-def class_colours(count: int) -> np.ndarray:
-    """Colours (C, 3) in 0 .. 1 of classes; up to twelve differ in hue or brightness."""
-    if count <= len(_CLASSES):
-        return np.array([to_rgb(colour) for colour in _CLASSES[:count]]).reshape(count, 3)
-    return many_colours(count)
-
-
-def many_colours(count: int) -> np.ndarray:
-    """Distinct colours (S, 3) in 0 .. 1 of segments, with hues a golden angle apart."""
-    steps = np.arange(count)
-    hues = _HUES[0] + 0.618034 * steps % 1 * (_HUES[1] - _HUES[0])
-    values, saturations = (0.95, 0.65, 0.8), (0.55, 0.75, 0.95, 0.4)
-    return np.array(
-        [colorsys.hsv_to_rgb(h, saturations[i % 4], values[i % 3]) for i, h in enumerate(hues)]
-    ).reshape(count, 3)
 
 
 def by_number(numbers: np.ndarray, colours: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from pcrep.reports.viewer import Cloud as Shown
 from pcrep.reports.viewer import Figure, View, to_turn
 from tspcrep.common import pages
 from tspcrep.common.markup import Html
+from tspcrep.common.palette import many_colours
 
 
 def write(
@@ -54,7 +55,7 @@ def write(
 
 def _scene(encoder: SparseUNet, cloud: Cloud) -> Html:
     features = _features(encoder, cloud)
-    numbers = pictures.many_colours(int(cloud.segment.max()) + 1)
+    numbers = many_colours(int(cloud.segment.max()) + 1)
     objectness = np.append(cloud.objectness, np.nan)[cloud.segment]
     views = [
         *([] if cloud.colour is None else [View("Colour", cloud.colour)]),

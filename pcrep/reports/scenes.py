@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from pcrep.cloud import Cloud
-from pcrep.reports.pictures import Panel, by_number, by_score, class_colours, panel, still
+from pcrep.reports.pictures import Panel, by_number, by_score, panel, still
 from pcrep.reports.render import choose_viewpoint
 from pcrep.reports.runs import scene
 from pcrep.reports.viewer import SCRIPT, View
 from tspcrep.common import pages
+from tspcrep.common.palette import class_colours
 
 _DRAWN = 300_000  # points of which a still is drawn
 _LEGEND = 12  # labels that a legend has

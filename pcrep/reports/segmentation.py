@@ -14,12 +14,13 @@ from pcrep.evaluation.detections import Instances, true_instances
 from pcrep.evaluation.instances import find_objects
 from pcrep.evaluation.segmentation import Segmenter
 from pcrep.reports import pictures
-from pcrep.reports.pictures import WRONG, by_number
+from pcrep.reports.pictures import by_number
 from pcrep.reports.render import choose_viewpoint
 from pcrep.reports.runs import results, scene, write_page
 from pcrep.reports.viewer import View
 from tspcrep.common import pages
 from tspcrep.common.markup import Html, tag
+from tspcrep.common.palette import WRONG, class_colours, many_colours
 
 _GREY = (0.75, 0.75, 0.75)
 _KINDS = ("right", "wrong")
@@ -53,7 +54,7 @@ def write(
 def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> Html:
     cloud, classes = test[0], test.classes
     predicted = segmenter.predict(cloud)
-    colours = pictures.class_colours(len(classes))
+    colours = class_colours(len(classes))
     wrong = (predicted != cloud.label) & (cloud.label >= 0)
     kept = thin(replace(cloud, segment=np.arange(len(cloud))), segmenter.voxel).segment
 
@@ -98,7 +99,7 @@ def _objects(segmenter: Segmenter, test: Scenes, result: dict[str, Any]) -> Html
 
 def _in_boxes(cloud: Cloud, objects: Instances, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Points and their colours: one colour for each object, grey elsewhere, and edges of boxes."""
-    colours = by_number(objects.number, pictures.many_colours(max(len(objects), 1)))
+    colours = by_number(objects.number, many_colours(max(len(objects), 1)))
     edges = [outline(box, spacing / 2) for box in fit_boxes(cloud.coords, objects.number)]
     lines = np.concatenate([np.empty((0, 3)), *edges]).astype(np.float32)
     coords = np.concatenate([cloud.coords, lines])

@@ -93,10 +93,9 @@ def to_turn(figure: Figure, still: bytes, told: str) -> Html:
 
 
 def _tools() -> Html:
-    names = {"nearer": "+", "farther": "−", "reset": "Reset"}
     buttons = [
-        tag("button", sign, type="button", data_does=name, aria_label=name)
-        for name, sign in names.items()
+        tag("button", name, type="button", data_does=name.lower())
+        for name in ("Nearer", "Farther", "Reset")
     ]
     return tag("div", *buttons, tag("output"), class_="tools")
 

@@ -245,8 +245,9 @@ def _of_less_error(plain: Fitted, logged: Fitted, values: np.ndarray, scale: Log
 
 def less_error(one: Fitted, other: Fitted) -> bool:
     """Whether a fit helps in place of another one, in the blocks that both have."""
-    count = min(len(one.by_block), len(other.by_block))
-    gained = other.by_block[-count:] - one.by_block[-count:]
+    errors, others = one.by_block, other.by_block
+    count = min(len(errors), len(others))
+    gained = others[-count:] - errors[-count:]
     return count >= LEAST_BLOCKS and helps(gained, min(one.independent, other.independent))
 
 

@@ -13,17 +13,19 @@ from tspcrep.common.runs import write_text
 from tsrep.contrast.autotcl import AutoTCLConfig
 from tsrep.contrast.view_network import View, ViewNetwork
 from tsrep.datasets.series import Panel, Series
+from tsrep.encoders.base import Encoder
 from tsrep.evaluation.forecasts import readout_inputs, series_controls, without_representation
 from tsrep.forecasting.product import product
 from tsrep.forecasting.protocol import Forecast
 from tsrep.reports import plots, sections
+from tsrep.reports.embedding import embedding_map
 
 
 def write(
     folder: Path,
     result: dict[str, Any],
     data: Series | Panel,
-    encoder: torch.nn.Module,
+    encoder: Encoder,
     window: Tensor,
     method: AutoTCLConfig,
 ) -> Path:
@@ -37,6 +39,8 @@ def write(
     parts = sections.results(result)
     if isinstance(data, Series):
         parts.append(_forecasts(result, encoder, data))
+    else:
+        parts.append(embedding_map(encoder, data, result["seeds"][0]))
     checkpoint = folder / f"seed-{result['seeds'][0]}" / "checkpoint.pt"
     parts += _augmentation(checkpoint, window, method)
     parts += pages.losses(folder, result["seeds"])

@@ -9,7 +9,10 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from tspcrep.common.figures import above, axes_grid, themed
+from tspcrep.common.figures import WIDTH, above, axes_grid, legend, themed
+from tspcrep.common.palette import LARGEST_PALETTE, class_colours
+
+_MARKERS = "os^DvPX"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,42 @@ def forecast_examples(examples: Sequence[ForecastExample], unit: str) -> tuple[b
         if axes[-1].xaxis.get_major_formatter().__class__ is not ConciseDateFormatter:
             axes[-1].set_xlabel("step of the series")
         above(axes[0], list(shown.values()), list(shown))
+        return figure
+
+    return themed(draw)
+
+
+def embeddings(
+    places: dict[str, np.ndarray], labels: np.ndarray, classes: Sequence[str]
+) -> tuple[bytes, bytes]:
+    """Places (N, 2) side by side, by name; labels (N,) are positions in ``classes``.
+
+    A class has a colour and a marker. They are named where they are no more than the palette has.
+    """
+    there = np.unique(labels)
+    colours = class_colours(len(classes))
+
+    def draw(theme: dict) -> Figure:
+        figure, axes = axes_grid(1, len(places), WIDTH / len(places))
+        for ax, (name, own) in zip(axes, places.items(), strict=True):
+            shown = [
+                ax.scatter(
+                    *own[labels == number].T,
+                    s=16,
+                    color=colours[number],
+                    marker=_MARKERS[number % len(_MARKERS)],
+                    edgecolor=theme["faint"],
+                    linewidth=0.4,
+                )
+                for number in there
+            ]
+            ax.set_title(name, loc="left", fontsize=9)
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.set_box_aspect(1)
+        if len(there) <= LARGEST_PALETTE:
+            below = {"loc": "outside lower left", "ncols": 4, "fontsize": 8}
+            legend(figure, shown, [classes[number] for number in there], **below)
         return figure
 
     return themed(draw)

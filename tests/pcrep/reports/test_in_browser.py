@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from pcrep.reports.pictures import by_number, class_colours
+from pcrep.reports.pictures import by_number
 from pcrep.reports.render import choose_viewpoint
 from pcrep.reports.runs import results
 from pcrep.reports.viewer import MOST, SCRIPT, Cloud, Figure, View, to_turn
 from tests.browser import CHROMIUM, Browser
 from tests.pcrep.reports.results import RESULT
 from tspcrep.common import pages
+from tspcrep.common.palette import class_colours
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
 CLASSES = ("floor", "<b>chair</b>", "_lamp", "$table$")
@@ -59,6 +60,8 @@ def show(browser, index):
         f"new Promise((done) => {{ {figure}.scrollIntoView(); const wait = () => "
         f"{figure}.classList.contains('live') ? done() : requestAnimationFrame(wait); wait() }})"
     )
+    # A figure above may have grown when it was drawn, too.
+    browser.ask(f"{figure}.scrollIntoView()")
     settle(browser)
     return browser.ask(
         f"[...{figure}.querySelectorAll('canvas')].map((c) => c.getBoundingClientRect())"

@@ -11,13 +11,10 @@ from matplotlib.image import imread
 from pcrep.reports.pictures import (
     _PIXELS,
     _UNKNOWN,
-    WRONG,
     Panel,
     by_number,
     by_score,
-    class_colours,
     correlation,
-    many_colours,
     panel,
     still,
 )
@@ -103,14 +100,6 @@ def test_correlation_is_the_cosine(seed):
     assert correlation(features[0], np.zeros((1, 5)))[0] == 0
 
 
-@pytest.mark.parametrize("count", [0, 1, 12, 13, 20, 300])
-def test_classes_have_colours_of_their_own(count):
-    for colours in (class_colours(count), many_colours(count)):
-        assert colours.shape == (count, 3)
-        assert count == 0 or 0 <= colours.min() <= colours.max() <= 1
-        assert len(np.unique(colours, axis=0)) == count
-
-
 def test_labels_and_scores_as_colours():
     colours = np.array([RED, GREEN])
     assert np.array_equal(by_number(np.array([1, -1, 0]), colours), [GREEN, _UNKNOWN, RED])
@@ -140,13 +129,6 @@ def test_a_still_grows_with_its_panels_and_marks_the_query():
     assert heights[0] < heights[1] < heights[2]
     image = imread(io.BytesIO(still(plain, {"table": RED})))
     assert (image == (1, 0, 0, 1)).all(2).sum() > 100  # the legend's patch
-
-
-def test_no_class_and_no_segment_has_the_colour_of_mistakes():
-    for count in (3, 12, 13, 20, 300):
-        for colours in (class_colours(count), many_colours(count)):
-            apart = np.sqrt(np.square(colours - WRONG).sum(1))
-            assert apart.min() > 0.4, colours[apart.argmin()]
 
 
 @pytest.mark.parametrize("name", ["_x", "__", "$a_{$", "<b>", "椅子", "a\nb"])

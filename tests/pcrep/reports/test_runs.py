@@ -3,6 +3,7 @@
 import base64
 import importlib
 import io
+import itertools
 import json
 import re
 import shutil
@@ -19,6 +20,8 @@ from pcrep.encoders.encoding import untrained
 from pcrep.encoders.unet import SparseUNet, UNetConfig
 from pcrep.procedural import CLASSES, procedural
 from pcrep.reports.pretraining import _query_point
+from tests.accessible import Faults, complaints_of_axe
+from tests.browser import CHROMIUM, Browser
 from tests.pcrep.segmented import segmented
 from tspcrep.common.config import run_tool
 
@@ -95,6 +98,21 @@ def test_a_run_ends_with_its_page(runs, name, headings, figures, controls):
     assert f"<dd>{100 * result['miou']:.1f} %</dd>" in page.split("<h2>")[0]
     sources = re.findall(r'<[a-z]+ [^>]*(?:src|href)="(?!data:)([^"]*)"', page.split("<script")[0])
     assert not sources
+
+
+@pytest.mark.parametrize("name", ["fac", "seg"])
+def test_a_page_has_texts_names_and_keys(runs, name):
+    read_by_ear = Faults(read(runs / name)[0])
+    assert read_by_ear.found == []
+    assert read_by_ear.seen >= {"canvas", "pre", ".wide", "img"}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
+def test_axe_finds_nothing_serious(runs, tmp_path):
+    with Browser(tmp_path) as browser:
+        for name, width, dark in itertools.product(("fac", "seg"), (390, 1400), (False, True)):
+            page = runs / name / "report.html"
+            assert complaints_of_axe(browser, page, width, dark) == [], (name, width, dark)
 
 
 def test_a_page_is_small_and_holds_one_script(runs):

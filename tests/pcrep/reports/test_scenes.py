@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pcrep.procedural.endless import KINDS, Endless
-from pcrep.reports.pictures import class_colours
 from pcrep.reports.scenes import page
 from tests.pcrep.made_scenes import CLASSES, made_scene
+from tspcrep.common.palette import class_colours
 
 
 def share(png, colour):

@@ -8,22 +8,12 @@ import pytest
 from hypothesis import given
 
 from tests.damage import damaged
+from tests.tsrep.reports.sets import CLASSES
 from tspcrep.common.errors import UserError
 from tsrep.reports.results import read_result
 from tsrep.reports.sections import drawn_horizon, results
 
 OLD = Path(__file__).parents[2] / "data" / "version-0.1"
-CLASSES = {
-    "task": "classification",
-    "data": "set",
-    "seeds": [0, 1],
-    "accuracy": {"svm": 0.9, "linear": 0.8, "svm_std": 0.01, "linear_std": 0.0},
-    "controls": {
-        "random_encoder": {"svm": 0.8, "linear": 0.8, "svm_std": 0.0, "linear_std": 0.0},
-        "raw": {"svm": 0.7, "linear": 0.6, "svm_std": 0.0, "linear_std": 0.0},
-    },
-    "timing": {"train_s": 1.0},
-}
 SAMPLES = {
     "classes": CLASSES,
     **{
