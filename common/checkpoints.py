@@ -57,10 +57,11 @@ def read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:
 
 def _stated(run: dict[str, Any]) -> dict[str, Any]:
     """What is said of a run, its batch that of all processes, however they share it out."""
-    rest = {name: run[name] for name in run if name not in ("processes", "batch_size")}
-    if not run:
+    rest = dict(run)
+    size, processes = rest.pop("batch_size", None), rest.pop("processes", None)
+    if size is None or processes is None:
         return rest
-    return rest | {"batch_size x processes": int(run["batch_size"]) * int(run["processes"])}
+    return rest | {"batch_size x processes": int(size) * int(processes)}
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: Path) -> None:

@@ -32,6 +32,7 @@ class Inner:
     epochs: int = 3
     rate: float = 0.1
     device: str = "auto"
+    batch_size: int = 8
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,26 @@ def test_resume_with_the_same_configuration(tmp_path):
     started(tmp_path)
     again = Run("tool", Config(output=tmp_path, resume=True))
     assert again.start() == [0, 1] and tool_of(tmp_path) == "tool"
+
+
+def test_resume_on_other_numbers_of_processes(tmp_path, monkeypatch):
+    """The batch of all processes together stays what it was when the run began."""
+
+    def resumed(processes, batch_size):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        training = Inner(batch_size=batch_size)
+        return Run("tool", Config(output=tmp_path, resume=True, training=training))
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    Run("tool", Config(output=tmp_path)).start()
+    for processes, batch_size in ((4, 4), (1, 16), (2, 8)):
+        resumed(processes, batch_size).start()
+    told = r"had training.batch_size x processes = 16, found 8"
+    for processes, batch_size in ((1, 8), (4, 2)):
+        with pytest.raises(UserError, match=told):
+            resumed(processes, batch_size)
+    with pytest.raises(UserError, match=r"had training.batch_size = 8, found 16"):
+        resumed(2, 16)
 
 
 def test_resume_with_another_tool(tmp_path):

