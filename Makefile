@@ -32,8 +32,8 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: install
-	rm -rf build/lib  # modules that are gone would come along
-	$(PIP) wheel --no-deps -w dist .
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
 
 bench: install
 	$(PIP) install -c constraints.txt -e '.[bench]'

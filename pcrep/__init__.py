@@ -5,19 +5,25 @@
 ``tools/pretrain_fac.py`` makes the encoder of a folder of point clouds.
 """
 
-from pcrep.encoders.encoding import encode
-from pcrep.encoders.unet import (
-    SparseUNet,
-    UNetConfig,
-    from_pretrained,
-    list_encoders,
-    load_encoder,
-    res16unet,
-    save_encoder,
-    save_pretrained,
-)
-from pcrep.encoders.voxelize import Voxels, voxelize
-from pcrep.sparse import SparseTensor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pcrep.contrast.fac import FAC, FACConfig
+    from pcrep.encoders.encoding import encode
+    from pcrep.encoders.unet import (
+        SparseUNet,
+        UNetConfig,
+        from_pretrained,
+        list_encoders,
+        load_encoder,
+        res16unet,
+        save_encoder,
+        save_pretrained,
+    )
+    from pcrep.encoders.voxelize import Voxels, voxelize
+    from pcrep.prediction import SegmentationPipeline
+    from pcrep.sparse import SparseTensor
 
 __all__ = [
     "FAC",
@@ -37,15 +43,31 @@ __all__ = [
     "voxelize",
 ]
 
+# Each is imported when it is first asked for: numba, pandas and torch's compiler take seconds.
+_MODULES = {
+    "FAC": "pcrep.contrast.fac",
+    "FACConfig": "pcrep.contrast.fac",
+    "SegmentationPipeline": "pcrep.prediction",
+    "SparseTensor": "pcrep.sparse",
+    "SparseUNet": "pcrep.encoders.unet",
+    "UNetConfig": "pcrep.encoders.unet",
+    "Voxels": "pcrep.encoders.voxelize",
+    "encode": "pcrep.encoders.encoding",
+    "from_pretrained": "pcrep.encoders.unet",
+    "list_encoders": "pcrep.encoders.unet",
+    "load_encoder": "pcrep.encoders.unet",
+    "res16unet": "pcrep.encoders.unet",
+    "save_encoder": "pcrep.encoders.unet",
+    "save_pretrained": "pcrep.encoders.unet",
+    "voxelize": "pcrep.encoders.voxelize",
+}
 
-def __getattr__(name: str):
-    # An encoder is loaded and used without the trainer that made it, or a segmenter.
-    if name in ("FAC", "FACConfig"):
-        from pcrep.contrast import fac
 
-        return getattr(fac, name)
-    if name == "SegmentationPipeline":
-        from pcrep.prediction import SegmentationPipeline
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
 
-        return SegmentationPipeline
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -355,6 +355,22 @@ def test_every_module_imports_without_the_heavy_libraries():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("package", ["tsrep", "pcrep"])
+def test_a_package_is_imported_at_once_and_has_what_it_names(package):
+    """Nothing that takes time is loaded before a name is asked for; then each one is there."""
+    code = f"""
+import sys, {package}
+assert not {{"torch", "numpy", "pandas", "numba"}} & set(sys.modules)
+assert set({package}.__all__) <= set(dir({package})) and not hasattr({package}, "nothing")
+from {package} import *
+assert set({package}.__all__) <= set(globals())
+assert set({package}.__all__) == set({package}._MODULES)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_setup_lists_every_package():
     options = configparser.ConfigParser()
     options.read(ROOT / "setup.cfg", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The wheel as others install it: complete, typed, and a command that runs, far from the checkout.
+"""Wheel and sdist: complete, typed, and a command that runs, far from the checkout.
 
-Dependencies are those of this environment; nothing is fetched.
+Dependencies are those of this environment; nothing is fetched. ``.ci/wheel`` installs them anew.
 """
 
 import os
@@ -8,14 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("common", "tspcrep", "tsrep", "pcrep", "tools")
-FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+FOLDERS = (".ci", "common", "docs", "pcrep", "results", "tests", "tools", "tspcrep", "tsrep")
+FILES = ("*.md", "*.yml", "*.cff", "LICENSE", "MANIFEST.in", "Makefile", "*.cfg", "*.toml", "*.txt")
 
 
 def called(*words, cwd, **variables):
@@ -32,19 +33,22 @@ def called(*words, cwd, **variables):
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Built from a copy, so that no folder build/ of the checkout comes in."""
-    pytest.importorskip("wheel", reason="a wheel is built with setuptools and wheel")
-    folder = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory):
+    """A folder with both, of a copy, so that no folder build/ of the checkout comes in."""
+    folder = tmp_path_factory.mktemp("built")
     source = folder / "source"
-    ignored = shutil.ignore_patterns("__pycache__")
+    ignored = shutil.ignore_patterns("__pycache__", "runs")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
-    for name in FILES:
-        shutil.copy(ROOT / name, source / name)
-    pip = ("-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps")
-    called(*pip, "--no-build-isolation", "-w", folder, source, cwd=folder)
-    return next(folder.glob("*.whl"))
+    for path in (path for pattern in FILES for path in ROOT.glob(pattern)):
+        shutil.copy(path, source / path.name)
+    called("-m", "build", "--no-isolation", "--outdir", folder, source, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    return next(built.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +79,17 @@ def test_it_holds_every_module_and_all_data(wheel):
         *(f"pcrep/weights/points-{kind}" for kind in ("aerial", "indoor")),
     ):
         assert {f"{name}.{suffix}" for suffix in ("md", "safetensors")} <= held
+
+
+def test_the_sdist_has_what_its_tests_read(built):
+    with tarfile.open(next(built.glob("*.tar.gz"))) as file:
+        held = {name.partition("/")[2] for name in file.getnames()}
+    for folder in FOLDERS:
+        for path in (built / "source" / folder).rglob("*"):
+            within = path.relative_to(built / "source").as_posix()
+            assert path.is_dir() or "egg-info" in within or within in held, within
+    assert {"tspcrep/common/config.py", "docs/results/archive-cpu2.csv", "Makefile"} <= held
+    assert not [name for name in held if "__pycache__" in name]
 
 
 def test_the_version_is_one(wheel):

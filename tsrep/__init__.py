@@ -12,9 +12,15 @@
 corpus; ``load_forecaster`` opens what ``tools/train_forecaster.py`` fitted.
 """
 
-from tsrep.datasets import load
-from tsrep.encoders.encoding import Stream, encode
-from tsrep.encoders.files import from_pretrained, list_encoders, load_encoder, save_pretrained
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
+    from tsrep.datasets import load
+    from tsrep.encoders.encoding import Stream, encode
+    from tsrep.encoders.files import from_pretrained, list_encoders, load_encoder, save_pretrained
+    from tsrep.forecasting.forecaster import load_forecaster
 
 __all__ = [
     "AutoTCL",
@@ -29,15 +35,26 @@ __all__ = [
     "save_pretrained",
 ]
 
+# Each is imported when it is first asked for: pandas, scipy and torch take seconds.
+_MODULES = {
+    "AutoTCL": "tsrep.contrast.autotcl",
+    "AutoTCLConfig": "tsrep.contrast.autotcl",
+    "Stream": "tsrep.encoders.encoding",
+    "encode": "tsrep.encoders.encoding",
+    "from_pretrained": "tsrep.encoders.files",
+    "list_encoders": "tsrep.encoders.files",
+    "load": "tsrep.datasets",
+    "load_encoder": "tsrep.encoders.files",
+    "load_forecaster": "tsrep.forecasting.forecaster",
+    "save_pretrained": "tsrep.encoders.files",
+}
 
-def __getattr__(name: str):
-    # An encoder is loaded and used without the trainers.
-    if name in ("AutoTCL", "AutoTCLConfig"):
-        from tsrep.contrast import autotcl
 
-        return getattr(autotcl, name)
-    if name == "load_forecaster":
-        from tsrep.forecasting.forecaster import load_forecaster
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
 
-        return load_forecaster
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
