@@ -1,7 +1,7 @@
 """Pictures of a page at two widths, for docs/pictures; needs chromium.
 
 python -m tests.screenshot build/site/index.html docs/pictures/site
-python -m tests.screenshot runs/demo/segmentation/report.html docs/pictures/report 1760 1400
+python -m tests.screenshot runs/seg/report.html docs/pictures/report 1760 1400
 
 The numbers are heights in CSS pixels.
 """
