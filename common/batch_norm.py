@@ -19,19 +19,22 @@ class BatchNorm(nn.BatchNorm1d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        plain = self.affine and self.track_running_stats and self.momentum is not None
+        means, variances, seen = self.running_mean, self.running_var, self.num_batches_tracked
         traced = torch.compiler.is_compiling()  # where numbers are not there to be summed
-        if not plain or traced or x.device.type != "cpu" or x.ndim != 2 or len(x) < 2:
+        if (
+            not self.affine or self.momentum is None
+            or means is None or variances is None or seen is None
+            or traced or x.device.type != "cpu" or x.ndim != 2 or len(x) < 2
+        ):  # fmt: skip
             return super().forward(x)
         self._check_channels(x)
         if not self.training:
-            mean, variance = self.running_mean, self.running_var
-            return _Normalise.apply(x, self.weight, self.bias, mean, variance, self.eps, False)
+            return _Normalise.apply(x, self.weight, self.bias, means, variances, self.eps, False)
         mean, variance = torch.from_numpy(_moments(_rows(x, self.weight)))
         with torch.no_grad():
-            self.num_batches_tracked.add_(1)
+            seen.add_(1)
             unbiased = variance * (len(x) / (len(x) - 1))
-            for running, now in ((self.running_mean, mean), (self.running_var, unbiased)):
+            for running, now in ((means, mean), (variances, unbiased)):
                 running.lerp_(now.to(running.dtype), self.momentum)
         return _Normalise.apply(x, self.weight, self.bias, mean, variance, self.eps, True)
 
