@@ -26,6 +26,7 @@ crash: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: install
 	$(PIP) install -c constraints.txt -e '.[docs]'

@@ -54,9 +54,10 @@ def with_columns(batch: Batch, new: Mapping[str, np.ndarray | Sequence[np.ndarra
             f"the batch has a column {taken[0]!r} already, which is to be written: rename it"
         )
     if isinstance(batch, pa.Table):
+        table = batch
         for name, values in new.items():
-            batch = batch.append_column(name, _arrow(values))
-        return batch
+            table = table.append_column(name, _arrow(values))
+        return table
     return batch | {name: _column(values) for name, values in new.items()}
 
 

@@ -59,7 +59,8 @@ def cached_backward(
             if embedding.requires_grad and tensor.grad is not None
         ]
         if pairs:
-            torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
+            embeddings, gradients = zip(*pairs, strict=True)
+            torch.autograd.backward(embeddings, gradients)
         start = stop
     after.restore()
     return losses

@@ -255,7 +255,7 @@ def _check_value(value: Any, default: Any, where: str) -> None:
 def _convert(value: Any, hint: Any, where: str, default: Any = None) -> Any:
     """Convert ``value`` to the type of ``hint``; ``default`` is the default of the field."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_dict(hint, value, where, base=default if type(default) is hint else None)
     if origin in (Union, types.UnionType):
         if value == "None" and type(None) in arguments:

@@ -34,10 +34,10 @@ def beta(
     for name, x in (("a", a), ("b", b)):
         if not 0 < x < float("inf"):
             raise ValueError(f"{name} is {x}, expected a parameter of Beta above 0")
-    where = {"dtype": torch.float64, "device": drawn_on(generator, like)}
-    parameters = torch.tensor([a, b], **where).expand(*shape, 2)
+    device = drawn_on(generator, like)
+    parameters = torch.tensor([a, b], dtype=torch.float64, device=device).expand(*shape, 2)
     gamma = torch._standard_gamma(parameters + 1, generator=generator)
-    uniform = torch.rand(parameters.shape, generator=generator, **where)
+    uniform = torch.rand(parameters.shape, generator=generator, dtype=torch.float64, device=device)
     return (gamma.log() + uniform.log() / parameters).softmax(-1)[..., 0].to(like)
 
 

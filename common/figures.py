@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -85,7 +85,7 @@ def curves(values: dict[str, Curves]) -> tuple[bytes, bytes]:
     return themed(draw)
 
 
-def score_histograms(counts: dict[str, Sequence[float]]) -> tuple[bytes, bytes]:
+def score_histograms(counts: Mapping[str, Sequence[float]]) -> tuple[bytes, bytes]:
     """Plot ``{name: counts in equal bins from -1 to 1}``, each normalised to sum 1."""
 
     def draw(theme: dict) -> Figure:

@@ -34,7 +34,7 @@ def jit(function: Callable | None = None, **options: Any) -> Callable:
         return numba.njit(**options)(function)
 
 
-def parallel(function: FunctionType | None = None, **options: Any) -> Callable:
+def parallel(function: Callable | None = None, **options: Any) -> Callable:
     """A compiled function whose ``prange`` loops run on torch's number of threads.
 
     The limits set by ``OMP_NUM_THREADS``, torchrun and DataLoader workers then hold for numba too.
@@ -47,9 +47,10 @@ def parallel(function: FunctionType | None = None, **options: Any) -> Callable:
     """
     if function is None:
         return partial(parallel, **options)
-    serial = FunctionType(function.__code__, function.__globals__, function.__name__)
-    serial.__qualname__ = f"{function.__qualname__}_serial"  # numba's cache knows it by its name
-    serial, threaded = jit(serial, **options), jit(function, parallel=True, **options)
+    assert isinstance(function, FunctionType)
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__)
+    copy.__qualname__ = f"{function.__qualname__}_serial"  # numba's cache knows it by its name
+    serial, threaded = jit(copy, **options), jit(function, parallel=True, **options)
 
     @wraps(function)
     def call(*args: Any, most: int | None = None) -> Any:

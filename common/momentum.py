@@ -18,6 +18,8 @@ class MomentumEncoder(nn.Module):
         momentum: m, from 0 to 1; MoCo's default.
     """
 
+    updates: Tensor
+
     def __init__(self, encoder: nn.Module, momentum: float = 0.999) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
@@ -29,7 +31,8 @@ class MomentumEncoder(nn.Module):
     @torch.no_grad()
     def update(self, encoder: nn.Module) -> None:
         """Move the copy towards ``encoder``; call it after each step of the optimiser."""
-        mine, theirs = list(self.encoder.parameters()), list(encoder.parameters())
+        mine: list[Tensor] = list(self.encoder.parameters())
+        theirs = list(encoder.parameters())
         if [p.shape for p in mine] != [p.shape for p in theirs]:
             raise ValueError(
                 f"encoder has {len(theirs)} parameters that do not match the copy's {len(mine)}"

@@ -22,6 +22,8 @@ class Novelty(nn.Module):
         penalty: ``lambda``; the released code's 1.
     """
 
+    gram: Tensor
+
     def __init__(self, dim: int, penalty: float = 1.0) -> None:
         super().__init__()
         if not 0 < penalty < float("inf"):

@@ -103,7 +103,7 @@ def nested_moments(x, labels: Sequence) -> list[Moments]:
     x, labels = _rows(x), [_array(y) for y in labels]
     sizes = [(int(np.prod(y.shape[1:])), len(y)) for y in labels]
     order = sorted(range(len(labels)), key=lambda k: (-sizes[k][0], sizes[k][1]))
-    found: list[Moments | None] = [None] * len(labels)
+    found: dict[int, Moments] = {}
     last: Moments | None = None
     for k in order:
         targets, rows = sizes[k]
@@ -119,7 +119,7 @@ def nested_moments(x, labels: Sequence) -> list[Moments]:
             if rows > start:
                 last = last + Moments.of(x[start:rows], labels[k][start:])
         found[k] = last
-    return found
+    return [found[k] for k in range(len(labels))]
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,10 @@ class FeatureQueue(nn.Module):
         dim: dimension of the rows.
     """
 
+    rows: Tensor
+    row_ids: Tensor
+    seen: Tensor
+
     def __init__(self, length: int, dim: int) -> None:
         super().__init__()
         for name, number in (("length", length), ("dim", dim)):

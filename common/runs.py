@@ -37,7 +37,7 @@ FREE_TO_CHANGE = ("resume", "output", "device", "data_root", "logger")
 _BATCH_SIZE = "training.batch_size"
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call ``write`` on a temporary file beside ``path``, flush it to disk, then rename it.
 
     Raises UserError where the file cannot be written: no permission, a full disk, a path below a
@@ -74,8 +74,12 @@ def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path}: cannot be written: {error.strerror or error}{kept}")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda file: file.write(content))
+
+
 def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -196,8 +200,7 @@ class Run:
         for name in files:
             source = self.seed_folder(seed) / name
             if source.exists():
-                content = source.read_bytes()
-                write_atomically(self.output / name, lambda file, c=content: file.write(c))
+                write_bytes(self.output / name, source.read_bytes())
         write_json(self.output / "result.json", result)
 
     @property

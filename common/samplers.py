@@ -149,9 +149,9 @@ class GroupedSampler(EpochSampler):
     def __init__(
         self, groups: Sequence[int], per_group: int, batch_size: int, seed: int, **options
     ) -> None:
-        groups = np.asarray(groups)
-        if groups.ndim != 1 or not len(groups):
-            raise ValueError(f"groups has shape {groups.shape}, expected (rows,) with rows > 0")
+        ids = np.asarray(groups)
+        if ids.ndim != 1 or not len(ids):
+            raise ValueError(f"groups has shape {ids.shape}, expected (rows,) with rows > 0")
         if per_group < 1 or batch_size % per_group:
             raise ValueError(
                 f"per_group is {per_group}, expected a divisor of batch_size = {batch_size}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from tspcrep.common.samplers import EpochSampler, as_batch
 
@@ -55,7 +55,7 @@ def seeded_loader(data: Any, sampler: EpochSampler, chunks: int, workers: int) -
     )
 
 
-class _SeededBatches:
+class _SeededBatches(Dataset):
     def __init__(self, data: Any, chunks: int) -> None:
         self.data, self.chunks = data, chunks
 

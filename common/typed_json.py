@@ -75,7 +75,8 @@ def is_number(value: Any) -> bool:
 
 def _of_type(value: Any, form: type, where: str) -> None:
     if not isinstance(value, form):
-        raise _wrong(value, {dict: "a table", list: "a list", str: "text"}[form], where)
+        words: dict[type, str] = {dict: "a table", list: "a list", str: "text"}
+        raise _wrong(value, words[form], where)
 
 
 def _wrong(value: Any, expected: str, where: str) -> UserError:

@@ -10,6 +10,7 @@ first batch, once, and are not in the pickle.
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,8 +45,11 @@ class Segment:
 
     def __call__(self, batch: Batch) -> Batch:
         pipeline = self._pipeline()
-        known = [name for name in _READ if name in names_of(batch)]
-        columns = {name: cells(batch, name) for name in ("coords", *known)}
+        there = names_of(batch)
+        columns = {
+            name: cells(batch, name)
+            for name in ("coords", *(name for name in _READ if name in there))
+        }
         rows = zip(*columns.values(), strict=True)
         clouds = [_cloud(dict(zip(columns, row, strict=True)), i) for i, row in enumerate(rows)]
         found = [pipeline(cloud) for cloud in clouds]
@@ -81,7 +85,7 @@ def _cloud(row: dict[str, np.ndarray], number: int) -> Cloud:
             f"{where}: colour: found {found.min():g} .. {found.max():g}, expected 0 .. 1"
         )
     origin = coords.min(0)
-    inputs = {name: values.astype(np.float32) for name, values in row.items()}
+    inputs: dict[str, Any] = {name: values.astype(np.float32) for name, values in row.items()}
     try:  # float32 is fine near 0, and not in a national grid
         return Cloud((coords - origin).astype(np.float32), **inputs, name=where, origin=origin)
     except ValueError as error:

@@ -56,6 +56,13 @@ class Cloud:
     row: np.ndarray | None = None
     upright: bool = False
 
+    def known(self, name: str) -> np.ndarray:
+        """The values of an attribute; raises ValueError where the cloud lacks it."""
+        values = getattr(self, name)
+        if values is None:
+            raise ValueError(f"{self.name or 'a cloud'} has no {name}, expected one that has")
+        return values
+
     def __post_init__(self) -> None:
         if self.coords.ndim != 2 or self.coords.shape[1] != 3 or not len(self.coords):
             raise ValueError(f"coords have shape {self.coords.shape}, expected (N, 3), N > 0")

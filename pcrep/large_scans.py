@@ -205,7 +205,9 @@ def _blocks(scan: _Scan, most: int) -> list[_Block]:
 
 def nth_smallest(chunks: Callable[[], Iterator[np.ndarray]], rank: int) -> np.float32:
     """The value of float32 that ``rank`` others come before, in two passes over chunks."""
-    high = sum(np.bincount(_keys(part) >> 16, minlength=1 << 16) for part in chunks())
+    high = np.zeros(1 << 16, np.int64)
+    for part in chunks():
+        high += np.bincount(_keys(part) >> 16, minlength=1 << 16)
     upper = int(np.searchsorted(np.cumsum(high), rank, "right"))
     rank -= int(high[:upper].sum())
     low = np.zeros(1 << 16, np.int64)

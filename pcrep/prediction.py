@@ -7,6 +7,7 @@ prediction = pipeline(load_points("scan.laz"))  # label and confidence of each p
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,7 +108,7 @@ class SegmentationPipeline:
             found = model.scores(x).float().softmax(1)
         rows, found = voxels.point_to_voxel, found.cpu()
         if model.smooth:
-            of_points = smoothed(found[rows].numpy(), with_segments(cloud).segment)
+            of_points = smoothed(found[rows].numpy(), with_segments(cloud).known("segment"))
             return of_points.argmax(1), of_points.max(1)
         confidence, label = found.max(1)
         return label[rows].numpy(), confidence[rows].numpy()
@@ -173,7 +174,7 @@ def _completed(
     """
     if len(tiles) == 1:
         return completed(cloud, names)
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Any] = {}
     for inside, around in tiles:
         part = completed(cloud.take(around), names)
         kept = np.searchsorted(around, inside)

@@ -72,9 +72,9 @@ def embed(request: Request, output: Path) -> None:
             f"{path}: {len(names)} columns ({', '.join(names)}), the encoder reads "
             f"{encoder.in_channels} together: choose them with --columns"
         )
-    parts = (part for one in series for part in _encoded(request, encoder, names, one, path))
-    first = next(parts)  # what is amiss with an option shows before a file is opened
-    parts = itertools.chain([first], parts)
+    encoded = (part for one in series for part in _encoded(request, encoder, names, one, path))
+    first = next(encoded)  # what is amiss with an option shows before a file is opened
+    parts = itertools.chain([first], encoded)
     width = first[2].shape[1]
     numbers = [f"v{i}" for i in range(width)]
     if encoder.in_channels == 1 and len(names) > 1:

@@ -140,6 +140,8 @@ class DINO(nn.Module):
         distributed: the centre is the mean over the rows of all processes.
     """
 
+    centre: Tensor
+
     def __init__(
         self,
         prototypes: int,

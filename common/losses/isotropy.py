@@ -117,6 +117,8 @@ class LeJEPA(nn.Module):
         global_views, distributed: of :func:`le_jepa`.
     """
 
+    calls: Tensor
+
     def __init__(
         self,
         weight: float = 0.05,

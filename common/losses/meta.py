@@ -9,7 +9,7 @@ from tspcrep.common.ops import info_nce
 from tspcrep.common.pairs import Pairs
 
 
-def margin_regulariser(first: Tensor, second: Tensor, temperature: float = 1.0) -> Tensor:
+def margin_regulariser(first: Tensor, second: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
     """Keeps the positive's score near the hardest negative's, and the other negatives' near both.
 
         R = mean_i relu(p_i - min(p_i, n_i)) + mean_ij relu(max(p_i, n_i) - n_ij)

@@ -84,8 +84,8 @@ class MultiheadInfoNCE(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """The loss of two views ``(B, in_dim)``."""
-        z = [torch.stack([head(x) for head in self.heads]) for x in (first, second)]  # (C, B, D)
-        return multihead_info_nce(*z, (self._half(z[0]), self._half(z[1])), self.regulariser)
+        a, b = (torch.stack([head(x) for head in self.heads]) for x in (first, second))  # (C, B, D)
+        return multihead_info_nce(a, b, (self._half(a), self._half(b)), self.regulariser)
 
     def _half(self, z: Tensor) -> Tensor:
         least, most = self.bounds

@@ -41,7 +41,7 @@ def mv_info_nce(views: Tensor, temperature: float = 0.5, joint: bool = True) -> 
     return (partition.view(count, batch).logsumexp(0) - attraction).mean()
 
 
-def mv_dhel(views: Tensor, temperature: float = 0.2) -> Tensor:
+def mv_dhel(views: Tensor, temperature: float | Tensor = 0.2) -> Tensor:
     """Alignment over all pairs of views, uniformity within each view.
 
         L_i = -log sum_{l < m} exp(s(u_il, u_im) / T)

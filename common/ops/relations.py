@@ -67,10 +67,11 @@ class Relations:
     def masks(self) -> tuple[Tensor, Tensor]:
         """``positive`` and ``dropped`` of all pairs, bool ``(G, B, N)`` each."""
         if self.band is not None:
-            a, c = self.value[0][..., None], self.value[1][:, None]
+            a, c = _across(self.value)
             positive = (c >= a - self.band) & (c <= a + self.band)
         else:
-            positive = self.group[0][..., None] == self.group[1][:, None]
+            a, c = _across(self.group)
+            positive = a == c
         dropped = torch.zeros_like(positive)
         if self.ignore is not None:
             dropped = (self.ignore[0][..., None] == self.ignore[1][:, None]) & ~positive
@@ -81,14 +82,19 @@ class Relations:
 
     def lift(self) -> Tensor:
         """``log(1 + |value_i - value_j|)`` of all pairs ``(G, B, N)``; positives do not take it."""
-        return (self.value[0][..., None] - self.value[1][:, None]).abs_().log1p_()
+        a, c = _across(self.value)
+        return (a - c).abs_().log1p_()
 
     @cached_property
     def index(self) -> "Index":
         """The ids sorted once, so that pairs are listed without comparing B x N."""
+        if self.band is None:
+            positive = _Equal.ids(*_given(self.group))
+        else:
+            positive = _Equal.ranges(*_given(self.value), self.band)
         return Index(
             self,
-            _Equal.ids(*self.group) if self.group else _Equal.ranges(*self.value, self.band),
+            positive,
             self.row and _Equal.ids(*self.row),
             self.ignore and _Equal.ids(*self.ignore),
         )
@@ -96,12 +102,27 @@ class Relations:
     def positive_at(self, g: Tensor, i: Tensor, j: Tensor) -> Tensor:
         """Whether each listed pair is positive, its own row aside."""
         if self.band is None:
-            return self.group[0][g, i] == self.group[1][g, j]
-        a, c = self.value[0][g, i], self.value[1][g, j]
+            a, c = _given(self.group)
+            return a[g, i] == c[g, j]
+        a, c = _given(self.value)
+        a, c = a[g, i], c[g, j]
         return (c >= a - self.band) & (c <= a + self.band)
 
     def same_row_at(self, g: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        return self.row[0][g, i] == self.row[1][g, j]
+        a, c = _given(self.row)
+        return a[g, i] == c[g, j]
+
+
+def _given(field: Field | None) -> Field:
+    """A field that the others of the same relations ask for, and that was seen to be there."""
+    assert field is not None
+    return field
+
+
+def _across(field: Field | None) -> Field:
+    """The field as columns and rows, so that an operation is one of all pairs ``(G, B, N)``."""
+    a, c = _given(field)
+    return a[..., None], c[:, None]
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ class Masked:
     """
 
     def __init__(self, positive: Tensor, dropped: Tensor) -> None:
-        self.positive, self.dropped, self.one = positive, dropped, None
+        self.positive, self.dropped = positive, dropped
+        self.one: Tensor  # made by take(), which comes first
 
     def take(self, logits: Tensor) -> Tensor:
         self.one = self.positive.to(logits.dtype)  # a product is several times faster than where()

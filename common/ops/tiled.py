@@ -146,7 +146,7 @@ class _Work:
         few = index.few(groups, part)
         blocks = [(groups, part)]
         if not few:
-            blocks = parts(groups, part, width, self._limit(BLOCK_BYTES))
+            blocks = list(parts(groups, part, width, self._limit(BLOCK_BYTES)))
         losses, factors = [], []
         for at in blocks:
             relations = self.relations.part(*at)
@@ -160,7 +160,8 @@ class _Work:
                 None if outer is None else outer[within], self._limit(BLOCK_BYTES) // width,
             )  # fmt: skip
             losses.append(loss)
-            factors.append(factor)
+            if factor is not None:
+                factors.append(factor)
         shape = logits.shape[:2]
         if outer is None:
             return (torch.cat(losses).view(shape),)

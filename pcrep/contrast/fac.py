@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from pcrep.contrast.anchors import draw_anchors, draw_background
 from pcrep.contrast.correspondence import CorrespondenceNetwork
 from pcrep.contrast.objective import Objective, PretrainingConfig
-from pcrep.contrast.views import Views
+from pcrep.contrast.views import View, Views
 from pcrep.encoders.unet import SparseUNet
 from pcrep.preparation.foreground import foreground, segment_weights
 from tspcrep.common.elementwise import sigmoid, softplus
@@ -187,18 +187,21 @@ def _draw(views: Views, fac: FACConfig) -> _Sample:
     drawn = draw_anchors(views, weights, fac.anchor_segments, fac.anchor_points, fac.least_voxels)
     numbers = torch.bincount(drawn.scene, minlength=len(views.clouds)) * fac.anchor_points
     behind = ~is_foreground & (views.segment >= 0)
-    background = []
-    for view in (views.a, views.b):
+
+    def background_of(view: View) -> Tensor:
         voxels = behind[view.first].nonzero()[:, 0]
-        background.append(draw_background(voxels, views.scene[view.first[voxels]], numbers))
+        return draw_background(voxels, views.scene[view.first[voxels]], numbers)
+
     anchors = drawn.a.flatten()
+    one, other = background_of(views.a), background_of(views.b)
     return _Sample(
         anchors,
         drawn.b.flatten(),
         drawn.segment.repeat_interleave(fac.anchor_points),
         is_foreground[views.a.first[anchors]],
-        *background,
-        views.segment[views.b.first[background[1]]],
+        one,
+        other,
+        views.segment[views.b.first[other]],
     )
 
 

@@ -5,6 +5,7 @@ Points keep their index through augmentation, which is how voxels of both views 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,9 +162,9 @@ def _draw(cloud: Cloud, config: ViewConfig, generator: np.random.Generator) -> C
             f"{cloud.name or 'a cloud'} has no segments; pcrep.preparation.prepare finds them"
         )
     shown = np.flatnonzero(foreground(cloud))
-    centre = generator.choice(shown) if len(shown) else generator.integers(len(cloud))
+    centre = int(generator.choice(shown) if len(shown) else generator.integers(len(cloud)))
     cloud = nearest_part(cloud, centre, config, generator)
-    present, number = np.unique(cloud.segment, return_inverse=True)
+    present, number = np.unique(cloud.known("segment"), return_inverse=True)
     outside = int((present < 0).sum())  # the id of points without segment, if there are any
     scores = cloud.objectness
     return replace(
@@ -193,11 +194,11 @@ def nearest_part(
 
 def _through_the_batch(clouds: Sequence[Cloud]) -> tuple[np.ndarray, tuple[int, ...]]:
     """Segments numbered across the batch, and the offsets (B + 1,) at which each scene starts."""
-    counts = [int(cloud.segment.max()) + 1 for cloud in clouds]
-    offsets = np.cumsum([0, *counts])
+    own = [cloud.known("segment") for cloud in clouds]
+    offsets = np.cumsum([0, *(int(segment.max()) + 1 for segment in own)])
     segments = [
-        np.where(cloud.segment < 0, -1, cloud.segment + offset)
-        for cloud, offset in zip(clouds, offsets, strict=False)
+        np.where(segment < 0, -1, segment + offset)
+        for segment, offset in zip(own, offsets, strict=False)
     ]
     return np.concatenate(segments), tuple(offsets.tolist())
 
@@ -236,7 +237,8 @@ def _lacking(cloud: Cloud, drop: float, inputs: Sequence[str], seed: tuple[int, 
     """The cloud without a random choice of its inputs; its augmentation drops the colour."""
     others = [name for name in inputs if name != "colour"]
     lost = np.random.default_rng((*seed, 1)).random(len(others)) < drop
-    return replace(cloud, **{name: None for name, gone in zip(others, lost, strict=True) if gone})
+    missing: dict[str, Any] = {n: None for n, gone in zip(others, lost, strict=True) if gone}
+    return replace(cloud, **missing)
 
 
 def moved(view: View, device: torch.device | str) -> View:

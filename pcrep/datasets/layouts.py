@@ -51,7 +51,7 @@ class Layout:
         Reading a label outside the classes raises a UserError.
         """
         titles = [self.title(path) for path in paths]
-        seen, top = Counter(titles), os.path.commonpath([path.parent for path in paths] or ["."])
+        seen, top = Counter(titles), os.path.commonpath([path.parent for path in paths] or [Path()])
         return Scenes(
             name,
             tuple(

@@ -73,11 +73,11 @@ def find_split(
     learn, test = ([path for path in paths if parts[path] == part] for part in (LEARN, TEST))
     if not (learn and test):
         return None
-    unlabelled = [path for path in paths if parts[path] in (LEARN, UNLABELLED)]
+    unlabelled_paths = [path for path in paths if parts[path] in (LEARN, UNLABELLED)]
     return Split(
         layout.scenes(f"{name} learn", learn),
         layout.scenes(f"{name} test", test),
-        layout.scenes(f"{name} unlabelled", unlabelled).map(_without_labels),
+        layout.scenes(f"{name} unlabelled", unlabelled_paths).map(_without_labels),
     )
 
 

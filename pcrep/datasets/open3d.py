@@ -99,8 +99,11 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     quiet = open3d.utility.VerbosityLevel.Error
     with open3d.utility.VerbosityContextManager(quiet):
         mesh = open3d.io.read_triangle_mesh(str(path))
-    found = mesh.vertices, mesh.triangles, mesh.vertex_colors
-    return tuple(np.asarray(part).reshape(-1, 3) for part in found)
+    vertices, triangles, colours = (
+        np.asarray(part).reshape(-1, 3)
+        for part in (mesh.vertices, mesh.triangles, mesh.vertex_colors)
+    )
+    return vertices, triangles, colours
 
 
 def _open3d(who: str) -> Any:

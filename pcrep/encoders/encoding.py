@@ -1,6 +1,7 @@
 """Voxelise point clouds for the network, and map voxel features back to points."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -147,9 +148,9 @@ def read_out(encoder: SparseUNet, x: SparseTensor, head: nn.Linear, levels: Leve
     found = encoder.encode(x)
     widths = [level.features.shape[1] for level in found]
     of_decoder, *parts = head.weight.split([head.in_features - sum(widths), *widths], dim=1)
-    carried = found[-1].map(lambda features: linear(features, parts[-1]))
+    carried = found[-1].map(partial(linear, weight=parts[-1]))
     for finer, part in zip(found[-2::-1], parts[-2::-1], strict=True):
-        carried = finer.map(lambda features, part=part: linear(features, part)) + Unpool(2)(carried)
+        carried = finer.map(partial(linear, weight=part)) + Unpool(2)(carried)
     scores = carried.features + head.bias
     if levels == "both":
         scores = scores + linear(encoder.decode(found).features, of_decoder)

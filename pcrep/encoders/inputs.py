@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,9 @@ def inputs_of(
 
     strong : the 95th percentile of the intensities, where the cloud is a part of a scan.
     """
-    columns = {name: np.zeros((len(cloud), INPUTS[name]), np.float32) for name in names}
+    columns: dict[str, np.ndarray] = {
+        name: np.zeros((len(cloud), INPUTS[name]), np.float32) for name in names
+    }
     if "colour" in names and cloud.colour is not None:
         columns["colour"] = cloud.colour - 0.5
     if "height" in names and cloud.height is not None:
@@ -77,7 +80,7 @@ def completed(cloud: Cloud, names: Sequence[str]) -> Cloud:
     Both need the surroundings of a point: complete a whole scene before you take a part of it.
     cloud : with z up.
     """
-    found = {}
+    found: dict[str, Any] = {}
     if "height" in names and cloud.height is None:
         found["height"] = height_over_ground(cloud.coords)
     if "normal" in names and cloud.normal is None:

@@ -10,7 +10,7 @@ from pcrep.sparse import BatchNorm, Conv, SparseTensor
 from pcrep.sparse.engines.base import Sizes
 from tspcrep.common.errors import UserError
 
-_NORM = {"eps": 1e-3, "momentum": 0.01}  # OpenPCDet's, where torch has 1e-5 and 0.1
+_EPS, _MOMENTUM = 1e-3, 0.01  # of normalisation: OpenPCDet's, where torch has 1e-5 and 0.1
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def _sparse(
     sites: Literal["cells", "reached"] = "cells",
 ) -> nn.Sequential:
     conv = Conv(in_channels, channels, kernel_size, stride, sites=sites)
-    return nn.Sequential(conv, BatchNorm(channels, **_NORM), _ReLU())
+    return nn.Sequential(conv, BatchNorm(channels, _EPS, _MOMENTUM), _ReLU())
 
 
 def _flat(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels, **_NORM), nn.ReLU())
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels, _EPS, _MOMENTUM), nn.ReLU())

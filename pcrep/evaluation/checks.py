@@ -25,7 +25,7 @@ def read_through(scenes: Scenes, voxel: float, inputs: Sequence[str]) -> None:
     hardly two points share one. Raises UserError where one cannot be read, has a label outside the
     classes, or is so large that its unit is suspect.
     """
-    lost = Counter()
+    lost: Counter[str] = Counter()
     for index, cloud in enumerate(
         tqdm(scenes, desc="check scenes", unit="scene", delay=2, leave=False)
     ):

@@ -30,8 +30,9 @@ def draw_clicks(scenes: Scenes, count: int, seed: int) -> Scenes:
 def _drawn(scenes: Scenes, count: int, seed: int, index: int) -> Cloud:
     cloud = scenes[index]
     random, turns = np.random.default_rng((seed, index)), []
-    for c in np.unique(cloud.label[cloud.label >= 0]):
-        rows = random.permutation(np.flatnonzero(cloud.label == c))[:count]
+    label = cloud.known("label")
+    for c in np.unique(label[label >= 0]):
+        rows = random.permutation(np.flatnonzero(label == c))[:count]
         turns += [(turn, random.random(), row) for turn, row in enumerate(rows)]
     chosen = [row for *_, row in sorted(turns)[:count]]
     return replace(cloud, label=_only(cloud, chosen))
@@ -125,17 +126,18 @@ def spread(cloud: Cloud) -> Cloud:
     left as they are. Segments are found where the cloud has none.
     """
     cloud = with_segments(cloud)
-    hit = np.flatnonzero((cloud.label >= 0) & (cloud.segment >= 0))
-    low = np.full(cloud.segment.max(initial=-1) + 1, np.iinfo(np.int64).max)
+    label, segment = cloud.known("label"), cloud.known("segment")
+    hit = np.flatnonzero((label >= 0) & (segment >= 0))
+    low = np.full(segment.max(initial=-1) + 1, np.iinfo(np.int64).max)
     high = np.full(len(low), -1)
-    np.minimum.at(low, cloud.segment[hit], cloud.label[hit])
-    np.maximum.at(high, cloud.segment[hit], cloud.label[hit])
+    np.minimum.at(low, segment[hit], label[hit])
+    np.maximum.at(high, segment[hit], label[hit])
     of_segment = np.where(low == high, high, -1)
-    given = np.where(cloud.segment >= 0, of_segment[cloud.segment], -1)
-    return replace(cloud, label=np.where(cloud.label >= 0, cloud.label, given))
+    given = np.where(segment >= 0, of_segment[segment], -1)
+    return replace(cloud, label=np.where(label >= 0, label, given))
 
 
 def _only(cloud: Cloud, rows: list[int]) -> np.ndarray:
     label = np.full(len(cloud), -1)
-    label[rows] = cloud.label[rows]
+    label[rows] = cloud.known("label")[rows]
     return label

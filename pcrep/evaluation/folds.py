@@ -41,7 +41,7 @@ def folds(scenes: Scenes) -> list[np.ndarray]:
 
 def _quarters(cloud: Cloud) -> np.ndarray:
     x, y = cloud.coords[:, 0], cloud.coords[:, 1]
-    known = cloud.label >= 0
+    known = cloud.known("label") >= 0
     right = x > np.median(x[known])
     quarter = 2 * right.astype(np.int64)
     for half in (right, ~right):
@@ -64,11 +64,11 @@ def _masked(scenes: Scenes, masks: list[np.ndarray]) -> Scenes:
     labelled = [
         i
         for i, (cloud, mask) in enumerate(zip(scenes, masks, strict=True))
-        if (cloud.label[mask] >= 0).any()
+        if (cloud.known("label")[mask] >= 0).any()
     ]
     return replace(scenes, read=partial(_read_masked, scenes, masks)).subset(labelled)
 
 
 def _read_masked(scenes: Scenes, masks: list[np.ndarray], index: int) -> Cloud:
     cloud = scenes[index]
-    return replace(cloud, label=np.where(masks[index], cloud.label, -1))
+    return replace(cloud, label=np.where(masks[index], cloud.known("label"), -1))

@@ -12,7 +12,8 @@ from pcrep.cloud import Cloud
 
 def label_counts(clouds: Iterable[Cloud], classes: int) -> np.ndarray:
     """Number (S, C) int64 of labelled points of each class in each cloud."""
-    return np.array([np.bincount(c.label[c.label >= 0], minlength=classes) for c in clouds])
+    labels = (cloud.known("label") for cloud in clouds)
+    return np.array([np.bincount(label[label >= 0], minlength=classes) for label in labels])
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

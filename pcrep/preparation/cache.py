@@ -138,8 +138,9 @@ def _prepare_and_store(cloud: Cloud, path: Path, prepare: _Prepare, settings: An
 
 
 def _store(cloud: Cloud, path: Path) -> None:
+    arrays: dict[str, Any] = cloud.arrays()
     try:
-        write_atomically(path, lambda file: np.savez(file, **cloud.arrays()))
+        write_atomically(path, lambda file: np.savez(file, **arrays))
     except UserError as error:
         raise UserError(f"{error}; give another folder for prepared scenes or make room") from None
 
@@ -147,7 +148,8 @@ def _store(cloud: Cloud, path: Path) -> None:
 def _load(path: Path) -> Cloud | None:
     """Load a cloud; None where the file is missing or damaged."""
     try:
-        return Cloud(**read_arrays(path))
+        arrays: dict[str, Any] = read_arrays(path)
+        return Cloud(**arrays)
     except (ValueError, TypeError):
         return None
 

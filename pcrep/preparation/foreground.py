@@ -57,6 +57,7 @@ def segment_weights(cloud: Cloud, how: Sampling = "objectness", smallest: int = 
     segment = _segments(cloud)
     points = np.bincount(segment[segment >= 0])
     large = points >= smallest
+    weight: np.ndarray
     if how == "random":
         weight = points.astype(np.float64)
     elif how == "size-balanced":

@@ -26,7 +26,7 @@ class Cells(NamedTuple):
     size: float
     centre: np.ndarray
     member: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count
     origin: np.ndarray
 
     def average(self, values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Dominant planes of a scene by RANSAC, and rotation of camera frames to upright."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -117,7 +117,7 @@ def upright(cloud: Cloud) -> Cloud:
     rotation = None if cloud.upright else _rotation_upright(cloud.coords)
     if rotation is None:
         return replace(cloud, upright=True)
-    turned = {"coords": _turn(cloud.coords, rotation), "upright": True}
+    turned: dict[str, Any] = {"coords": _turn(cloud.coords, rotation), "upright": True}
     if cloud.normal is not None:
         turned["normal"] = _turn(cloud.normal, rotation)
     return replace(cloud, **turned)

@@ -106,7 +106,7 @@ class _Edges(NamedTuple):
     start: np.ndarray
     end: np.ndarray
     weight: np.ndarray
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
 
 
 def _edges(
@@ -129,7 +129,7 @@ def _edges(
         index,
         distance,
         eye,
-        np.float32([config.convex, config.offset, config.colour, config.density]),
+        np.array([config.convex, config.offset, config.colour, config.density], np.float32),
     )
     order = np.argsort(weight, kind="stable")
     return _Edges(start[order], end[order], weight[order], len(index))

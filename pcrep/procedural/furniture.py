@@ -90,8 +90,8 @@ def chair(rng: Generator) -> Piece:
         arm = rng.uniform(0.24, 0.32)
         for k in range(5):
             a = 2 * np.pi * k / 5
-            middle = (arm / 2 * np.cos(a), arm / 2 * np.sin(a), 0.05)
-            parts += [Part(BOX, (arm / 2, 0.02, 0.025), middle, tone=1, turn=a)]
+            place = (arm / 2 * np.cos(a), arm / 2 * np.sin(a), 0.05)
+            parts += [Part(BOX, (arm / 2, 0.02, 0.025), place, tone=1, turn=a)]
     else:
         parts += _legs(rng, width, depth, seat - thick, rng.uniform(0.014, 0.026))
     high, middle = back - seat, (back + seat) / 2

@@ -64,8 +64,8 @@ def _looks(rng: Generator, town: Town, echoes: Echoes) -> tuple[np.ndarray, np.n
     ground, solids = echoes.solid == GROUND, town.solids
     away = np.abs(echoes.coords[:, 1])
     zone = np.digitize(away, [town.road, town.walk])
-    soil = rng.uniform((0.2, 0.2, 0.2), (0.45, 0.45, 0.45)), rng.uniform(0.4, 0.7) * np.ones(3)
-    soil = np.stack([*soil, rng.uniform((0.2, 0.3, 0.1), (0.5, 0.55, 0.3))])
+    road, walk = rng.uniform((0.2,) * 3, (0.45,) * 3), rng.uniform(0.4, 0.7) * np.ones(3)
+    soil = np.stack([road, walk, rng.uniform((0.2, 0.3, 0.1), (0.5, 0.55, 0.3))])
     colour = np.where(ground[:, None], soil[zone], solids.colour[echoes.solid])
     shine = np.where(ground, rng.uniform((0.1, 0.2, 0.4), (0.3, 0.5, 0.6))[zone],
                      town.shine[echoes.solid])  # fmt: skip

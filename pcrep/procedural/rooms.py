@@ -69,9 +69,10 @@ class Builder:
     def solids(self) -> Solids:
         kind, size, centre, axes, label, instance, colour = zip(*self.rows, strict=True)
         kinds, labels, instances = (np.array(v, np.int64) for v in (kind, label, instance))
-        places = (np.array(v, np.float64) for v in (size, centre, axes))
+        sizes, centres, turns = (np.array(v, np.float64) for v in (size, centre, axes))
         wave = self.rng.normal(0, 15, (len(kinds), 3))
-        return Solids(kinds, *places, labels, instances, np.array(colour, np.float64), wave)
+        colours = np.array(colour, np.float64)
+        return Solids(kinds, sizes, centres, turns, labels, instances, colours, wave)
 
 
 def furnish(rng: Generator, width: tuple[float, float], height: tuple[float, float]) -> Room:
@@ -153,10 +154,10 @@ def place(room: Builder, piece: Piece, on_top: Callable[[Generator], Piece] | No
         else:
             at = rng.uniform(-1, 1, 2) * (room.half - 0.2)
             yaw = side + rng.normal(0, 0.3)
-        if not room.stand(piece, *at, yaw):
+        if not room.stand(piece, at[0], at[1], yaw):
             continue
         if piece.top is not None:
-            _set_table(room, piece, at, yaw, on_top or _on_top)
+            _set_table(room, piece, piece.top, at, yaw, on_top or _on_top)
         return
 
 
@@ -168,19 +169,20 @@ def _on_top(rng: Generator) -> Piece:
 def _set_table(
     room: Builder,
     piece: Piece,
+    top: float,
     at: np.ndarray,
     yaw: float,
     on_top: Callable[[Generator], Piece],
 ) -> None:
     """Put objects on a table or a box, and chairs around a table."""
     rng, turn = room.rng, about_z(yaw)
-    if piece.top > 0.6 and piece.label == "table":
+    if top > 0.6 and piece.label == "table":
         for _ in range(int(rng.integers(0, 4))):
             side = rng.choice([-1, 1])
             out = piece.depth / 2 + rng.uniform(0.25, 0.45)
             spot = turn[:2, :2] @ (rng.uniform(-0.4, 0.4) * piece.width, side * out) + at
             facing = yaw + (np.pi if side > 0 else 0.0) + rng.normal(0, 0.25)
-            room.stand(furniture.chair(rng), *spot, facing, gap=0.0)
+            room.stand(furniture.chair(rng), spot[0], spot[1], facing, gap=0.0)
     half = np.array([piece.width, piece.depth]) / 2
     if piece.width == piece.depth:
         half = half * 0.7  # within a round top

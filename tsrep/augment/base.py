@@ -2,9 +2,10 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from scipy.interpolate import CubicSpline
@@ -21,6 +22,9 @@ def take(params: Params, rows: slice | Tensor) -> Params:
 class Augmentation:
     """``aug(x, generator, strength)`` changes a batch: ``draw`` on the host, then ``apply``."""
 
+    _draw: Callable[["Dice", float], Params]  # parameters of a batch, with a strength
+    _apply: Callable[..., Tensor]  # x, parameters
+
     def __call__(
         self, x: Tensor, generator: Generator | None = None, strength: float = 1.0
     ) -> Tensor:
@@ -29,7 +33,7 @@ class Augmentation:
             raise ValueError(
                 f"x is {x.dtype} of shape {tuple(x.shape)}, expected floats (B, T, C) with T >= 1"
             )
-        return self.apply(x, self.draw(*x.shape, generator, strength))
+        return self.apply(x, self.draw(x.shape[0], x.shape[1], x.shape[2], generator, strength))
 
     def draw(
         self,
@@ -137,16 +141,21 @@ class PerSample(Augmentation):
         chosen = dice.uniform() < self.p
         return self._draw_amounts(dice, chosen.double() * float(strength))
 
+    def _draw_amounts(self, dice: Dice, strength: Tensor) -> Params:
+        """The parameters of a batch, given the strength for each sample."""
+        raise NotImplementedError
+
 
 def within(default: float, low: float, high: float = math.inf):
     """A field of :class:`PerSample` with its limits; a default that is an int asks for one."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
-def check(name: str, value, low: float, high: float, whole: bool = False) -> None:
+def check(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
     """Raise ValueError where ``value`` is not a number (a whole one) from ``low`` to ``high``."""
     kind = Integral if whole else Real
-    if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if not fits or not low <= value <= high:
         number = "a whole number" if whole else "a number"
         limits = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
         raise ValueError(f"{name} is {value!r}, expected {number} {limits}")

@@ -220,7 +220,8 @@ class _Both(Contrast):
         return [parameter for part in self.parts for parameter in part.learned()]
 
     def forward(self, encoder: Encoder, x: Tensor) -> Tensor:
-        return sum(part(encoder, x) for part in self.parts) / len(self.parts)
+        first, second = self.parts
+        return (first(encoder, x) + second(encoder, x)) / 2
 
     def after_step(self, encoder: Encoder) -> None:
         for part in self.parts:

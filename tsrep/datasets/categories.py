@@ -70,7 +70,7 @@ def with_levels(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     The values of a text that a forecaster was not fitted with are named in a warning, and are none
     of those that it was.
     """
-    found = {}
+    found: dict[str, pd.Series] = {}
     for text in dict.fromkeys(name.partition("=")[0] for name in names if "=" in name):
         own = [name for name in names if name.startswith(f"{text}=") and name not in frame.columns]
         if text in frame.columns:

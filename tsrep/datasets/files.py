@@ -167,7 +167,7 @@ def _read_csv(path: Path, gzipped: bool) -> tuple[pd.DataFrame, str]:
     return frame, separator
 
 
-def _fields(path: Path, separator: str, **options: object) -> pd.DataFrame:
+def _fields(path: Path, separator: str, **options: Any) -> pd.DataFrame:
     with path.open("rb") as file:
         gzipped = file.read(2) == b"\x1f\x8b"
     frame = pd.read_csv(

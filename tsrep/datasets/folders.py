@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class FolderCorpus:
         No such folder, no table in it, or no more than half of its files can be used.
     """
 
-    def __init__(self, folder: str | Path, steps: int = 512, **table: object):
+    def __init__(self, folder: str | Path, steps: int = 512, **table: Any):
         folder = Path(folder).expanduser()
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder, expected one of Parquet or CSV files")
@@ -76,11 +77,11 @@ class FolderCorpus:
         return fingerprint(self.values)
 
 
-def _pieces(file: Path, steps: int, table: dict[str, object]) -> list[np.ndarray]:
+def _pieces(file: Path, steps: int, table: dict[str, Any]) -> list[np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # a line a file is too much
         tables = read_tables(file, **table)
-    found = []
+    found: list[np.ndarray] = []
     for series in (column for one in tables.series for column in one.values.T):
         if np.isnan(series).all():
             continue

@@ -14,7 +14,8 @@ _LEEWAY = 4 * _DAY
 class Step(Protocol):
     """A usual step. Places are whole numbers, 0 for the first timestamp."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def places(self, times: pd.Index) -> np.ndarray: ...
 
@@ -59,11 +60,19 @@ def clock_changes(times: pd.DatetimeIndex) -> np.ndarray | None:
     return np.concatenate([[0], np.cumsum(forth.astype(int) - back.astype(int))]) * hour
 
 
+_NAMED = (
+    ("weeks", np.timedelta64(1, "W")),
+    ("days", np.timedelta64(1, "D")),
+    ("hours", np.timedelta64(1, "h")),
+    ("minutes", np.timedelta64(1, "m")),
+)
+
+
 def step_name(step: np.timedelta64) -> str:
     """In words: hours, 15 minutes, weeks."""
-    for name, unit in (("weeks", "W"), ("days", "D"), ("hours", "h"), ("minutes", "m")):
-        if step >= np.timedelta64(1, unit) and step % np.timedelta64(1, unit) == np.timedelta64(0):
-            count = int(step / np.timedelta64(1, unit))
+    for name, unit in _NAMED:
+        if step >= unit and step % unit == np.timedelta64(0):
+            count = int(step / unit)
             return name if count == 1 else f"{count} {name}"
     seconds = step / np.timedelta64(1, "s")
     return "seconds" if seconds == 1 else f"{seconds:g} seconds"

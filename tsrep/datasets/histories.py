@@ -49,20 +49,22 @@ def even_history(
     if times is None:
         known = None if known is None else _values(known, known_columns, "known")
         return History(values, None, known, past)
-    times = pd.Index(times)
-    times = _dates(times) if _dates(times) is not None else times
-    if len(times) != len(values):
+    index = pd.Index(times)
+    dates = _dates(index)
+    if dates is not None:
+        index = dates
+    if len(index) != len(values):
         raise UserError(
-            f"times: found {len(times)}, expected one for each of the {len(values)} steps of the "
+            f"times: found {len(index)}, expected one for each of the {len(values)} steps of the "
             "history"
         )
-    grid = told(even_steps(times, "history"), "history")
+    grid = told(even_steps(index, "history"), "history")
     if isinstance(known, pd.DataFrame) and _dates(known.index) is not None:
         known = _at_times(known, grid.times.append(following(grid.times, horizon)), len(grid.times))
         known = _values(known, known_columns, "known")
     elif known is not None:
         known = _values(known, known_columns, "known")
-        known = np.concatenate([grid.placed(known[: len(times)]), known[len(times) :]])
+        known = np.concatenate([grid.placed(known[: len(index)]), known[len(index) :]])
     past = None if past is None else grid.placed(past)
     return History(grid.placed(values), grid.times, known, past)
 

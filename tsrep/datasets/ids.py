@@ -25,8 +25,8 @@ def find_ids(frame: pd.DataFrame, times: pd.Index) -> str | None:
         return None
     for name in sorted(frame.columns, key=lambda name: str(name).lower() not in _NAMES):
         column = frame[name]
-        named = str(name).lower() in _NAMES and pd.api.types.is_integer_dtype(column)
-        if (named or is_text(column)) and _tells_apart(column, times):
+        by_name = str(name).lower() in _NAMES and pd.api.types.is_integer_dtype(column)
+        if (by_name or is_text(column)) and _tells_apart(column, times):
             return name
     return None
 

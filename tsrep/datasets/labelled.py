@@ -7,7 +7,7 @@ parts = read_labelled("Beef_TRAIN.tsv")               # and Beef_TEST.tsv beside
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from tsrep.datasets.numbers import is_time, parsed
 from tsrep.datasets.relational_arff import read_relational
 from tsrep.datasets.series import stacked
 from tsrep.datasets.tables import TableConfig, check_column
-from tsrep.datasets.times import find_times, read_times
+from tsrep.datasets.times import Times, find_times, read_times
 
 SUFFIXES = (".ts", ".arff", ".npz", ".npy")
 """Of files that hold labelled sets whatever their names; others are NAME_TRAIN and NAME_TEST."""
@@ -36,9 +36,7 @@ class Labelled(NamedTuple):
     labels: np.ndarray
 
 
-def read_labelled(
-    path: str | Path, label: str | None = None, **table: object
-) -> dict[str, Labelled]:
+def read_labelled(path: str | Path, label: str | None = None, **table: Any) -> dict[str, Labelled]:
     """The parts of a labelled set: train and test where its files are split so, else all.
 
     path: a table (CSV, Parquet) with one row a series, whose numeric columns are its steps in
@@ -62,7 +60,7 @@ def read_labelled(
 
 
 def read_instances(
-    path: str | Path, label: str | None = None, **table: object
+    path: str | Path, label: str | None = None, **table: Any
 ) -> tuple[list[object], np.ndarray]:
     """Series to classify: their names, or numbers from 1, and values (N, T, C) in the data's units.
 
@@ -137,10 +135,10 @@ def _read_table(path: Path, label: str, config: TableConfig) -> Labelled:
         raise UserError(f"{path}: row {row} has no class in {label!r}: fill or drop the row")
     labels = frame[label].astype(str).to_numpy(dtype=str)
     values, names, rows = _series_of(frame.drop(columns=label), comma, config, path)
-    for name, at in zip(names, rows, strict=True):
+    for series, at in zip(names, rows, strict=True):
         if (labels[at] != labels[at[0]]).any():
             raise UserError(
-                f"{path}: series {name!r} has the classes {labels[at[0]]!r} and "
+                f"{path}: series {series!r} has the classes {labels[at[0]]!r} and "
                 f"{labels[at][labels[at] != labels[at[0]]][0]!r}, expected one"
             )
     return Labelled(values, labels[[at[0] for at in rows]])
@@ -173,10 +171,11 @@ def _series_of(
 
 def _rows_of_series(frame: pd.DataFrame, config: TableConfig, path: Path) -> tuple:
     """Of a long table the series of each row, its time, and the columns they come from."""
-    columns = config.id_column
-    if not columns and named_id(frame) is not None and not frame[named_id(frame)].is_unique:
-        columns = (named_id(frame),)
+    columns, named = config.id_column, named_id(frame)
+    if not columns and named is not None and not frame[named].is_unique:
+        columns = (named,)
     rest = frame.drop(columns=list(columns))
+    times: Times | None
     if config.time_column:
         times = read_times(rest, config.time_column, config.time_format, str(path))
     else:
@@ -262,8 +261,9 @@ def _checked(values: np.ndarray, labels: np.ndarray, what: str) -> Labelled:
 
 def _class(value: object) -> str:
     """1.0 and 1 as 1."""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _line(error: object) -> str:

@@ -36,7 +36,7 @@ def load(
     univariate: bool = False,
     columns: Sequence[str] | None = None,
     root: str | Path | None = None,
-    **table: object,
+    **table: Any,
 ) -> Series:
     """Load a named set, any CSV or Parquet file, or a data frame, as one standardised series.
 
@@ -52,8 +52,9 @@ def load(
     Absent rows are filled in as missing. Raises UserError for input that cannot be used, such as a
     table of several series.
     """
-    options = {"target": target, "univariate": univariate, "columns": columns, "root": root}
-    found = load_any(source, **options, **table)
+    found = load_any(
+        source, target=target, univariate=univariate, columns=columns, root=root, **table
+    )
     if isinstance(found, Collection):
         raise UserError(
             f"{located(source)[0]} holds {len(found.ids)} series, {found.ids[0]!r} and others, "
@@ -70,7 +71,7 @@ def load_any(
     columns: Sequence[str] | None = None,
     root: str | Path | None = None,
     categories: Sequence[str] = (),
-    **table: object,
+    **table: Any,
 ) -> Series | Collection:
     """:func:`load`, or a Collection where the table is long: a row for each series and time.
 
@@ -130,7 +131,7 @@ def load_any(
     )
 
 
-def load_wide(source: Any, *, columns: Sequence[str] | None = None, **options: object) -> Series:
+def load_wide(source: Any, *, columns: Sequence[str] | None = None, **options: Any) -> Series:
     """:func:`load`, or of a long table one series with a channel for each of its series.
 
     All stand on common times, NaN where a series has no row. A series without a number in the train
@@ -245,7 +246,7 @@ def load_classification(
     *,
     label: str | None = None,
     root: str | Path | None = None,
-    **table: object,
+    **table: Any,
 ) -> Panel:
     """Load a labelled set of the UEA or UCR archive, split as published, or one of your own.
 
@@ -268,7 +269,7 @@ def labelled_parts(
     *,
     label: str | None = None,
     root: str | Path | None = None,
-    **table: object,
+    **table: Any,
 ) -> tuple[str, dict[str, Labelled]]:
     """The name of a labelled set and its parts, train and test or all, in the data's units.
 

@@ -109,10 +109,10 @@ def whole_numbers(column: pd.Series, where: str) -> pd.Index:
     numbers = column.to_numpy(np.float64)
     wrong = np.concatenate([[False], np.diff(numbers) == 0]) | (numbers % 1 != 0)
     if wrong.any():
-        row = int(wrong.argmax())
+        at = int(wrong.argmax())
         raise UserError(
             f"{where}: time column {name!r} is neither dates nor rising whole numbers at row "
-            f"{row + 1} ({column.iloc[row]}): sort it, or give dates or --time-format"
+            f"{at + 1} ({column.iloc[at]}): sort it, or give dates or --time-format"
         )
     return pd.Index(numbers.astype(np.int64))
 

@@ -59,7 +59,9 @@ def stacked_cells(cells: Cells) -> np.ndarray:
 
 
 def panel_of(
-    name: str, train: tuple[np.ndarray, Sequence[str]], test: tuple[np.ndarray, Sequence[str]]
+    name: str,
+    train: tuple[np.ndarray, Sequence[str] | np.ndarray],
+    test: tuple[np.ndarray, Sequence[str] | np.ndarray],
 ) -> Panel:
     """Panel from values (N, T, C), NaN where missing, and labels of both parts."""
     values = [train[0], test[0]]

@@ -72,7 +72,7 @@ def read_table(
     *,
     columns: Sequence[str] | None = None,
     last: bool = False,
-    **table: object,
+    **table: Any,
 ) -> tuple[pd.DatetimeIndex | pd.RangeIndex, pd.DataFrame]:
     """Read timestamps (T,) with even steps and channels (T, C) as float64, NaN where missing.
 
@@ -107,7 +107,7 @@ def read_tables(
     columns: Sequence[str] | None = None,
     last: bool = False,
     categories: Sequence[str] = (),
-    **table: object,
+    **table: Any,
 ) -> Tables:
     """Read a file or frame of one series, or a long one, with a row for each series and time.
 
@@ -213,6 +213,7 @@ def _kept(frame: pd.DataFrame, path: Path, config: TableConfig) -> pd.DataFrame:
 
 
 def _times(frame: pd.DataFrame, config: TableConfig, path: Path) -> Times | None:
+    found: Times | None
     if config.time_column:
         found = read_times(frame, config.time_column, config.time_format, str(path))
     elif config.time_format is not None:

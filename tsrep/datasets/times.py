@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -110,6 +110,7 @@ def parse_dates(column: pd.Series) -> pd.DatetimeIndex | None:
     if _CLOCK.fullmatch(str(column.dropna().iloc[0]).strip()):
         return None  # a time of day, to which pandas adds a date
     column = _without_zone_names(column)
+    formats: tuple[dict[str, Any], ...]
     formats = ({}, {"dayfirst": True}, {"format": "ISO8601"}, {"format": "ISO8601", "utc": True})
     readings: list[pd.DatetimeIndex] = []
     for options in formats:
@@ -286,7 +287,7 @@ def _without_zone_names(column: pd.Series) -> pd.Series:
     return column.str.replace(r"\s+[A-Z]{3,5}$", "", regex=True)
 
 
-def _to_datetime(column: pd.Series, **options: object) -> pd.DatetimeIndex | None:
+def _to_datetime(column: pd.Series, **options: Any) -> pd.DatetimeIndex | None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

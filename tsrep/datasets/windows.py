@@ -28,7 +28,7 @@ class Windows(NamedTuple):
     """A batch of windows. values: float32 (B, L, C), NaN where missing. index: int64 (B,)."""
 
     values: torch.Tensor
-    index: torch.Tensor
+    index: torch.Tensor  # type: ignore[assignment]  # hides tuple.index
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Windows":
         """The same batch on another device."""

@@ -2,10 +2,14 @@
 
 import inspect
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from tsrep.datasets.series import Scaler
 
 Memory = dict[nn.Module, Tensor]
 """State of a stream: the earlier steps that each layer still needs."""
@@ -31,6 +35,7 @@ class Encoder(nn.Module):
         much longer than the training windows is best encoded through such windows.
     level_channels : how many of the last of the D channels carry the level of the series.
     window : length in steps of the trailing mean that is removed from the input; None for none.
+    columns, scaler : those of the series that an encoder from a file was trained on.
     """
 
     in_channels: int
@@ -41,6 +46,8 @@ class Encoder(nn.Module):
     memory_grows: bool = False
     level_channels: int = 0
     window: int | None = None
+    columns: tuple[str, ...] = ()
+    scaler: "Scaler | None" = None
 
     @classmethod
     def arguments(cls) -> tuple[str, ...]:

@@ -64,6 +64,8 @@ class DilatedConv(Encoder):
         self.in_channels, self.dim, self.hidden = in_channels, dim, hidden
         self.depth, self.kernel_size, self.causal = depth, kernel_size, causal
         self.trend_kernels = tuple(trend_kernels)
+        blocks = sum(2 * (kernel_size - 1) * 2**i for i in range(depth + 1))
+        self.receptive_field = blocks + max(self.trend_kernels, default=1)
         self.input = nn.Linear(in_channels, hidden)
         widths = [hidden] * (depth + 1) + [dim]
         self.blocks = nn.ModuleList(
@@ -75,12 +77,6 @@ class DilatedConv(Encoder):
     @classmethod
     def default_depth(cls, reach: int) -> int:
         return blocks_that_reach(reach) - 1
-
-    @property
-    def receptive_field(self) -> int:
-        """Steps of the input, the present one included, on which a causal output depends."""
-        blocks = sum(2 * (self.kernel_size - 1) * 2**i for i in range(self.depth + 1))
-        return 1 + blocks + max(self.trend_kernels, default=1) - 1
 
     def embed(self, x: Tensor) -> Tensor:
         """The first hidden layer, (B, T, C) -> (B, T, H), where AutoTCL masks time steps."""

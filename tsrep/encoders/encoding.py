@@ -49,8 +49,8 @@ def encode(
     if apart and values.ndim == 3:
         warn_of_axes(values)
         parts = encoder.apart(values)
-        options = {"window": window, "pool": pool, "batch_size": batch_size}
-        found = encode(encoder, np.concatenate(parts), **options)  # all channels in one batch
+        together = np.concatenate(parts)  # all channels in one batch
+        found = encode(encoder, together, window=window, pool=pool, batch_size=batch_size)
         return np.concatenate(np.split(found, len(parts)), axis=-1)
     if values.ndim != 3 or values.shape[2] != encoder.in_channels:
         raise UserError(
@@ -64,11 +64,10 @@ def encode(
     with evaluating(encoder), torch.inference_mode():
         x = torch.from_numpy(values)
         if window is None:
-            parts = _whole(encoder, x, device, batch_size, pool)
+            vectors = _whole(encoder, x, device, batch_size, pool)
         else:
-            parts = _windowed(encoder, x, window, device, batch_size, pool)
-        found = [z.numpy() for z in parts]
-    return np.concatenate(found)
+            vectors = _windowed(encoder, x, window, device, batch_size, pool)
+        return np.concatenate([z.numpy() for z in vectors])
 
 
 def encode_in_chunks(
@@ -83,10 +82,11 @@ def encode_in_chunks(
     if window is None and not encoder.causal:
         yield slice(0, len(values)), encode(encoder, values[None])[0]
         return
-    stream = Stream(encoder) if window is None else None
+    if window is None:
+        stream = Stream(encoder)
     for start in range(0, len(values), chunk):
         rows = slice(start, min(start + chunk, len(values)))
-        if stream is not None:
+        if window is None:
             yield rows, stream.push(values[rows])
         else:
             past = min(start, window - 1)
@@ -107,7 +107,8 @@ class Stream:
     def __init__(self, encoder: Encoder):
         if not encoder.causal:
             raise UserError("this encoder is not causal: a stream needs one that looks back only")
-        self.encoder, self.memory = encoder, {}
+        self.encoder = encoder
+        self.memory: Memory = {}
 
     def push(self, samples: np.ndarray) -> np.ndarray:
         samples = np.require(samples, np.float32, "W")

@@ -46,7 +46,8 @@ class Centred(Encoder):
         super().__init__()
         if window < 1:
             raise UserError(f"window: found {window}, expected at least 1 step")
-        self.encoder, self.window = encoder, window
+        self.encoder = encoder
+        self.window: int = window
         for name in ("in_channels", "causal", "memory_grows"):
             setattr(self, name, getattr(encoder, name))
         self.level_channels = encoder.in_channels

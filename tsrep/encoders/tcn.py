@@ -36,17 +36,13 @@ class TCN(Encoder):
                 "at least 1 each, and depth >= 0"
             )
         self.in_channels, self.dim, self.depth, self.kernel = in_channels, dim, depth, kernel
+        self.receptive_field = 1 + 2 * (kernel - 1) * (2**depth - 1)
         self.input = nn.Linear(in_channels, dim)
         self.blocks = nn.ModuleList(_Block(dim, kernel, 2**i) for i in range(depth))
 
     @classmethod
     def default_depth(cls, reach: int) -> int:
         return blocks_that_reach(reach)
-
-    @property
-    def receptive_field(self) -> int:
-        """Steps of the input, the present one included, on which an output depends."""
-        return 1 + 2 * (self.kernel - 1) * (2**self.depth - 1)
 
     def embed(self, x: Tensor) -> Tensor:
         """The first hidden layer, (B, T, C) -> (B, T, D), where AutoTCL masks time steps."""

@@ -54,7 +54,7 @@ def readout_inputs(
     level = encoder.level_channels
     train = series.split.train
     whole = window or encoder.receptive_field  # earlier rows have a padded context
-    drop = min(max(DROP, whole), (train.stop - train.start) // 4)
+    drop = int(min(max(DROP, whole), (train.stop - train.start) // 4))
     complete = filled(values).astype(np.float32)
     inputs = Inputs(complete, vectors, calendar, series.split, level, drop, ~np.isnan(values))
     return inputs, seconds
@@ -224,7 +224,7 @@ def _rows(result: dict[str, Any]) -> dict[str, Scores]:
 
 
 def _columns(result: dict[str, Any], mode: Readout | None = None) -> Columns:
-    hidden = {"product": "probe", "probe": "product"}.get(mode, "none of them")
+    hidden = {"product": "probe", "probe": "product"}.get(mode or "", "none of them")
     rows = {n: s for n, s in _rows(result).items() if not n.endswith(hidden)}
     columns = {
         h: {name: s["horizons"][h]["mse"] for name, s in rows.items()}

@@ -48,7 +48,7 @@ def compare(scores: dict[str, np.ndarray], level: float = 0.05) -> Comparison:
 def holm(p_values: dict) -> dict:
     """Holm's step-down correction (1979): the k-th smallest of m is multiplied by m - k + 1."""
     found, largest = {}, 0.0
-    for k, key in enumerate(sorted(p_values, key=p_values.get)):
+    for k, key in enumerate(sorted(p_values, key=lambda name: p_values[name])):
         largest = max(largest, min(1.0, p_values[key] * (len(p_values) - k)))
         found[key] = largest
     return found

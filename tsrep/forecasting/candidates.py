@@ -47,8 +47,11 @@ class Map(NamedTuple):
 class Candidate(Protocol):
     """name: for tables. apart: fitted to each channel by itself, else to all together."""
 
-    name: str
-    apart: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def apart(self) -> bool: ...
 
     def maps(self, moments: Moments, steps: np.ndarray, layout: Layout) -> Iterator[Map]:
         """A map for each setting, fitted to ``moments``, whose targets are ``steps`` (m,)."""
@@ -69,7 +72,7 @@ class Persistence:
     name: str = "persistence"
     apart: bool = False
 
-    def maps(self, moments: Moments, steps: np.ndarray, layout: Layout) -> Iterator[Map]:
+    def maps(self, moments: Moments | None, steps: np.ndarray, layout: Layout) -> Iterator[Map]:
         yield _of_lags(_last(steps, layout.lags), layout)
 
 

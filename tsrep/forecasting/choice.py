@@ -150,8 +150,9 @@ def _decide(
 
 def _errors_of(decided: _Decided, parts: Sequence[Sequence[np.ndarray]], block: int) -> np.ndarray:
     """Errors (n, m, C) of a decided forecast in a block."""
-    used = np.flatnonzero(decided.shares)
-    return sum(decided.shares[k] * parts[k][block][decided.settings[k]] for k in used)
+    used = np.flatnonzero(decided.shares).tolist()
+    errors = (decided.shares[k] * parts[k][block][decided.settings[k]] for k in used)
+    return sum(errors, np.zeros(()))
 
 
 def convex_shares(gram: np.ndarray, doubt: float, prior: np.ndarray) -> np.ndarray:

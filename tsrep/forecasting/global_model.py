@@ -12,7 +12,6 @@ step: each number of lags that a history may fill has its own choice among the c
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -142,6 +141,7 @@ def fit_global(series: Sequence[pd.Series], horizon: int) -> GlobalForecaster:
     steps = steps_of((horizon,))
     chosen = _choices(early, blocks, tried, steps)
     moments = windows.moments(None, None)
+    assert moments is not None  # a block that can be judged has a window before it
     rungs = []
     for size, candidates in tried.items():
         found = chosen[size]
@@ -209,7 +209,8 @@ class _Windows:
             return []
         stamps = np.sort(np.concatenate(found))
         places = np.linspace(2 * len(stamps) // 3, len(stamps), _BLOCKS + 1).astype(int)[:-1]
-        return list(pairwise([*map(int, np.unique(stamps[places])), None]))
+        first = [int(stamp) for stamp in np.unique(stamps[places])]
+        return list(zip(first, [*first[1:], None], strict=True))
 
     def can_judge(self, block: tuple[int, int | None]) -> bool:
         """Whether there is an origin in a block, and a window before it, targets and all."""
@@ -262,12 +263,15 @@ def _choices(
 ) -> dict[int, Choice]:
     """The choice for each number of lags."""
     errors: dict[int, list[list[np.ndarray]]] = {k: [[] for _ in c] for k, c in tried.items()}
-    seen, start, sizes = None, None, []
+    seen: Moments | None = None
+    start: int | None = None
+    sizes: list[int] = []
     for block in blocks:
         new = windows.moments(start, block[0])
         if new is not None:
             new = part(new, slice(None), steps - 1)
             seen = new if seen is None else seen + new
+        assert seen is not None  # a block that can be judged has a window before it
         start = block[0]
         x, truth = windows.sampled(block, steps)
         sizes.append(len(x))
@@ -294,7 +298,7 @@ def _fitted(
 ) -> Map:
     """The chosen blend, fitted to all windows."""
     known = part(moments, windows.columns(size), slice(None))
-    steps, weight, bias = np.arange(1, windows.horizon + 1), 0.0, 0.0
+    steps, weight, bias = np.arange(1, windows.horizon + 1), np.zeros(()), np.zeros(())
     for candidate in candidates:
         share = choice.shares.get(candidate.name, 0.0)
         if share > 0:

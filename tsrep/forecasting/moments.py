@@ -56,7 +56,9 @@ def summed_moments(
 
     series: (values, beside, starts) of each. Windows of short series are cut one by one.
     """
-    total, few, rows = None, [], 0
+    total: Moments | None = None
+    few: list[np.ndarray] = []
+    rows = 0
 
     def add(own: Moments) -> None:
         nonlocal total

@@ -73,6 +73,13 @@ class ForecasterConfig:
         look_back = max(1, min(336, rows // 4))
         return replace(self, look_back=look_back, patch=min(self.patch, look_back))
 
+    @property
+    def steps(self) -> int:
+        """The look-back of a configuration that has one, as after :meth:`fitting`."""
+        if self.look_back is None:
+            raise ValueError("look_back is None, expected a number of steps: call fitting first")
+        return self.look_back
+
     def build(self, channels: int, horizon: int, **inputs) -> "Forecaster":
         """The untrained network, see :class:`Forecaster`."""
         return Forecaster(self, channels, horizon, **inputs)
@@ -82,10 +89,18 @@ class ForecasterConfig:
         depth = self.depth
         if depth is not None and self.backbone == "dilated":
             depth -= 1  # fitted forecasters count its widening block too
-        options = {"heads": self.heads, "patch": self.patch, "dropout": self.dropout}
-        options |= {"hidden": self.dim, "reach": self.look_back}
-        options["causal"] = self.backbone != "transformer"  # whose patches do not overlap
-        return build_backbone(self.backbone, in_channels, self.dim, depth, **options)
+        return build_backbone(
+            self.backbone,
+            in_channels,
+            self.dim,
+            depth,
+            reach=self.steps,
+            hidden=self.dim,
+            heads=self.heads,
+            patch=self.patch,
+            dropout=self.dropout,
+            causal=self.backbone != "transformer",  # whose patches do not overlap
+        )
 
 
 class Forecaster(nn.Module):
@@ -128,7 +143,7 @@ class Forecaster(nn.Module):
         self.independent = config.channels == "independent"
         width = 1 if self.independent else channels
         self.encoder = config.encoder(width + past + known)
-        self.dim = config.dim * (-(-config.look_back // config.patch))
+        self.dim = config.dim * (-(-config.steps // config.patch))
         outputs = horizon * width * max(1, len(config.quantiles))
         self.drop = Dropout(config.dropout)
         self.head: nn.Module = nn.Linear(self.dim, outputs)
@@ -181,7 +196,7 @@ class Forecaster(nn.Module):
         if count > 1:
             steps = softplus(y[..., 1:])
             y = torch.cat([y[..., :1], y[..., :1] + steps.cumsum(-1)], -1)
-        if self.ahead is not None:
+        if self.ahead is not None and known is not None:
             y = y + self.ahead(known[:, -self.horizon :])[..., None]
         y = level[..., None] + scale[..., None] * y
         return y if quantiles else y[..., 0]

@@ -6,6 +6,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def probe(
         ahead = [model.predict(design(c, starts)) for c, model in enumerate(models[horizon])]
         return np.stack(ahead, axis=2)
 
-    return {h: lambda starts, h=h: forecast(h, starts) for h in horizons}
+    return {h: partial(forecast, h) for h in horizons}
 
 
 def _moments_ahead(x: np.ndarray, own: np.ndarray, horizons: Sequence[int]) -> list[Moments]:

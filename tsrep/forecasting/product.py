@@ -15,7 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tsrep.forecasting.candidates import LagRidge, Layout, Map, Persistence, ridges, simple
+from tsrep.forecasting.candidates import (
+    Candidate,
+    LagRidge,
+    Layout,
+    Map,
+    Persistence,
+    ridges,
+    simple,
+)
 from tsrep.forecasting.choice import LEAST_BLOCKS, Choice, helps, mean_squares
 from tsrep.forecasting.intervals import Spread
 from tsrep.forecasting.log_scale import LogScale, find_log_scale
@@ -269,7 +277,8 @@ def _fit(
     tried.add(_variants(tried.best_ridge(horizons), windows))
     chosen = {h: tried.choose(h) for h in horizons}
     beside, late = Windows(inputs, lags), tried.late()
-    vectors, added = None, []
+    vectors: Tried | None = None
+    added: list[LagRidge] = []
     if beside.layout.vectors and late:
         base = replace(tried.best_ridge(horizons), phases=())
         vectors = Tried(beside, late, steps)
@@ -282,11 +291,8 @@ def _fit(
             above = vectors.choose(h, {LINEAR: linear.chosen[-len(vectors.starts) :]})
         shares = _shares(linear, above)
         settings = {**linear.settings, **(above.settings if above else {})}
-        parts = [
-            (c, settings[c.name], shares[c.name])
-            for c in (*tried.candidates, *added)
-            if c.name in shares
-        ]
+        candidates: list[Candidate] = [*tried.candidates, *added]
+        parts = [(c, settings[c.name], shares[c.name]) for c in candidates if c.name in shares]
         reads = beside if any(c.name in shares for c in added) else windows
         maps = fit(reads, parts, h)
         fitted = Product.from_maps(maps, reads.layout, beside.vectors)
@@ -322,8 +328,16 @@ def _persistence(inputs: Inputs, windows: Windows, horizon: int) -> Fitted:
     if rows > 1:
         residuals = inputs.values[starts, None] - windows.ahead(starts, steps)
     error = float(np.nanmean(np.square(residuals)))
-    one = {only.name: 1.0}, {only.name: 0}, {only.name: error}, {only.name: 0}
-    choice = Choice(*one, residuals, residuals, np.zeros(len(residuals), dtype=int))
+    one, none = {only.name: 1.0}, {only.name: 0}
+    choice = Choice(
+        one,
+        none,
+        {only.name: error},
+        {only.name: 0},
+        residuals,
+        residuals,
+        np.zeros(len(residuals), dtype=int),
+    )
     maps = list(only.maps(None, np.arange(1, horizon + 1), windows.layout))
     fitted = Product.from_maps(maps, windows.layout, Columns(inputs))
     return Fitted(fitted, choice, None, starts, steps, residuals, {})

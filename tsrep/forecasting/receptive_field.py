@@ -97,7 +97,7 @@ def differentiable(
             "the forecaster has exogenous inputs: a receptive field is measured without any"
         )
     network = model.network
-    look_back = network.config.look_back
+    look_back = network.config.steps
     if model.alone:
         return lambda past: network(past[:, -look_back:])[:, :horizon]
     path = model.path(horizon)

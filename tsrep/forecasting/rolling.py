@@ -133,7 +133,8 @@ class Tried:
         """Fit each on the rows before every block, and forecast it."""
         found: list[list[np.ndarray]] = [[] for _ in candidates]
         apart = any(c.apart for c in candidates)
-        windows, steps, seen = self.windows, self.steps, []
+        windows, steps = self.windows, self.steps
+        seen: list[Moments] = []
         horizon, fitted_to = int(steps[-1]), windows.first
         for block in self.blocks:
             starts = np.arange(
@@ -171,8 +172,8 @@ class Tried:
             return np.array([np.nanmean(s, axis=(1, 2, 3)).min() for s in squares])
 
         scale = errors(0) + 1e-12
-        found = [k for k, c in enumerate(self.candidates) if isinstance(c, LagRidge)]
-        return self.candidates[min(found, key=lambda k: (errors(k) / scale).sum())]
+        found = [(k, c) for k, c in enumerate(self.candidates) if isinstance(c, LagRidge)]
+        return min(found, key=lambda one: float((errors(one[0]) / scale).sum()))[1]
 
     def late(self) -> list[Block]:
         """The blocks in the validation rows."""
@@ -212,7 +213,10 @@ def fit(windows: Windows, parts: list[tuple[Candidate, int, float]], horizon: in
         for c, own in enumerate(found):
             m = maps[c if len(maps) > 1 else 0]
             own.append(Map(share * m.weight, share * m.bias))
-    return [Map(sum(m.weight for m in own), sum(m.bias for m in own)) for own in found]
+    return [
+        Map(sum((m.weight for m in rest), first.weight), sum((m.bias for m in rest), first.bias))
+        for first, *rest in found
+    ]
 
 
 def _sum(moments: list[Moments]) -> Moments:

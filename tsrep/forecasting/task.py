@@ -58,7 +58,7 @@ class Task:
         return ForecastWindows(
             self.values,
             self.split.train,
-            config.look_back,
+            config.steps,
             self.longest,
             shortest=min(self.horizons),
             apart=config.channels == "independent",
@@ -72,8 +72,15 @@ class Task:
         """Windows of all origins of ``rows``, or of at most ``most``, evenly spaced."""
         count = rows.stop - rows.start - min(self.horizons)
         stride = 1 if most is None else max(1, math.ceil(count / most))
-        options = {"known": self.known, "past": self.past, "stride": stride}
-        return evaluation_windows(self.values, rows, config.look_back, self.horizons, **options)
+        return evaluation_windows(
+            self.values,
+            rows,
+            config.steps,
+            self.horizons,
+            known=self.known,
+            past=self.past,
+            stride=stride,
+        )
 
 
 @dataclass(frozen=True)
@@ -139,8 +146,9 @@ def inputs_of(series: Series, known: Sequence[str] = (), past: Sequence[str] = (
         columns=own,
         scaler=part(own)[1],
     )
-    tables = [filled(part(names)[0]) if names else None for names in (known, past)]
-    return ForecastData(left, Names(own, known, past), *tables, part((*known, *past))[1])
+    ahead, behind = (filled(part(names)[0]) if names else None for names in (known, past))
+    beside = part((*known, *past))[1]
+    return ForecastData(left, Names(own, known, past), ahead, behind, beside)
 
 
 def windows_ending_at(
@@ -148,11 +156,11 @@ def windows_ending_at(
 ) -> ForecastWindows:
     """Windows that end at each of ``rows``; before the start of the series, its first value is
     repeated."""
-    look_back = network.config.look_back
+    look_back = network.config.steps
     before = look_back - 1
 
-    def led(table: np.ndarray | None) -> np.ndarray | None:
-        return None if table is None else np.concatenate([table[:1].repeat(before, 0), table])
+    def led(table: np.ndarray) -> np.ndarray:
+        return np.concatenate([table[:1].repeat(before, 0), table])
 
     return ForecastWindows(
         led(task.values),
@@ -160,8 +168,8 @@ def windows_ending_at(
         look_back,
         network.horizon if task.known is not None else horizon,
         before=True,
-        known=led(task.known),
-        past=led(task.past),
+        known=None if task.known is None else led(task.known),
+        past=None if task.past is None else led(task.past),
     )
 
 

@@ -24,7 +24,9 @@ class ForecastBatch(NamedTuple):
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "ForecastBatch":
         """The same batch on another device."""
         return ForecastBatch(
-            *(None if t is None else t.to(device, non_blocking=non_blocking) for t in self)
+            self.past.to(device, non_blocking=non_blocking),
+            self.future.to(device, non_blocking=non_blocking),
+            None if self.known is None else self.known.to(device, non_blocking=non_blocking),
         )
 
 

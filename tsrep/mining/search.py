@@ -1,6 +1,6 @@
 """Search by likeness: nearest windows, and motifs, in a long series or a collection."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +82,8 @@ class SimilaritySearch:
             if best is None:
                 break
             distance, *rows = best
-            motifs.append(Motif(*sorted(map(self._place, rows)), distance))
+            first, second = sorted(map(self._place, rows))
+            motifs.append(Motif(first, second, distance))
             taken += rows
         return motifs
 
@@ -110,10 +111,11 @@ class SimilaritySearch:
             yield from zip(order, np.take_along_axis(part, order, axis=1), strict=True)
 
     def _apart(
-        self, rows: Iterable[int], found: Sequence[float], k: int, taken: list[int]
+        self, rows: Iterable[int], found: Iterable[float], k: int, taken: list[int]
     ) -> list[Match]:
         """The first ``k`` of ``rows`` that overlap neither each other nor the rows ``taken``."""
-        taken, matches = list(taken), []
+        taken = list(taken)
+        matches: list[Match] = []
         for row, distance in zip(rows, found, strict=True):
             if len(matches) == k:
                 break

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
-    read: Callable[[Path, int], Columns]
+    read: Callable[..., Columns]
     marks: tuple[bytes, ...] = ()
     marked: bool = True
     unnamed: bool = False
@@ -122,7 +122,7 @@ def to_cloud(columns: Columns, path: Path, unit: float = 1.0) -> Cloud:
     coords = columns["coords"]
     if not len(coords):
         raise UserError(f"{path}: holds no points, expected at least one; write the file again")
-    finite = (np.abs(coords) < _HUGE).all(axis=1)  # NaN is not
+    finite = np.all(np.abs(coords) < _HUGE, axis=1)  # NaN is not
     if not finite.all():
         _judge_dropped(int((~finite).sum()), len(finite), path)
         columns = {"row": np.arange(len(finite))} | columns
@@ -132,8 +132,8 @@ def to_cloud(columns: Columns, path: Path, unit: float = 1.0) -> Cloud:
     frame = frame_of(coords.min(axis=0), coords.max(axis=0), unit, path)
     row = columns.get("row")
     columns = {name: values for name, values in columns.items() if name != "row"}
-    fields = {name: typed(name, values, path) for name, values in columns.items()}
-    fields = {name: values for name, values in fields.items() if values is not None}
+    read = {name: typed(name, values, path) for name, values in columns.items()}
+    fields: dict[str, Any] = {n: values for n, values in read.items() if values is not None}
     fields["coords"] = frame.apply(coords)
     return Cloud(**fields, name=str(path), origin=frame.origin, row=row, unit=unit)
 

@@ -1,7 +1,7 @@
 """One NumPy array: a row for each point, or a record with named fields."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,7 +40,8 @@ def columns(array: np.ndarray, path: Path, max_points: int, names: tuple[str, ..
 def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
     """An archive of the array and of those of the fields."""
     array = read_array(path, mapped=True)
-    np.savez(target, array, **fields.arrays(len(array), path))
+    new: dict[str, Any] = fields.arrays(len(array), path)
+    np.savez(target, array, **new)
 
 
 FORMAT = Format(

@@ -1,7 +1,7 @@
 """NumPy archives of named arrays."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def _write(path: Path, target: BinaryIO, fields: Fields) -> None:
     """The archive with arrays ``label``, ``confidence`` and, where asked for, ``colour``."""
     arrays = read_arrays(path)
     coords = arrays[_ALONE] if _ALONE in arrays else select(arrays, path)["coords"]
-    kept = {n: v for n, v in arrays.items() if plain(n) not in NAMES["label"]}
+    kept: dict[str, Any] = {n: v for n, v in arrays.items() if plain(n) not in NAMES["label"]}
     np.savez(target, **kept | fields.arrays(len(coords), path))
 
 

@@ -76,7 +76,9 @@ def _read(path: Path, max_points: int) -> Columns:
 
 def _parse(lines: list[list[str]], path: Path) -> _Header:
     said = {line[0]: line[1:] for line in lines if line}
-    said = {"FIELDS": said.get("COLUMNS"), "POINTS": said.get("WIDTH")} | said  # before 0.7
+    for name, before in (("FIELDS", "COLUMNS"), ("POINTS", "WIDTH")):  # before 0.7
+        if name not in said and before in said:
+            said[name] = said[before]
     try:
         # a field "_" is padding, and there may be several
         names = [f"_{i}" if name == "_" else name for i, name in enumerate(said["FIELDS"])]

@@ -29,7 +29,7 @@ def create(name: EngineName, device: Device | str = "cpu") -> Engine:
     """
     device = Device(device)
     if name == "auto":
-        name = {"cpu": "numba", "cuda": "triton"}.get(device.type, "torch")
+        name = "numba" if device.type == "cpu" else "triton" if device.type == "cuda" else "torch"
     where = {"torch": device.type, "numba": "cpu", "triton": "cuda", "minkowski": "cpu"}
     if name not in where:
         raise ValueError(f"engine is {name!r}, expected 'auto' or one of {', '.join(where)}")
@@ -39,11 +39,17 @@ def create(name: EngineName, device: Device | str = "cpu") -> Engine:
             "or take engine='auto'"
         )
     if name == "torch":
-        from pcrep.sparse.engines.torch import Torch as Chosen
-    elif name == "numba":
-        from pcrep.sparse.engines.numba import Numba as Chosen
-    elif name == "triton":
-        from pcrep.sparse.engines.triton import Triton as Chosen
-    else:
-        from pcrep.sparse.engines.minkowski import Minkowski as Chosen
-    return Chosen()
+        from pcrep.sparse.engines.torch import Torch
+
+        return Torch()
+    if name == "numba":
+        from pcrep.sparse.engines.numba import Numba
+
+        return Numba()
+    if name == "triton":
+        from pcrep.sparse.engines.triton import Triton
+
+        return Triton()
+    from pcrep.sparse.engines.minkowski import Minkowski
+
+    return Minkowski()

@@ -26,7 +26,7 @@ def load() -> Any:
         It is not installed.
     """
     # Its release of 2021 imports an alias that Python 3.10 removed.
-    collections.Sequence = collections.abc.Sequence
+    setattr(collections, "Sequence", collections.abc.Sequence)  # noqa: B010
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about missing CUDA and its number of threads
@@ -37,7 +37,7 @@ def load() -> Any:
             f"build it with: make minkowski ({error})"
         ) from error
     finally:
-        del collections.Sequence
+        delattr(collections, "Sequence")
     return MinkowskiEngine
 
 

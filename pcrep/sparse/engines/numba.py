@@ -36,7 +36,8 @@ class _RowPairs:
     @classmethod
     def of(cls, table: np.ndarray, order: np.ndarray) -> "_RowPairs":
         """The pairs of a neighbour table (K, N_out or more), outputs visited in this order."""
-        return cls(*hashing.sorted_pairs(table, order, gemm.TILE), order)
+        ins, outs, start = hashing.sorted_pairs(table, order, gemm.TILE)
+        return cls(ins, outs, start, order)
 
     @property
     def outputs(self) -> int:

@@ -86,7 +86,7 @@ class Triton(Torch):
         try:
             self._ops = import_module("spconv_triton.pytorch.ops")
             self._gemm = import_module("spconv_triton.pytorch._impl.gemm")
-            self._switches = import_module("spconv_triton.constants")
+            self._switches: Any = import_module("spconv_triton.constants")
         except ImportError as error:
             raise ValueError(
                 "engine 'triton' needs spconv-triton, which is not installed; install it with: "
@@ -171,14 +171,16 @@ def fitting(configs: list[Any], named_args: dict[str, Any], **kwargs: Any) -> li
     are for other widths. Of equal waste, fewer and larger tiles come first.
     """
     arguments = {**named_args, **kwargs}
-    sides = {"N_dim": "BLOCK_N", "R_dim": "BLOCK_R", "K_dim": "BLOCK_K", "C_dim": "BLOCK_C"}
-    sides = [(arguments[width], block) for width, block in sides.items() if width in arguments]
+    blocks_of = {"N_dim": "BLOCK_N", "R_dim": "BLOCK_R", "K_dim": "BLOCK_K", "C_dim": "BLOCK_C"}
+    sides = [(arguments[width], block) for width, block in blocks_of.items() if width in arguments]
 
     def cost(config: Any) -> tuple[int, int]:
         tiles = math.prod(-(-width // config.kwargs[block]) for width, block in sides)
         return tiles * math.prod(config.kwargs[block] for _, block in sides), tiles
 
-    distinct = {}  # the first of those that differ in warps, stages or order of visits alone
+    distinct: dict[
+        tuple, Any
+    ] = {}  # the first of those that differ in warps, stages or order of visits alone
     for config in configs:
         blocks = {k: v for k, v in config.kwargs.items() if k.startswith("BLOCK")}
         distinct.setdefault(tuple(blocks.items()), config)

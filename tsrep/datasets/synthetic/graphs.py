@@ -18,7 +18,7 @@ def draw_graph(rng: np.random.Generator, seed: int, steps: int, channels: int) -
     count = channels + int(rng.integers(1, _EXTRA_NODES + 1))
     nodes = np.empty((count, steps), np.float32)
     for i in range(count):
-        parents = rng.choice(i, min(i, rng.integers(0, _MOST_PARENTS + 1)), replace=False)
+        parents = rng.choice(i, min(i, int(rng.integers(0, _MOST_PARENTS + 1))), replace=False)
         if len(parents):
             mixed = rng.standard_normal(len(parents)) @ nodes[parents] + rng.standard_normal()
             nodes[i] = _edge(rng, mixed)

@@ -33,7 +33,9 @@ def sawtooth(rng: np.random.Generator, steps: int) -> np.ndarray:
 
 def steps_and_ramps(rng: np.random.Generator, steps: int) -> np.ndarray:
     """Segments that are flat, ramps or short oscillations, each at a level of its own."""
-    cuts = np.sort(rng.integers(1, steps, rng.integers(1, 9))) if steps > 1 else []
+    cuts = np.empty(0, np.int64)
+    if steps > 1:
+        cuts = np.sort(rng.integers(1, steps, rng.integers(1, 9)))
     level, parts = 0.0, []
     for part in np.split(np.arange(steps), cuts):
         n, kind = len(part), rng.integers(4)
