@@ -30,34 +30,33 @@ class BatchNorm(nn.BatchNorm1d):
         if not plain or traced or x.device.type != "cpu" or x.ndim != 2 or len(x) < 2:
             return super().forward(x)
         self._check_channels(x)
+        mean, variance = self.running_mean, self.running_var
         if not self.training:
-            mean, variance = self.running_mean, self.running_var
             return _Normalise.apply(x, self.weight, self.bias, mean, variance, self.eps, False)
         mean, variance = torch.from_numpy(_moments(_rows(x, self.weight)))
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            unbiased = variance * (len(x) / (len(x) - 1))
-            self._remember(mean, unbiased)
+        self._remember(mean, variance * (len(x) / (len(x) - 1)))
         return _Normalise.apply(x, self.weight, self.bias, mean, variance, self.eps, True)
 
     def _over_ranks(self, x: Tensor) -> Tensor:
         """The rows (N, C) of this process, normalised by the moments of all."""
         self._check_channels(x)
-        rows = x.to(self.running_mean.dtype)
+        rows = x.to(self.weight.dtype)
         count = total(torch.tensor(float(len(x)), dtype=torch.float64, device=x.device))
         mean = total(rows.sum(0, dtype=torch.float64)) / count
         apart = rows - mean.to(rows.dtype)
         variance = total(apart.square().sum(0, dtype=torch.float64)) / count
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            self._remember(mean, variance * (count / (count - 1).clamp_min(1)))
+        self._remember(mean, variance * (count / (count - 1).clamp_min(1)))
         rate = (variance + self.eps).rsqrt().to(rows.dtype)
         return (apart * (rate * self.weight) + self.bias).to(x.dtype)
 
+    @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running moments towards those of a batch."""
+        """Move the running moments, where there are any, towards those of a batch."""
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         for running, now in ((self.running_mean, mean), (self.running_var, variance)):
-            running.lerp_(now.to(running.dtype), self.momentum)
+            if running is not None and self.momentum is not None:
+                running.lerp_(now.to(running.dtype), self.momentum)
 
     def _check_channels(self, x: Tensor) -> None:
         if x.shape[1] != self.num_features:

@@ -219,10 +219,10 @@ class Run:
         path = self._path
         old = _flat(configuration.to_dict(configuration.load(type(self.config), path)))
         new = _flat(configuration.to_dict(self.config))
-        now = launched_processes()
-        before = _environment(self.output).get("processes", now)
-        if before != now and _BATCH_SIZE in old:
-            for table, processes in ((old, before), (new, now)):
+        many = launched_processes()
+        first = _environment(self.output).get("processes", many)
+        if first != many and _BATCH_SIZE in old:
+            for table, processes in ((old, first), (new, many)):
                 table[f"{_BATCH_SIZE} x processes"] = table.pop(_BATCH_SIZE) * processes
         for name in {**old, **new}:
             before, now = old.get(name), new.get(name)

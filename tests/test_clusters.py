@@ -5,10 +5,12 @@ import shlex
 import shutil
 import subprocess
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
-from tests.pages import ROOT
+from tests.pages import ROOT, blocks
 from tspcrep.common.options import complaint, options_of
 
 HOW_TO = ROOT / "docs" / "how-to"
@@ -66,3 +68,17 @@ def test_the_script_of_slurm():
 def test_bash_reads_the_script():
     done = subprocess.run(["bash", "-n", HOW_TO / "slurm.sh"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_wrapper_for_spark_gives_each_row_its_vector():
+    """Spark hands a wrapper an iterator of frames and takes an iterator of frames."""
+    page = (HOW_TO / "larger-than-memory.md").read_text("utf-8")
+    names: dict = {}
+    for block in [b.text for b in blocks(page) if b.language == "python"][:2]:
+        exec(block, names)
+    whole = pd.DataFrame({"id": list("abc"), "values": [[1.0, 2, 4, 3], [5.0, 3, 1], [2.0, 0]]})
+    found = pd.concat(names["frames"](iter([whole[:2], whole[2:]])))
+    assert list(found["id"]) == list("abc")
+    for values, vector in zip(whole["values"], found["vector"], strict=True):
+        alone = names["embed"]({"values": np.array([values])})["vector"][0]
+        np.testing.assert_allclose(vector, alone, rtol=1e-4, atol=1e-5)

@@ -94,7 +94,7 @@ class BirdsEye(nn.Module):
             nn.ReLU(),
         )  # fmt: skip
         self.centre, self.box = nn.Conv2d(d, 1, 1), nn.Conv2d(d, _BOX, 1)
-        nn.init.constant_(self.centre.bias, _RARE)
+        nn.init.constant_(self.centre.get_parameter("bias"), _RARE)
 
     def phases(self) -> list[Phase]:
         trained = [p for p in self.parameters() if p.requires_grad]
@@ -114,7 +114,9 @@ class BirdsEye(nn.Module):
         seed = int(torch.randint(1 << 31, ()))
         clouds = [self._view(cloud, (seed, n)) for n, cloud in enumerate(batch.clouds)]
         logits, boxes = self._maps(clouds)
-        heat, wanted, cells = targets(clouds, logits.shape[-2:], self.voxel * self.config.cell)
+        heat, wanted, cells = targets(
+            clouds, (logits.shape[2], logits.shape[3]), self.voxel * self.config.cell
+        )
         heat, wanted, cells = (part.to(logits.device) for part in (heat, wanted, cells))
         centre = focal_loss(logits[:, 0], heat)
         found = boxes.permute(0, 2, 3, 1)[tuple(cells.T)]
@@ -174,7 +176,7 @@ def with_objects(scenes: Scenes, name: str, least: int = 10) -> Scenes:
 
 
 def _numbered(cloud: Cloud, index: int, least: int) -> np.ndarray:
-    number = np.where(cloud.label == index, cloud.instance, -1)
+    number = np.where(cloud.label == index, cloud.known("instance"), -1)
     found, count = np.unique(number[number >= 0], return_counts=True)
     return _in_turn(np.where(np.isin(number, found[count >= least]), number, -1))
 
@@ -198,7 +200,7 @@ def targets(
     x, y = np.ogrid[: shape[0], : shape[1]]
     for b, cloud in enumerate(clouds):
         low = cloud.coords.min(0).astype(np.float64)
-        for box in fit_boxes(cloud.coords - low, _in_turn(cloud.instance)):
+        for box in fit_boxes(cloud.coords - low, _in_turn(cloud.known("instance"))):
             i, j = place = np.minimum((box[:2] / cell).astype(int), np.array(shape) - 1)
             apart = (x - i) ** 2 + (y - j) ** 2
             deviation = max(box[3] / cell / 6, 0.7)
@@ -248,7 +250,7 @@ def box_scores(scenes: Scenes, found: list[tuple[np.ndarray, np.ndarray]]) -> di
     scenes : of :func:`with_objects`. found : boxes and scores of each.
     """
     clouds = list(scenes)
-    truths = [fit_boxes(cloud.coords, cloud.instance) for cloud in clouds]
+    truths = [fit_boxes(cloud.coords, cloud.known("instance")) for cloud in clouds]
     iou = [box_iou(truth, boxes) for truth, (boxes, _) in zip(truths, found, strict=True)]
     scores = [score for _, score in found]
     return {f"box{p}": average_precision(iou, scores, p / 100) for p in (25, 50)}
