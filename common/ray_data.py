@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tspcrep.common.errors import UserError
+from tspcrep.common.runs import sweep
 from tspcrep.common.shards import Shard, Work
 
 
@@ -32,27 +33,25 @@ def map_with_ray(work: Work, shards: Sequence[Shard], processes: int | None) -> 
     rows = [{"source": str(source), "target": str(target)} for source, target in shards]
     items = ray.data.from_items(rows, override_num_blocks=len(rows))
     done = items.map(_Task(work), concurrency=processes)
-    try:
-        for row in done.iter_rows():
-            yield row["rows"]
-    except ray.exceptions.RayError as error:
-        found = _cause(error)
-        if isinstance(found, UserError):
-            raise UserError(str(found)) from None
-        raise
+    for row in done.iter_rows():
+        if row["error"]:
+            raise UserError(row["error"])
+        yield row["rows"]
+    for folder in {target.parent for _, target in shards}:
+        sweep(folder)  # what a worker that died had half written
 
 
 @dataclass(frozen=True)
 class _Task:
-    """The work on a row of the data set of shards."""
+    """The work on a row of the data set of shards.
+
+    What a user can correct is a value: Ray wraps what is raised, and tries it again.
+    """
 
     work: Work
 
-    def __call__(self, row: dict[str, str]) -> dict[str, int]:
-        return {"rows": self.work((Path(row["source"]), Path(row["target"])))}
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What a task raised, below what Ray wraps around it."""
-    inner = getattr(error, "cause", None) or error.__cause__
-    return _cause(inner) if inner is not None and not isinstance(error, UserError) else error
+    def __call__(self, row: dict[str, str]) -> dict[str, int | str]:
+        try:
+            return {"rows": self.work((Path(row["source"]), Path(row["target"]))), "error": ""}
+        except UserError as error:
+            return {"rows": 0, "error": str(error)}
