@@ -83,7 +83,9 @@ def run_tool(
         sys.exit(2)
     except KeyboardInterrupt as stop:
         again = "; go on with --resume" if _can_resume(config_class) else ""
-        if not launched_rank():
+        # torchrun sends SIGTERM to the sisters of a process that failed, and says so itself.
+        told = launched_processes() > 1 and isinstance(stop, Terminated)
+        if not launched_rank() and not told:
             print(f"{name}: stopped{again}", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
     except BrokenPipeError:
