@@ -1,6 +1,8 @@
 """The GIFT-Eval suite: scores by hand, and the published seasonal naive to its digits."""
 
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +13,11 @@ from tsrep.evaluation.quantiles import LEVELS, pinball, scaled_errors, weighted_
 @pytest.fixture
 def gift(suite):
     return suite("gift")
+
+
+@pytest.fixture
+def gift_peers(suite):
+    return suite("gift_peers")
 
 
 def test_scores_are_loops():
@@ -67,3 +74,40 @@ def test_means_are_geometric(gift):
     rows = {(row.system, row.metric): row.value for row in gift.means(values)}
     assert rows["product", "mase_over_naive"] == pytest.approx(0.5)
     assert ("product", "weighted_quantile_loss_over_naive") not in rows  # not on all tasks
+
+
+def test_intervals_of_a_peer_are_quantiles(gift_peers, monkeypatch):
+    """The interval of 80 % lies between the quantiles .1 and .9, that of 20 % between .4 and .6."""
+
+    class Model:
+        def __init__(self, season_length):
+            assert season_length == 24
+
+        def forecast(self, y, h, level):
+            found = {"mean": np.full(h, 0.5)}
+            for one in level:
+                found |= {
+                    f"lo-{one}": np.full(h, 0.5 - one / 200),
+                    f"hi-{one}": np.full(h, 0.5 + one / 200),
+                }
+            return found
+
+    module = types.ModuleType("statsforecast")
+    module.models = types.SimpleNamespace(AutoETS=Model)
+    monkeypatch.setitem(sys.modules, "statsforecast", module)
+    found = gift_peers.statistical("AutoETS")(np.arange(50.0), 3, 24, "h")
+    np.testing.assert_allclose(found, np.tile(LEVELS, (3, 1)))
+
+
+def test_a_peer_forecasts_each_channel_of_each_window(gift, gift_peers):
+    def last(history, steps, season, frequency):
+        assert (steps, season, frequency) == (48, 24, "h")
+        return np.tile(history[-1] + np.array(LEVELS), (steps, 1))
+
+    case = next(case for case in gift.CASES if case.name == "ett1/h/short")
+    rng = np.random.default_rng(0)
+    windows = [gift.Window(rng.normal(size=(60 + n, 2)), np.zeros((48, 2))) for n in range(3)]
+    found = gift_peers.of_windows(last)(case, windows, None)
+    for window, own in zip(windows, found, strict=True):
+        assert own.shape == (48, 2, 9)
+        np.testing.assert_allclose(own[7, :, 4], window.history[-1] + 0.5)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 from suites.files import data_file
+from suites.gift_peers import of_windows, peers
 from suites.table import Row
 
 from tsrep.datasets.calendar import calendar_features, second_harmonics
@@ -66,11 +67,12 @@ System = Callable[[Case, list[Window], pd.DatetimeIndex | None], list[np.ndarray
 
 
 def rows(name: str) -> Iterator[Row]:
-    """Scores of the product, the control and the published models on a task."""
+    """Scores of the product, the control, installed peers and published models on a task."""
     case = next(case for case in CASES if case.name == name)
     series = list(_series(case))
     count = sum(len(windows) * windows[0].truth.shape[1] for windows, _ in series)
-    for system, forecast in (("seasonal_naive", seasonal_naive), ("product", product)):
+    others = ((peer, of_windows(forecast)) for peer, forecast in peers(name))
+    for system, forecast in (("seasonal_naive", seasonal_naive), ("product", product), *others):
         started = time.process_time()
         mase, loss = score(case, series, forecast)
         yield Row(name, system, "mase", mase)
