@@ -199,7 +199,7 @@ def test_classification_pretrained_and_evaluated(tool, tmp_path):
         assert scores.keys() == {"svm", "linear", "svm_std", "linear_std"}
         assert all(0.5 < scores[probe] <= 1 for probe in ("svm", "linear"))
     assert TASKS[result["task"]].table(result) in stdout
-    assert (folder / "report.html").read_text().count("<figure>") == 4
+    assert (folder / "report.html").read_text().count("<figure>") == 5
     again = tmp_path / "again"
     status, _, stderr = tool(
         "evaluate", "--encoder", folder, "--data", "ItalyPowerDemand", "--output", again

@@ -72,7 +72,7 @@ def read_result(folder: Path, *tasks: str) -> dict[str, Any]:
 
     Raises UserError, one line, for a file that is missing, damaged or not such a result.
     """
-    result = results.read_result(folder, {task: _FORMS[task] for task in tasks})
+    result = results.read_result(folder, {task: _FORMS[task] for task in tasks if task in _FORMS})
     if result["task"] == "forecasting":
         _check_horizons(result, folder / "result.json")
     return result

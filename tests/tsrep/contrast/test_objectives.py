@@ -85,7 +85,7 @@ class Identity(Encoder):
 def test_two_crops_are_compared_at_the_same_steps(monkeypatch, stride, steps):
     x = windows(4, steps, 2)
     contrast = build(ContrastConfig("hcl", **SMALL), Identity(stride))
-    contrast.mask = lambda crop: crop
+    contrast.mask = lambda crop, strength: crop
     seen = []
     monkeypatch.setattr(
         objectives, "_hierarchical_contrast", lambda *views: seen.append(views) or x.sum() * 0
