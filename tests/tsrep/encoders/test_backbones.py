@@ -47,7 +47,10 @@ def test_one_name_is_one_network_from_every_door():
     for network in (by_tool, by_sklearn, by_forecaster):
         assert network.config == by_tool.config and network.receptive_field == 509
         assert sum(p.numel() for p in network.parameters()) == size
-    deep = ForecasterConfig("lstm", look_back=508).encoder(1), EncoderConfig("lstm", dim=64).network(1)
+    deep = (
+        ForecasterConfig("lstm", look_back=508).encoder(1),
+        EncoderConfig("lstm", dim=64).network(1),
+    )
     assert deep[0].config == deep[1].config
 
 
