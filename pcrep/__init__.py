@@ -5,8 +5,9 @@
 ``tools/pretrain_fac.py`` makes the encoder of a folder of point clouds.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tspcrep.common.lazy import attributes
 
 if TYPE_CHECKING:
     from pcrep.contrast.fac import FAC, FACConfig
@@ -63,11 +64,4 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = attributes(__name__, _MODULES)

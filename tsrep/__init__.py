@@ -12,8 +12,9 @@
 corpus; ``load_forecaster`` opens what ``tools/train_forecaster.py`` fitted.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tspcrep.common.lazy import attributes
 
 if TYPE_CHECKING:
     from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
@@ -50,11 +51,4 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = attributes(__name__, _MODULES)

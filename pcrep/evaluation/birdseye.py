@@ -30,7 +30,7 @@ from pcrep.encoders.encoding import (
 )
 from pcrep.encoders.unet import SparseUNet
 from pcrep.evaluation.boxes import box_iou, fit_boxes
-from pcrep.evaluation.detections import average_precision
+from pcrep.evaluation.detections import average_precision, in_turn
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Phase
 from tspcrep.common.modes import evaluating
@@ -178,13 +178,7 @@ def with_objects(scenes: Scenes, name: str, least: int = 10) -> Scenes:
 def _numbered(cloud: Cloud, index: int, least: int) -> np.ndarray:
     number = np.where(cloud.label == index, cloud.known("instance"), -1)
     found, count = np.unique(number[number >= 0], return_counts=True)
-    return _in_turn(np.where(np.isin(number, found[count >= least]), number, -1))
-
-
-def _in_turn(number: np.ndarray) -> np.ndarray:
-    """Numbers (N,) of objects, -1 for none, without those that have no point here."""
-    kept = np.unique(number[number >= 0])
-    return np.where(number >= 0, np.searchsorted(kept, number), -1)
+    return in_turn(np.where(np.isin(number, found[count >= least]), number, -1))
 
 
 def targets(
@@ -200,7 +194,7 @@ def targets(
     x, y = np.ogrid[: shape[0], : shape[1]]
     for b, cloud in enumerate(clouds):
         low = cloud.coords.min(0).astype(np.float64)
-        for box in fit_boxes(cloud.coords - low, _in_turn(cloud.known("instance"))):
+        for box in fit_boxes(cloud.coords - low, in_turn(cloud.known("instance"))):
             i, j = place = np.minimum((box[:2] / cell).astype(int), np.array(shape) - 1)
             apart = (x - i) ** 2 + (y - j) ** 2
             deviation = max(box[3] / cell / 6, 0.7)

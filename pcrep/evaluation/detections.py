@@ -36,6 +36,13 @@ def true_instances(cloud: Cloud, things: Sequence[int]) -> Instances:
     return Instances(number, cloud.label[thing][first], np.ones(len(first)))
 
 
+def in_turn(number: np.ndarray) -> np.ndarray:
+    """The same objects (N,), -1 for none, numbered 0, 1, ... without those that have no point."""
+    inside, found = number >= 0, np.full(len(number), -1)
+    found[inside] = np.unique(number[inside], return_inverse=True)[1]
+    return found
+
+
 def overlaps(truth: Instances, found: Instances, known: np.ndarray) -> np.ndarray:
     """IoU (T, P) of the points of true and predicted objects.
 

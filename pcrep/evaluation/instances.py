@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pcrep.cloud import Cloud, Scenes
-from pcrep.evaluation.detections import Instances, detection_scores
+from pcrep.evaluation.detections import Instances, detection_scores, in_turn
 from pcrep.evaluation.segmentation import Segmenter
 from pcrep.evaluation.smoothing import smoothed
 from pcrep.preparation import PrepareConfig, prepare
@@ -201,8 +201,6 @@ def _join(sums: np.ndarray, contacts: _Contacts, config: GroupConfig) -> np.ndar
 
 def _numbered(number: np.ndarray) -> np.ndarray:
     """The same objects (N,), numbered 0, 1, ... without gaps, and without those that are small."""
-    found = np.full(len(number), -1)
     large = np.bincount(number[number >= 0]) >= SMALLEST * len(number)
     inside = (number >= 0) & np.append(large, False)[number]
-    found[inside] = np.unique(number[inside], return_inverse=True)[1]
-    return found
+    return in_turn(np.where(inside, number, -1))
