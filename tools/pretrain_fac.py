@@ -23,10 +23,9 @@ import torch
 
 import pcrep.reports.pretraining
 from pcrep.cloud import Scenes
-from pcrep.contrast import OBJECTIVES
-from pcrep.contrast.both import FACAndDistillation
+from pcrep.contrast import OBJECTIVES, new_objective
 from pcrep.contrast.fac import FAC, FACConfig
-from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
+from pcrep.contrast.objective import PretrainingConfig, SceneBatches
 from pcrep.datasets import Reading, Split, find_split, load_scenes, pretraining_scenes
 from pcrep.encoders.encoding import new_encoder
 from pcrep.encoders.inputs import completed
@@ -126,11 +125,6 @@ def batches(config: Config, scenes: Scenes) -> SceneBatches:
     return SceneBatches(prepared, config.pretraining.views.voxel)
 
 
-def build_objective(config: Config, encoder: SparseUNet) -> Objective:
-    own = (config.fac,) if config.method in (FAC.name, FACAndDistillation.name) else ()
-    return OBJECTIVES[config.method](encoder, config.pretraining, *own)
-
-
 def train(
     config: Config, data: SceneBatches, seed: int, folder: Path
 ) -> tuple[SparseUNet, SparseUNet, float]:
@@ -139,7 +133,7 @@ def train(
     encoder = new_encoder(config.network, config.inputs)
     encoder.voxel = config.pretraining.views.voxel
     untrained = copy.deepcopy(encoder)
-    objective = build_objective(config, encoder)
+    objective = new_objective(config.method, encoder, config.pretraining, config.fac)
     started = time.perf_counter()
     fit(objective, data, config.training, seed, folder, config.resume)
     return encoder, untrained, time.perf_counter() - started

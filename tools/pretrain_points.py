@@ -23,10 +23,9 @@ from typing import Literal
 import torch
 
 from pcrep.cloud import Cloud
-from pcrep.contrast import OBJECTIVES
-from pcrep.contrast.both import FACAndDistillation
+from pcrep.contrast import OBJECTIVES, new_objective
 from pcrep.contrast.corpora import Corpus, MixedScenes, PreparedCorpus
-from pcrep.contrast.distillation import DistillationConfig, SelfDistillation
+from pcrep.contrast.distillation import DistillationConfig
 from pcrep.contrast.fac import FAC, FACConfig
 from pcrep.contrast.objective import Objective, PretrainingConfig, SceneBatches
 from pcrep.contrast.views import ViewConfig
@@ -146,13 +145,8 @@ def build_objective(config: Config, seed: int) -> Objective:
     torch.manual_seed(seed)
     encoder = new_encoder(config.network, config.inputs)
     encoder.voxel = config.pretraining.views.voxel
-    options = {
-        FAC.name: (config.fac,),
-        SelfDistillation.name: (config.distillation,),
-        FACAndDistillation.name: (config.fac, config.distillation),
-    }
-    own = options.get(config.method, ())
-    return OBJECTIVES[config.method](encoder, config.pretraining, *own)
+    options = (config.pretraining, config.fac, config.distillation)
+    return new_objective(config.method, encoder, *options)
 
 
 def gallery(config: Config, real: dict[str, Corpus]) -> bytes:

@@ -5,12 +5,13 @@ and its class in :data:`OBJECTIVES`; tools, reports and benchmarks read the tabl
 """
 
 from pcrep.contrast.both import FACAndDistillation
-from pcrep.contrast.distillation import SelfDistillation
-from pcrep.contrast.fac import FAC
-from pcrep.contrast.objective import Objective
+from pcrep.contrast.distillation import DistillationConfig, SelfDistillation
+from pcrep.contrast.fac import FAC, FACConfig
+from pcrep.contrast.objective import Objective, PretrainingConfig
 from pcrep.contrast.pointcontrast import PointContrast
 from pcrep.contrast.scene_contexts import ContrastiveSceneContexts
 from pcrep.contrast.segcontrast import SegContrast
+from pcrep.encoders.unet import SparseUNet
 
 OBJECTIVES: dict[str, type[Objective]] = {
     objective.name: objective
@@ -20,3 +21,19 @@ OBJECTIVES: dict[str, type[Objective]] = {
     )
 }
 """By the name that ``--method`` of ``tools/pretrain_fac.py`` takes."""
+
+
+def new_objective(
+    name: str,
+    encoder: SparseUNet,
+    config: PretrainingConfig | None = None,
+    fac: FACConfig | None = None,
+    distillation: DistillationConfig | None = None,
+) -> Objective:
+    """The objective of that name around an encoder, with the options of its own that it takes."""
+    own = {
+        FAC.name: (fac,),
+        SelfDistillation.name: (distillation,),
+        FACAndDistillation.name: (fac, distillation),
+    }
+    return OBJECTIVES[name](encoder, config, *own.get(name, ()))

@@ -31,6 +31,7 @@ from pcrep.encoders.encoding import (
 from pcrep.encoders.unet import SparseUNet
 from pcrep.evaluation.boxes import box_iou, fit_boxes
 from pcrep.evaluation.detections import average_precision, in_turn
+from tspcrep.common.distributed import own_rows
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Phase
 from tspcrep.common.modes import evaluating
@@ -112,7 +113,9 @@ class BirdsEye(nn.Module):
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         """CenterPoint's: the focal loss of the centres, and the L1 distance of the boxes."""
         seed = int(torch.randint(1 << 31, ()))
-        clouds = [self._view(cloud, (seed, n)) for n, cloud in enumerate(batch.clouds)]
+        numbers = own_rows(torch.arange, len(batch.clouds)).tolist()  # in the whole batch
+        pairs = zip(numbers, batch.clouds, strict=True)
+        clouds = [self._view(cloud, (seed, number)) for number, cloud in pairs]
         logits, boxes = self._maps(clouds)
         heat, wanted, cells = targets(
             clouds, (logits.shape[2], logits.shape[3]), self.voxel * self.config.cell

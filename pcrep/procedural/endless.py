@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pcrep.cloud import Cloud
+from pcrep.cloud import Cloud, Scenes
 from pcrep.procedural.outdoors import aerial, street
 from pcrep.procedural.scenes import unseen
 from pcrep.procedural.shapes import CLASSES, ROOM_CLASSES
@@ -51,6 +51,11 @@ class Endless:
         if not 0 <= index < self.size:  # so that iteration ends
             raise IndexError(f"scene {index} of {self.size} {self.kind}")
         return KINDS[self.kind][0](self.seed, index)
+
+    def scenes(self) -> Scenes:
+        """The same as labelled scenes, to learn from or to test on."""
+        names = tuple(f"{self.kind}-{self.seed}-{i}" for i in range(self.size))
+        return Scenes(self.kind, names, self.__getitem__, self.classes)
 
     def fingerprint(self) -> str:
         """A hash of the kind, the numbers and the points of the first scene."""

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pcrep import FAC, SparseUNet, UNetConfig, load_encoder
-from pcrep.contrast import OBJECTIVES
+from pcrep.contrast import OBJECTIVES, new_objective
 from tests.tools.rooms import write_room
 from tests.tools.running import TOOLS, contents
 from tspcrep.common.config import load, parse
@@ -144,7 +144,7 @@ def test_every_objective_is_an_option_and_has_a_title(monkeypatch):
     for name, objective in OBJECTIVES.items():
         assert name == objective.name and objective.title
         config = parse(tool.Config, ["--data", "", "--output", "", "--method", name])
-        assert type(tool.build_objective(config, encoder)) is objective
+        assert type(new_objective(name, encoder, config.pretraining, config.fac)) is objective
     with pytest.raises(UserError, match="method"):
         parse(tool.Config, ["--data", "", "--output", "", "--method", "none"])
 

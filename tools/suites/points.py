@@ -20,7 +20,7 @@ from suites.table import Row
 from torch.utils.benchmark import Timer
 
 from pcrep.cloud import Scenes
-from pcrep.contrast import OBJECTIVES
+from pcrep.contrast import OBJECTIVES, new_objective
 from pcrep.contrast.fac import FACConfig
 from pcrep.contrast.objective import SceneBatches
 from pcrep.contrast.views import draw_views
@@ -274,7 +274,8 @@ def _outside_the_network() -> Row:
     """Fraction of the time of a pretraining step of FAC that is spent on drawing views."""
     config = configuration("mosd", "fac")
     torch.manual_seed(0)
-    method = pretrain_fac.build_objective(config, new_encoder(config.network))
+    encoder = new_encoder(config.network)
+    method = new_objective(config.method, encoder, config.pretraining, config.fac)
     optimizer = torch.optim.AdamW(method.phases()[0].parameters, lr=1e-3)
     data = batches("mosd", config.pretraining.views.voxel)
     batch = data.__getitems__(range(config.training.batch_size))

@@ -60,9 +60,7 @@ def rows(seeds: tuple[int, ...]) -> Iterator[Row]:
 
 
 def streets(seed: int, inputs: tuple[str, ...]) -> Scenes:
-    made = Endless("street", SCENES, seed)
-    names = tuple(f"street-{seed}-{i}" for i in range(SCENES))
-    scenes = Scenes("streets", names, made.__getitem__, made.classes, ("car",))
+    scenes = replace(Endless("street", SCENES, seed).scenes(), things=("car",))
     return keep(with_objects(scenes.map(partial(completed, names=inputs)), "car"))
 
 

@@ -7,8 +7,10 @@ import torch
 
 from pcrep import SparseUNet
 from pcrep.cloud import Batch
-from pcrep.contrast import OBJECTIVES
+from pcrep.contrast import OBJECTIVES, new_objective
 from pcrep.contrast.both import FACAndDistillation
+from pcrep.contrast.distillation import DistillationConfig
+from pcrep.contrast.fac import FACConfig
 from pcrep.contrast.objective import PretrainingConfig
 from pcrep.contrast.views import ViewConfig
 from pcrep.encoders.encoding import width
@@ -75,3 +77,14 @@ def test_an_objective_reads_the_levels_that_are_asked_for(name, levels):
 def test_levels_that_there_are_not_are_refused():
     with pytest.raises(ValueError, match="expected one of decoder, encoder, both"):
         replace(CONFIG, levels="stem")
+
+
+def test_each_objective_gets_the_options_of_its_own():
+    fac, distillation = FACConfig(momentum=0.5), DistillationConfig(prototypes=7)
+    made = {
+        name: new_objective(name, SparseUNet(SMALL), PretrainingConfig(), fac, distillation)
+        for name in ("fac", "distillation", "fac+distillation", "segcontrast")
+    }
+    both = made["fac+distillation"]
+    assert made["fac"].fac is fac and made["distillation"].distillation is distillation
+    assert both.fac.fac is fac and both.distillation.distillation is distillation

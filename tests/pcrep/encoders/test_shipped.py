@@ -8,7 +8,7 @@ import torch
 
 import pcrep
 from pcrep import encode, list_encoders, load_encoder
-from pcrep.cloud import Scenes, keep
+from pcrep.cloud import keep
 from pcrep.encoders.encoding import untrained
 from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import SHIPPED
@@ -54,9 +54,7 @@ def made(kind, count, seed, inputs):
     """Scenes of another seed than any that the encoders or the tables have seen."""
     if kind == "rooms":
         return procedural(count, seed=seed)
-    scenes = Endless("aerial", count, seed)
-    named = Scenes(kind, tuple(map(str, range(count))), scenes.__getitem__, scenes.classes)
-    return keep(named.map(partial(completed, names=inputs)))
+    return keep(Endless("aerial", count, seed).scenes().map(partial(completed, names=inputs)))
 
 
 @pytest.mark.parametrize("name, kind", [("points-indoor", "rooms"), ("points-aerial", "tiles")])

@@ -47,6 +47,13 @@ def test_labels_are_within_the_classes_and_the_number_of_scenes_changes_nothing(
         assert short.fingerprint() != Endless(kind, 2, seed=1).fingerprint()
 
 
+def test_as_labelled_scenes_they_are_the_same():
+    made = Endless("street", 2, seed=3)
+    scenes = made.scenes()
+    assert scenes.classes == made.classes and [c.name for c in scenes] == list(scenes.names)
+    assert digest(scenes[1]) == digest(made[1])
+
+
 @pytest.mark.parametrize(("kind", "size"), [("caves", 3), ("rooms", 0)])
 def test_wrong_kinds_and_sizes_are_told(kind, size):
     with pytest.raises(
