@@ -104,19 +104,21 @@ def score_histograms(counts: Mapping[str, Sequence[float]]) -> tuple[bytes, byte
 
 def _png(draw: Callable[[dict], Figure], theme: dict, back: str = "none") -> bytes:
     ink = theme["ink"]
-    style = {
-        "font.size": 9,
-        "text.color": ink,
-        "axes.labelcolor": ink,
-        "axes.edgecolor": theme["faint"],
-        "axes.facecolor": "none",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "xtick.color": ink,
-        "ytick.color": ink,
-        "text.parse_math": False,  # names of columns and classes may hold a $
-    }
-    with matplotlib.rc_context(style), io.BytesIO() as file, warnings.catch_warnings():
+    style = matplotlib.rc_context(
+        {
+            "font.size": 9,
+            "text.color": ink,
+            "axes.labelcolor": ink,
+            "axes.edgecolor": theme["faint"],
+            "axes.facecolor": "none",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "xtick.color": ink,
+            "ytick.color": ink,
+            "text.parse_math": False,  # names of columns and classes may hold a $
+        }
+    )
+    with style, io.BytesIO() as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # names in any script
         # Figure without pyplot: no window, no global state, the Agg renderer.
         draw(theme).savefig(file, format="png", dpi=150, facecolor=back)

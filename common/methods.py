@@ -25,24 +25,26 @@ class Phase:
     weight_decay: float = 0.0
 
 
-class Method(Protocol):
-    """A training objective: an ``nn.Module`` whose state dict contains all of its state.
+class Method(nn.Module):
+    """A training objective, whose state dict contains all of its state.
 
     A :class:`Cached` method can also be trained with cached gradients.
     """
 
-    def phases(self) -> list[Phase]: ...
+    def phases(self) -> list[Phase]:
+        """What is updated together, by the losses of that name."""
+        raise NotImplementedError
 
     def loss(self, batch: Any, phase: str) -> dict[str, Tensor]:
         """``"loss"`` is minimised; all other scalars and vectors are logged."""
-        ...
+        raise NotImplementedError
 
     def after_step(self) -> None:
         """Update moving averages, queues and prototypes, after the updates of all phases.
 
         With accumulated batches, ``loss`` was called for each of them before.
         """
-        ...
+        raise NotImplementedError
 
 
 @runtime_checkable

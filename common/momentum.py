@@ -1,12 +1,15 @@
 """The momentum encoder: a slowly following copy."""
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+Module = TypeVar("Module", bound=nn.Module)
 
-class MomentumEncoder(nn.Module):
+
+class MomentumEncoder(nn.Module, Generic[Module]):
     """A copy whose parameters follow the encoder's: ``copy = m copy + (1 - m) encoder``.
 
     The key encoder of MoCo (He et al., CVPR 2020, Eq. 2), and the running mean of weights by which
@@ -20,7 +23,7 @@ class MomentumEncoder(nn.Module):
 
     updates: Tensor
 
-    def __init__(self, encoder: nn.Module, momentum: float = 0.999) -> None:
+    def __init__(self, encoder: Module, momentum: float = 0.999) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum is {momentum}, expected a number from 0 to 1")

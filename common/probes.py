@@ -7,6 +7,7 @@ Rows are ``x: (n, d)``, numpy arrays or tensors.
     model.predict(x_test)
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -243,7 +244,7 @@ def choose_scaled_ridge(
     validation rows. scales: candidate column scales (d,).
     """
     models = (RidgePath(moments, scale).choose(x, y, alphas) for scale in scales)
-    return min(models, key=lambda model: model.score)
+    return min(models, key=lambda model: math.inf if model.score is None else model.score)
 
 
 def _array(x) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Random numbers that depend on the seed and the step alone, and their replay."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class _SeededBatches(Dataset):
     def __init__(self, data: Any, chunks: int) -> None:
         self.data, self.chunks = data, chunks
 
-    def __getitems__(self, item: tuple[tuple[int, ...], Sequence[int]]) -> list[Any]:
+    def __getitems__(self, item: list[Any]) -> list[Any]:
         numbers, rows = item
         seed_all(*numbers)
         parts = np.array_split(rows, self.chunks)
@@ -73,11 +73,12 @@ class _SeededSampler:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[tuple[tuple[int, ...], list[int]]]:
+    def __iter__(self) -> Iterator[list[Any]]:
+        """Lists of two, for ``_SeededBatches``: what the generators are seeded from, and rows."""
         sampler = self.sampler
         first = sampler.epoch * len(sampler) + sampler.start
         for batch, rows in enumerate(sampler, first):
-            yield (sampler.seed, batch, 1 + sampler.rank), rows
+            yield [(sampler.seed, batch, 1 + sampler.rank), rows]
 
 
 def _mixed(numbers: tuple[int, ...]) -> int:

@@ -15,12 +15,13 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from tspcrep.common.cached import cached_backward
@@ -155,20 +156,28 @@ def fit(
         A loss or a gradient is not finite, which is a UserError and a FloatingPointError; the
         message names step, phase and the last checkpoint.
     """
-    if training.chunks > 1 and not isinstance(method, Cached):
-        raise UserError(
-            f"chunks: found {training.chunks}, expected 1: {type(method).__name__} computes the "
-            "loss of a whole batch at once; lower batch_size to save memory"
-        )
+    cached = _in_chunks(method, training.chunks)
     fabric = _make_fabric(training)
-    loop = _Loop(method, data, training, seed, folder, fabric)
+    loop = _Loop(method, cached, data, training, seed, folder, fabric)
     if resume and loop.checkpoint and loop.checkpoint.exists():
-        loop.load()
+        loop.load(loop.checkpoint)
     if fabric.world_size > 1:  # a process that stops earlier than others would leave them waiting
         loop.run(lambda: False)
         return
     with held() as stopped:
         loop.run(stopped)
+
+
+def _in_chunks(method: Method, chunks: int) -> Cached | None:
+    """The method, as one that embeds batches in chunks; None where they are whole."""
+    if chunks == 1:
+        return None
+    if not isinstance(method, Cached):
+        raise UserError(
+            f"chunks: found {chunks}, expected 1: {type(method).__name__} computes the loss of a "
+            "whole batch at once; lower batch_size to save memory"
+        )
+    return method
 
 
 class _Loop:
@@ -177,6 +186,7 @@ class _Loop:
     def __init__(
         self,
         method: Method,
+        cached: Cached | None,
         data: Batches,
         training: Training,
         seed: int,
@@ -184,19 +194,12 @@ class _Loop:
         fabric: Fabric,
     ):
         self.method, self.training, self.seed, self.fabric = method, training, seed, fabric
+        self.cached = cached
         self.phases = method.phases()
-        self.chunked = training.chunks > 1
         self.trainable = {id(p) for p in method.parameters() if p.requires_grad}
         self.module = fabric.setup_module(method)
         self.module.mark_forward_method("loss")
-        self.optimizers = {
-            phase.name: fabric.setup_optimizers(
-                torch.optim.AdamW(
-                    phase.parameters, lr=phase.learning_rate, weight_decay=phase.weight_decay
-                )
-            )
-            for phase in self.phases
-        }
+        self.optimizers = {phase.name: _optimizer(fabric, phase) for phase in self.phases}
         self.sampler = EpochSampler(
             len(data),
             training.batch_size,
@@ -219,9 +222,8 @@ class _Loop:
             "data": fingerprint() if fingerprint else None,
         }
         self.checkpoint = Path(folder) / "checkpoint.pt" if folder is not None else None
-        writes = folder is not None and fabric.is_global_zero
         self.log = MetricsLog(None)
-        if writes:
+        if folder is not None and fabric.is_global_zero:
             logger = open_logger(training.logger, Path(folder))
             self.log = MetricsLog(Path(folder) / "metrics.jsonl", logger)
         self.step = 0
@@ -238,7 +240,7 @@ class _Loop:
             disable=not self.fabric.is_global_zero,
         )
         self.method.train()
-        names = ("embed", "contrast") if self.chunked else ("loss",)
+        names = ("loss",) if self.cached is None else ("embed", "contrast")
         try:
             with bar, _compiled(self.method, names if self.training.compile else ()):
                 while self.step < self.total and not stopped():
@@ -258,7 +260,7 @@ class _Loop:
         started = time.perf_counter()
         for _ in range(min(self.epoch_steps - done, self.total - self.step)):
             batches = list(islice(loader, self.training.accumulate))
-            if not self.chunked:  # otherwise the device holds one chunk at a time
+            if self.cached is None:  # otherwise the device holds one chunk at a time
                 batches = self.fabric.to_device(batches)
             seed_all(self.seed, self.step)
             for phase in phases:
@@ -279,19 +281,24 @@ class _Loop:
         for group in optimizer.param_groups:
             group["lr"] = phase.learning_rate * self._schedule()
         for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
-            with self.fabric.no_backward_sync(self.module, enabled=left > 0 or self.chunked):
+            with self.fabric.no_backward_sync(
+                self.module, enabled=left > 0 or self.cached is not None
+            ):
                 losses = self._losses(batch, phase.name, 1 / len(batches))
             loss = total(losses["loss"].detach()) / self.fabric.world_size
             if not torch.isfinite(loss):  # of one process, and all stop
                 raise self._diverged(phase.name, f"the loss is {loss.item()}")
             self.log.add(phase.name, {**losses, "loss": loss})
-        if self.chunked and self.fabric.world_size > 1:
+        if self.cached is not None and self.fabric.world_size > 1:
             for parameter in phase.parameters:
                 if parameter.grad is not None:
-                    parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
+                    mean = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
+                    assert isinstance(mean, Tensor)  # as what was reduced
+                    parameter.grad = mean
         norm = self.fabric.clip_gradients(
             self.module, optimizer, max_norm=self.training.clip, error_if_nonfinite=False
         )
+        assert norm is not None  # as there is a largest one
         # In 16-mixed an overflow is no failure: the loss scale falls and the step is skipped.
         if self.training.precision != "16-mixed" and not torch.isfinite(norm):
             raise self._diverged(phase.name, f"the norm of the gradient is {norm.item()}")
@@ -309,15 +316,15 @@ class _Loop:
             with self.fabric.autocast():  # a marked method has it only where modules are wrapped
                 return call(x, phase)
 
-        if not self.chunked:
+        if self.cached is None:
             losses = on_device(self.module.loss, batch[0])
             backward(losses["loss"])
             return losses
         return cached_backward(
             self.method,
             batch,
-            partial(on_device, self.method.embed),
-            partial(on_device, self.method.contrast),
+            partial(on_device, self.cached.embed),
+            partial(on_device, self.cached.contrast),
             backward,
         )
 
@@ -368,21 +375,29 @@ class _Loop:
             write_atomically(self.checkpoint, lambda file: file.write(content.getbuffer()))
         self.fabric.barrier()
 
-    def load(self) -> None:
-        state = read_checkpoint(self.checkpoint, self.stated)
+    def load(self, checkpoint: Path) -> None:
+        state = read_checkpoint(checkpoint, self.stated)
         optimizers = state["optimizers"]
         if optimizers.keys() != self.optimizers.keys():
             raise UserError(
-                f"{self.checkpoint}: of another model: phases {sorted(optimizers)}, expected "
+                f"{checkpoint}: of another model: phases {sorted(optimizers)}, expected "
                 f"{sorted(self.optimizers)}"
             )
-        check_fit(self.method, state["method"], self.checkpoint)
+        check_fit(self.method, state["method"], checkpoint)
         for name, optimizer in self.optimizers.items():
-            load_optimizer(optimizer, optimizers[name], self.checkpoint)
+            load_optimizer(optimizer, optimizers[name], checkpoint)
         self.method.load_state_dict(state["method"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.step = state["step"]
         self.log.size, self.log.values = state["metrics_size"], state["epoch_values"]
+
+
+def _optimizer(fabric: Fabric, phase: Phase) -> Optimizer:
+    made = torch.optim.AdamW(
+        phase.parameters, lr=phase.learning_rate, weight_decay=phase.weight_decay
+    )
+    # What Fabric wraps one optimiser in takes on its class, which the types there do not say.
+    return cast(Optimizer, fabric.setup_optimizers(made))
 
 
 @contextmanager

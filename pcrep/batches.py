@@ -45,11 +45,10 @@ class Segment:
 
     def __call__(self, batch: Batch) -> Batch:
         pipeline = self._pipeline()
-        there = names_of(batch)
-        columns = {
-            name: cells(batch, name)
-            for name in ("coords", *(name for name in _READ if name in there))
-        }
+        columns = {"coords": cells(batch, "coords")}
+        for name in _READ:
+            if name in names_of(batch):
+                columns[name] = cells(batch, name)
         rows = zip(*columns.values(), strict=True)
         clouds = [_cloud(dict(zip(columns, row, strict=True)), i) for i, row in enumerate(rows)]
         found = [pipeline(cloud) for cloud in clouds]

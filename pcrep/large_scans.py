@@ -7,6 +7,7 @@ the bits of what it finds; memory is bounded by a block of points, not by the fi
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -86,7 +87,7 @@ class _Scan:
     blocks: list["_Block"] = field(default_factory=list)
 
     def cloud(self, records: np.ndarray) -> Cloud:
-        fields = {name: np.ascontiguousarray(records[name]) for name in self.known}
+        fields: dict[str, Any] = {n: np.ascontiguousarray(records[n]) for n in self.known}
         return Cloud(**fields, name=str(self.path), upright=True)
 
     def plan(self, records: np.ndarray) -> np.ndarray:
@@ -193,7 +194,7 @@ def _blocks(scan: _Scan, most: int) -> list[_Block]:
         start = 0
         with children[0].open("wb") as one, children[1].open("wb") as other:
             for part, values in zip(_parts(records), column(), strict=True):
-                first = first_half(values, value, ties, half - start)
+                first = first_half(values, float(value), ties, half - start)
                 part[first].tofile(one)
                 part[~first].tofile(other)
                 start += len(part)

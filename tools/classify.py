@@ -66,18 +66,18 @@ def main(config: Config) -> None:
     table = vars(config.table)
     panel = load_classification(config.data, label=config.label, root=config.data_root, **table)
     _check_panel(panel)
-    names, new = None, None
+    new = None
     if config.new is not None:
         names, values = read_instances(config.new, config.label, **table)
-        new = _scaled(values, panel, config.new)
+        new = names, _scaled(values, panel, config.new)
     scores = accuracies(config, panel)
     labelled = len(draw_labelled(panel.train_labels, config.per_class, seed=0))
     print(f"{panel.name}: accuracy on {len(panel.test)} series, learnt from {labelled}")
     for system, found in scores.items():
         spread = f" ± {pstdev(found):.3f}" if len(set(found)) > 1 else ""
         print(f"{system:28}{fmean(found):.3f}{spread}")
-    if new is not None:
-        write_table(classes_of(config, panel, names, new), config.output)
+    if new is not None and config.output is not None:
+        write_table(classes_of(config, panel, *new), config.output)
         print(config.output)
 
 

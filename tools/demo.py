@@ -16,7 +16,7 @@ from tspcrep.tools import finetune_segmentation, pretrain_autotcl
 from tsrep import load_encoder
 from tsrep.datasets import load_classification
 from tsrep.encoders.files import untrained
-from tsrep.evaluation.archive import accuracy, features_of
+from tsrep.evaluation.archive import Features, accuracy, features_of
 from tsrep.features import RandomConvolutions
 from tsrep.features.ridge_classifier import RidgeClassifier
 from tsrep.sklearn import PretrainedEncoder
@@ -44,7 +44,7 @@ def classify_with_few_labels() -> None:
     print(f"Accuracy of a ridge at {LABELS} labels of each class, mean of {DRAWS} draws, on the")
     print("vectors of series-small, which learnt from synthetic series alone, and of two controls")
     shipped = load_encoder("series-small")
-    features = {
+    features: dict[str, Features] = {
         "series-small": PretrainedEncoder(shipped),
         "untrained": PretrainedEncoder(untrained(shipped, seed=0)),
         "random convolutions": RandomConvolutions(random_state=0),

@@ -20,10 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import numpy as np
-from torch import nn
 
 from tspcrep.common.config import run_tool
 from tspcrep.common.errors import UserError
@@ -32,8 +31,9 @@ from tspcrep.common.runs import write_atomically, write_json
 from tsrep.datasets import is_classification, load_classification, load_wide
 from tsrep.datasets.series import Panel, Series, check_length
 from tsrep.datasets.tables import TableConfig
+from tsrep.encoders import Encoder
 from tsrep.encoders.files import load_encoder
-from tsrep.evaluation import TASKS
+from tsrep.evaluation import TASKS, TaskName
 from tsrep.evaluation.tables import Readout
 from tsrep.forecasting.forecaster import load_forecaster
 from tsrep.forecasting.receptive_field import measured, period_within, periodicity
@@ -58,7 +58,7 @@ class Config:
     """Folder of the named sets; by default $TSPCREP_DATA or the cache of tools/prepare_data.py."""
     horizons: tuple[int, ...] | None = None
     """Horizons in steps; the published ones by default."""
-    task: Literal[tuple(TASKS)] | None = None
+    task: TaskName | None = None
     """Downstream task; classification of a labelled set and forecasting of a series by default."""
     mode: Readout | None = None
     """Readout to show; both by default."""
@@ -96,7 +96,7 @@ def _default_task(config: Config) -> str:
 
 def _measure_field(config: Config) -> None:
     model = load_forecaster(config.encoder)
-    series = read(config, model.names.columns)
+    series = read_series(config, model.names.columns)
     if series.columns != model.names.columns:
         raise UserError(
             f"{series.name} has the columns {', '.join(series.columns)}, the forecaster was fitted "
@@ -118,12 +118,16 @@ def _measure_field(config: Config) -> None:
         save(config.output / "receptive.png", lambda file: file.write(picture))
 
 
-def read(config: Config, columns: Sequence[str], kind: type = Series) -> Series | Panel:
-    """The data; of a series ``columns``, unless the configuration names some."""
-    if kind is Panel:
-        return load_classification(
-            config.data, label=config.label, root=config.data_root, **vars(config.table)
-        )
+def read(config: Config, columns: Sequence[str], kind: type[Series | Panel]) -> Series | Panel:
+    if kind is Series:
+        return read_series(config, columns)
+    return load_classification(
+        config.data, label=config.label, root=config.data_root, **vars(config.table)
+    )
+
+
+def read_series(config: Config, columns: Sequence[str]) -> Series:
+    """The series of ``columns``, unless the configuration names some."""
     chosen = config.target is not None or config.univariate or config.columns is not None
     return load_wide(
         config.data,
@@ -140,7 +144,7 @@ def save(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     print(path)
 
 
-def _check_channels(encoder: nn.Module, channels: int, name: str) -> None:
+def _check_channels(encoder: Encoder, channels: int, name: str) -> None:
     if encoder.in_channels not in (1, channels):
         raise UserError(
             f"{name} has {channels} channels, the encoder reads {encoder.in_channels} together: "

@@ -34,6 +34,7 @@ from pcrep.encoders.unet import SparseUNet, load_encoder, save_encoder
 from pcrep.evaluation import detections, scores
 from pcrep.evaluation.checks import read_through, voxel_of
 from pcrep.evaluation.clicks import draw_clicks, read_clicks, spread
+from pcrep.evaluation.heads import Head
 from pcrep.evaluation.instances import instance_scores
 from pcrep.evaluation.scores import ProbeConfig
 from pcrep.evaluation.segmentation import (
@@ -138,9 +139,9 @@ def load(config: Config) -> tuple[Config, Scenes, Scenes]:
     voxel_size(encoder, config.segmentation.voxel)
     split = labelled_split(config.data, config.data_root, config.reading)
     learn, test = split.learn, split.test
-    if _clicks_file(config):
+    if (clicks := _clicks_file(config)) is not None:
         classes = learn.classes or with_labels(test).classes
-        learn = read_clicks(replace(learn, classes=classes), config.labelled_points)
+        learn = read_clicks(replace(learn, classes=classes), clicks)
     complete = partial(completed, names=encoder.inputs)
     learn, test = (s.map(upright).map(complete) for s in (learn, test))
     if config.labelled_points is not None or config.smooth:
@@ -177,7 +178,7 @@ def _check_mode(config: Config) -> None:
         raise UserError(
             "mode knn: gives no probabilities to --smooth or --instances, expected another --mode"
         )
-    if _clicks_file(config) and config.labelled_scenes is not None:
+    if _clicks_file(config) is not None and config.labelled_scenes is not None:
         raise UserError(
             "labelled_scenes: the file of --labelled-points says which scenes have labels; leave "
             "one of the two out"
@@ -189,8 +190,9 @@ def _check_mode(config: Config) -> None:
         )
 
 
-def _clicks_file(config: Config) -> bool:
-    return config.labelled_points is not None and not config.labelled_points.isdigit()
+def _clicks_file(config: Config) -> str | None:
+    given = config.labelled_points
+    return None if given is None or given.isdigit() else given
 
 
 def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:
@@ -199,7 +201,7 @@ def labelled(config: Config, learn: Scenes, seed: int) -> Scenes:
         learn = learn.subset(choose_scenes(learn, config.labelled_scenes, seed))
     if config.labelled_points is None:
         return with_few_labels(learn, config.labelled_fraction, seed)
-    if not _clicks_file(config):
+    if _clicks_file(config) is None:
         learn = draw_clicks(learn, int(config.labelled_points), seed)
     return learn.map(spread)
 
@@ -230,7 +232,7 @@ def _one_seed(
         if mode == "knn":
             voxel = config.segmentation.voxel
             return scores.probe(
-                encoder, learn, test, voxel, mode, config.probe, seed, config.levels
+                encoder, learn, test, voxel, "knn", config.probe, seed, config.levels
             )
         segmenter, told = fitted(config, learn, encoder, seed, folder / mode, mode)
         if launched_rank():
@@ -291,6 +293,7 @@ def frozen(config: Config, encoder: SparseUNet, seed: int, learn: Scenes) -> Seg
     """A copy of the encoder with a linear head that is fitted to its features."""
     voxel, levels = config.segmentation.voxel, config.levels
     head = scores.fit_probe(encoder, learn, voxel, "linear", config.probe, seed, levels)
+    assert isinstance(head, Head)  # as a linear one is
     weight = class_weights(learn, config.probe.balance)
     network, classes = copy.deepcopy(encoder), len(learn.classes)
     options = (head, weight, levels, config.smooth)

@@ -26,6 +26,7 @@ import torch
 
 from pcrep.cost import unet_cost
 from pcrep.encoders.encoding import new_encoder
+from pcrep.encoders.unet import SparseUNet
 from pcrep.sparse import SparseTensor
 from tspcrep.common.config import run_tool
 from tspcrep.common.cost import Cost, Machine, Messages, contrast, fit, messages, update
@@ -100,7 +101,7 @@ def main(config: Config) -> None:
         print(line)
 
 
-def network(config: Config) -> torch.nn.Module:
+def network(config: Config) -> DilatedConv | SparseUNet:
     torch.manual_seed(0)
     if config.kind == "points":
         encoder = new_encoder(config.network)
@@ -108,9 +109,9 @@ def network(config: Config) -> torch.nn.Module:
     return DilatedConv(config.channels, config.dim, config.width, config.depth)
 
 
-def parts(config: Config, encoder: torch.nn.Module, ranks: int = 1) -> dict[str, Cost]:
+def parts(config: Config, encoder: DilatedConv | SparseUNet, ranks: int = 1) -> dict[str, Cost]:
     """The costs of a step: of the encoder on both views, of the loss, of the update."""
-    if config.kind == "points":
+    if isinstance(encoder, SparseUNet):
         one = unet_cost(encoder.config, config.batch_size * config.voxels)
     else:
         one = encoder_cost(encoder, config.batch_size, config.length)
@@ -123,7 +124,7 @@ def parts(config: Config, encoder: torch.nn.Module, ranks: int = 1) -> dict[str,
     }
 
 
-def step_cost(config: Config, encoder: torch.nn.Module, ranks: int = 1) -> Cost:
+def step_cost(config: Config, encoder: DilatedConv | SparseUNet, ranks: int = 1) -> Cost:
     return sum(parts(config, encoder, ranks).values(), Cost())
 
 
@@ -139,13 +140,16 @@ def sizes(config: Config) -> list[Config]:
             config = replace(config, voxels=config.voxels // 2)
         else:
             break
-    name, most = ("voxels", config.voxels) if config.kind == "points" else ("length", config.length)
-    batch = config.batch_size
     shares = ((1, 1), (1, 0.5), (0.5, 1), (0.5, 0.5), (0.25, 0.5), (0.25, 0.25))
-    return [
-        replace(config, batch_size=max(2, int(a * batch)), **{name: max(16, int(b * most))})
-        for a, b in shares
-    ]
+    return [smaller(config, of_batch, of_one) for of_batch, of_one in shares]
+
+
+def smaller(config: Config, of_batch: float, of_one: float) -> Config:
+    """A step of so large a share of the batch, and of each series or scene."""
+    config = replace(config, batch_size=max(2, int(of_batch * config.batch_size)))
+    if config.kind == "points":
+        return replace(config, voxels=max(16, int(of_one * config.voxels)))
+    return replace(config, length=max(16, int(of_one * config.length)))
 
 
 def size(config: Config) -> str:
@@ -158,7 +162,10 @@ def measured(config: Config) -> float:
     """Seconds of a step: the least of a few, since others disturb a measurement and none helps."""
     encoder = network(config)
     optimizer = torch.optim.Adam(encoder.parameters())
-    view = surfaces(config, encoder) if config.kind == "points" else series(config, encoder)
+    if isinstance(encoder, SparseUNet):
+        view = surfaces(config, encoder)
+    else:
+        view = series(config, encoder)
     times = []
     for _ in range(REPEATS + 1):
         begin = time.perf_counter()
@@ -175,7 +182,7 @@ def series(config: Config, encoder: DilatedConv) -> Callable[[], torch.Tensor]:
     return lambda: encoder.pooled(x)[rows]
 
 
-def surfaces(config: Config, encoder: torch.nn.Module) -> Callable[[], torch.Tensor]:
+def surfaces(config: Config, encoder: SparseUNet) -> Callable[[], torch.Tensor]:
     """Features of voxels on waves, one a scene."""
     edge = max(2, round(config.voxels**0.5))
     x, y = (axis.ravel() for axis in np.mgrid[:edge, :edge])
@@ -188,7 +195,7 @@ def surfaces(config: Config, encoder: torch.nn.Module) -> Callable[[], torch.Ten
     return lambda: encoder(SparseTensor(coordinates, values)).features[rows]
 
 
-def table(config: Config, encoder: torch.nn.Module, machine: Machine) -> list[str]:
+def table(config: Config, encoder: DilatedConv | SparseUNet, machine: Machine) -> list[str]:
     """A line for each number of processes, and what bounds it."""
     parameters = sum(p.numel() for p in encoder.parameters())
     head = f"{'processes':>9}{'s a step':>10}{'memory, MB':>12}{'sent, MB':>10}{'job, h':>9}"
@@ -199,7 +206,7 @@ def table(config: Config, encoder: torch.nn.Module, machine: Machine) -> list[st
         seconds = seconds_of(costs, sent, machine, config.bandwidth)
         total = sum(seconds.values())
         held = sum(cost.held for cost in costs.values())
-        most = max(seconds, key=seconds.get)
+        most = max(seconds, key=lambda name: seconds[name])
         lines.append(
             f"{ranks:>9}{total:>10.3f}{held / 1e6:>12.3g}{sent.total / 1e6:>10.3g}"
             f"{total * config.steps / 3600:>9.2f}  {most}, {100 * seconds[most] / total:.0f} %"
@@ -217,7 +224,7 @@ def seconds_of(
     return found | {"all-reduce": sent.reduced / rate, "all-gather": sent.gathered / rate}
 
 
-def bounds(config: Config, encoder: torch.nn.Module, machine: Machine) -> list[str]:
+def bounds(config: Config, encoder: DilatedConv | SparseUNet, machine: Machine) -> list[str]:
     """From which size on the rows of the others take longer than the encoder."""
     spent = seconds_of(parts(config, encoder), Messages(0, 0), machine, config.bandwidth)["encoder"]
     rows = 2 * config.own_rows

@@ -79,7 +79,8 @@ def main(config: Config) -> None:
     begin(config, pipeline)
     for path, reason in others.items():
         print(f"left out: {path} {reason}", file=sys.stderr)
-    counts, failed = Counter(), []
+    counts: Counter[str] = Counter()
+    failed: list[tuple[Path, UserError]] = []
     one = len(scans) == 1
     for source, target in tqdm(scans.items(), desc="predict", unit="scan", delay=2, disable=one):
         if target.exists():
@@ -94,8 +95,8 @@ def main(config: Config) -> None:
             continue
         counts["predicted"] += 1
         counts.update(found)
-    for _, error in failed:
-        print(f"left out: {error}", file=sys.stderr)
+    for _, missed in failed:
+        print(f"left out: {missed}", file=sys.stderr)
     for name, count in counts.items():
         print(f"{name:<24}{count:>12,}")
     print(config.output)
@@ -199,10 +200,9 @@ def predict(
 
 def counted(found: Prediction) -> dict[str, int]:
     """Points of each class."""
-    count = sum(
-        np.bincount(found.label[i : i + CHUNK], minlength=len(found.classes))
-        for i in range(0, len(found.label), CHUNK)
-    )
+    count = np.zeros(len(found.classes), np.int64)
+    for i in range(0, len(found.label), CHUNK):
+        count += np.bincount(found.label[i : i + CHUNK], minlength=len(found.classes))
     return dict(zip(found.classes, count.tolist(), strict=True))
 
 

@@ -79,7 +79,7 @@ def main(config: Config) -> None:
     if unknown:
         raise UserError(f"no data {unknown[0]!r} to fetch: expected {', '.join(FETCHED)}")
     root = (config.data_root or cache_folder()).expanduser()
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in config.names:
         published = FETCHED[name]
         files = tqdm(published.files, desc=name, delay=2, leave=False)

@@ -104,6 +104,7 @@ def report(folder: Path, config: Config, data: Series | Panel | None = None) -> 
 
 def load_data(config: Config) -> Series | Panel:
     """The data to train on; raises UserError for bad data or options before anything is written."""
+    data: Series | Panel
     if is_classification(config.data, config.label):
         data = load_classification(
             config.data, label=config.label, root=config.data_root, **vars(config.table)

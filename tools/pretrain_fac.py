@@ -17,13 +17,13 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 import pcrep.reports.pretraining
 from pcrep.cloud import Scenes
-from pcrep.contrast import OBJECTIVES, new_objective
+from pcrep.contrast import OBJECTIVES, ObjectiveName, new_objective
 from pcrep.contrast.fac import FAC, FACConfig
 from pcrep.contrast.objective import PretrainingConfig, SceneBatches
 from pcrep.datasets import Reading, Split, find_split, load_scenes, pretraining_scenes
@@ -49,7 +49,7 @@ class Config:
     """A named data set, a folder of point clouds or a file; see pcrep.datasets.load_scenes."""
     output: Path
     """Folder to write the run to."""
-    method: Literal[tuple(OBJECTIVES)] = FAC.name
+    method: ObjectiveName = FAC.name
     """Objective to minimise; all use the same network, views, optimiser and steps."""
     network: str = "small"
     """Network to train: small, or a Res16UNet such as 34C."""

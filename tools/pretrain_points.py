@@ -18,12 +18,11 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from pcrep.cloud import Cloud
-from pcrep.contrast import OBJECTIVES, new_objective
+from pcrep.contrast import OBJECTIVES, ObjectiveName, new_objective
 from pcrep.contrast.corpora import Corpus, MixedScenes, PreparedCorpus
 from pcrep.contrast.distillation import DistillationConfig
 from pcrep.contrast.fac import FAC, FACConfig
@@ -58,7 +57,7 @@ class Config:
     """Scenes of each source in an epoch; made ones are repeated in the next at the earliest."""
     inputs: tuple[str, ...] = ("colour",)
     """What the network reads: colour, height (over ground), normal, intensity."""
-    method: Literal[tuple(OBJECTIVES)] = FAC.name
+    method: ObjectiveName = FAC.name
     """Objective to minimise."""
     network: str = "small"
     """Network to train: small, or a Res16UNet such as 34C."""
@@ -118,7 +117,7 @@ def own_scenes(config: Config) -> dict[str, Corpus]:
     if not config.data:
         raise UserError(f"data: found nothing, expected {', '.join(KINDS)} or scenes of your own")
     complete = partial(completed, names=config.inputs)
-    found = {}
+    found: dict[str, Corpus] = {}
     for name in config.data:
         if name not in KINDS:
             scenes = pretraining_scenes(name, config.data_root, config.reading)
@@ -130,7 +129,8 @@ def own_scenes(config: Config) -> dict[str, Corpus]:
 
 def batches(config: Config, real: dict[str, Corpus], seed: int) -> MixedScenes:
     """All sources, mixed; without a made one, an epoch shows each scene of the largest once."""
-    voxel, corpora = config.pretraining.views.voxel, []
+    voxel = config.pretraining.views.voxel
+    corpora: list[Corpus] = []
     for name in config.data:
         if name in KINDS:
             made, segments = Endless(name, config.size, seed), OBJECTIVES[config.method].segments

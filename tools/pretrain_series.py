@@ -17,16 +17,17 @@ if __name__ == "__main__":
     check_options(__file__)
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import nn
 
 from tspcrep.common.config import run_tool
 from tspcrep.common.distributed import launched_rank
 from tspcrep.common.errors import UserError
+from tspcrep.common.methods import Method
 from tspcrep.common.runs import Run, write_atomically
 from tspcrep.common.training import Training, fit
 from tspcrep.common.weights import FILE
@@ -45,7 +46,16 @@ from tsrep.encoders.files import save_encoder
 from tsrep.reports.corpora import page
 
 SYNTHETIC = "synthetic"
-METHODS = {"crops": CropContrast, "distillation": SelfDistillation, "masked": MaskedPatches}
+METHODS: dict[str, Callable[[Encoder, CorpusConfig, float], Method]] = {
+    "crops": CropContrast,
+    "distillation": SelfDistillation,
+    "masked": MaskedPatches,
+}
+
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[tuple(["autotcl", *METHODS])]
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class Config:
     """Steps of a synthetic series, and most steps of a piece of a real one."""
     repeat: int = 10
     """How often an epoch shows each real series if there are synthetic ones too (AdaInf)."""
-    method: Literal[("autotcl", *METHODS)] = "crops"
+    method: MethodName = "crops"
     """What the encoder learns from: contrast of drawn crops, AutoTCL's learned views,
     self-distillation, or masked patches."""
     seeds: tuple[int, ...] = (0,)
@@ -122,7 +132,7 @@ def batches(config: Config, seed: int) -> CorpusBatches:
     return CorpusBatches(corpora, repeats)
 
 
-def method(config: Config, seed: int) -> nn.Module:
+def method(config: Config, seed: int) -> Method:
     """The method around an untrained encoder of one channel."""
     torch.manual_seed(seed)
     encoder = config.encoder.network(1)
@@ -133,9 +143,11 @@ def method(config: Config, seed: int) -> nn.Module:
     return AutoTCL(encoder, AutoTCLConfig(temperature=c.temperature, learning_rate=c.learning_rate))
 
 
-def trained(objective: nn.Module) -> Encoder:
+def trained(objective: Method) -> Encoder:
     """The encoder to keep: AutoTCL's is the mean of its weights over all steps."""
-    return objective.averaged.module if isinstance(objective, AutoTCL) else objective.encoder
+    kept = objective.averaged.module if isinstance(objective, AutoTCL) else objective.encoder
+    assert isinstance(kept, Encoder)
+    return kept
 
 
 def _is_mixed(config: Config) -> bool:

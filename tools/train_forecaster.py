@@ -133,8 +133,14 @@ def _load_inputs(config: Config) -> ForecastData:
     elif config.univariate and beside:
         raise UserError("univariate: with exogenous columns, name what to forecast by --target")
     else:
-        own = {"target": config.target, "univariate": config.univariate, "columns": config.columns}
-        series = load_wide(config.data, categories=beside, **own, **options)
+        series = load_wide(
+            config.data,
+            target=config.target,
+            univariate=config.univariate,
+            columns=config.columns,
+            categories=beside,
+            **options,
+        )
     known = expanded(config.known_columns, series.columns)
     if config.holidays is not None:
         series = with_holidays(series, config.holidays)

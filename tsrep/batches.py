@@ -53,22 +53,22 @@ class Embedder:
     def __call__(self, batch: Batch) -> Batch:
         encoder = _encoder(*versioned(encoder_file(encoder_path(self.encoder, SHIPPED))))
         rows = [_steps(row) for row in cells(batch, self.column)]
-        scaler = encoder.scaler
-        if scaler is None and not self.own_scale:
-            raise UserError(f"{self.encoder}: knows no scale of its data: give own_scale=True")
-        channels = encoder.in_channels if scaler is None else len(scaler.mean)
+        channels = encoder.in_channels if encoder.scaler is None else len(encoder.scaler.mean)
         values = _together(rows or [np.zeros((1, channels))], self.column)  # no row: for its width
         values = self._own_scaled(values) if self.own_scale else self._scaled(encoder, values)
         vectors = encode(encoder, values, pool=True, apart=True)
         return with_columns(batch, {self.output: vectors[: len(rows)]})
 
     def _scaled(self, encoder: Encoder, values: np.ndarray) -> np.ndarray:
-        if len(encoder.scaler.mean) != values.shape[2]:
+        scaler = encoder.scaler
+        if scaler is None:
+            raise UserError(f"{self.encoder}: knows no scale of its data: give own_scale=True")
+        if len(scaler.mean) != values.shape[2]:
             raise UserError(
                 f"column {self.column!r}: found {values.shape[2]} channels, the encoder was "
-                f"trained on {len(encoder.scaler.mean)}: choose another, or give own_scale=True"
+                f"trained on {len(scaler.mean)}: choose another, or give own_scale=True"
             )
-        return encoder.scaler.transform(values)
+        return scaler.transform(values)
 
     def _own_scaled(self, values: np.ndarray) -> np.ndarray:
         """Each channel of each series standardised by itself; a constant one keeps its unit."""
@@ -103,18 +103,32 @@ class Forecast:
     def __call__(self, batch: Batch) -> Batch:
         path = Path(self.run)
         model = _forecaster(*versioned(path / FORECASTER_FILE if path.is_dir() else path))
-        names = model.names
-        read = [*names.columns, *names.known, *names.past]
+        read = model.names.columns + model.names.known + model.names.past
         columns = {name: cells(batch, name) for name in read}
-        dated = self.time in names_of(batch)
-        times = cells(batch, self.time) if dated else map(np.arange, map(len, columns[read[0]]))
+        times = cells(batch, self.time) if self.time in names_of(batch) else None
+        return with_columns(batch, self._forecasts(model, columns, times))
+
+    def _forecasts(
+        self,
+        model: SeriesForecaster,
+        columns: dict[str, list[np.ndarray]],
+        times: list[np.ndarray] | None,
+    ) -> dict[str, list[np.ndarray]]:
+        """The columns to add."""
+        rows = list(zip(*columns.values(), strict=True))
+        if times is None:
+            times = [np.arange(len(row[0])) for row in rows]
         frames = [
-            self._forecast(model, dict(zip(read, row[:-1], strict=True)), row[-1], number)
-            for number, row in enumerate(zip(*columns.values(), times, strict=True))
+            self._forecast(model, dict(zip(columns, row, strict=True)), when, number)
+            for number, (row, when) in enumerate(zip(rows, times, strict=True))
         ]
-        wanted = [n for c in names.columns for n in (c, *(f"{c}_q{q:g}" for q in self.quantiles))]
-        new = {f"forecast_{n}": [frame[n].to_numpy() for frame in frames] for n in wanted}
-        return with_columns(batch, {"forecast_time": [f.index.to_numpy() for f in frames], **new})
+        wanted = [
+            name
+            for column in model.names.columns
+            for name in (column, *(f"{column}_q{q:g}" for q in self.quantiles))
+        ]
+        new = {f"forecast_{name}": [frame[name].to_numpy() for frame in frames] for name in wanted}
+        return {"forecast_time": [frame.index.to_numpy() for frame in frames], **new}
 
     def _forecast(
         self, model: SeriesForecaster, row: dict[str, np.ndarray], times: np.ndarray, number: int

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from tsrep.datasets.tables import OneSeries, TableConfig, read_tables
 from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode, encode_in_chunks
 from tsrep.encoders.files import load_encoder
+
+_Part = tuple[str, pd.Index, np.ndarray]
+"""The name of a series, times (t,) and vectors (t, K D) of some of its rows."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ def _embed_instances(request: Request, encoder: Encoder, output: Path) -> None:
 
 def _encoded(
     request: Request, encoder: Encoder, names: tuple[str, ...], one: OneSeries, path: Path
-) -> Iterator[tuple[str, pd.Index, np.ndarray]]:
-    """The name of a series, times (t,) and vectors (t, K D) of a few of its rows at a time."""
+) -> Iterator[_Part]:
+    """The vectors of a few rows of a series at a time."""
     for name, column in zip(names, one.values.T, strict=True):
         if np.isnan(column).all():
             where = f"{path}, series {one.id!r}" if one.id else path
@@ -178,13 +182,18 @@ def _known_maximum(vectors: np.ndarray, values: np.ndarray) -> np.ndarray:
     return known.max(axis=0, initial=-np.inf)
 
 
-def _write_parquet(file, parts, numbers: list[str]) -> None:
-    writer = None
-    for name, times, vectors in parts:
-        arrays = {"id": pa.array([name] * len(times))} if name else {}
-        arrays["time"] = pa.Array.from_pandas(times.to_series())
-        arrays |= dict(zip(numbers, map(pa.array, np.ascontiguousarray(vectors.T)), strict=True))
-        table = pa.table(arrays)
-        writer = writer or pq.ParquetWriter(file, table.schema)
-        writer.write_table(table.cast(writer.schema))
+def _write_parquet(file: BinaryIO, parts: Iterator[_Part], numbers: list[str]) -> None:
+    tables = (_table(part, numbers) for part in parts)
+    first = next(tables)
+    writer = pq.ParquetWriter(file, first.schema)
+    for table in itertools.chain([first], tables):
+        writer.write_table(table.cast(first.schema))
     writer.close()
+
+
+def _table(part: _Part, numbers: list[str]) -> pa.Table:
+    name, times, vectors = part
+    arrays = {"id": pa.array([name] * len(times))} if name else {}
+    arrays["time"] = pa.Array.from_pandas(times.to_series())
+    arrays |= dict(zip(numbers, map(pa.array, np.ascontiguousarray(vectors.T)), strict=True))
+    return pa.table(arrays)

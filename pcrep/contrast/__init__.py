@@ -4,6 +4,8 @@ A new objective is a subclass of :class:`pcrep.contrast.objective.Objective` in 
 and its class in :data:`OBJECTIVES`; tools, reports and benchmarks read the table.
 """
 
+from typing import TYPE_CHECKING, Literal
+
 from pcrep.contrast.both import FACAndDistillation
 from pcrep.contrast.distillation import DistillationConfig, SelfDistillation
 from pcrep.contrast.fac import FAC, FACConfig
@@ -21,6 +23,11 @@ OBJECTIVES: dict[str, type[Objective]] = {
     )
 }
 """By the name that ``--method`` of ``tools/pretrain_fac.py`` takes."""
+
+if TYPE_CHECKING:
+    ObjectiveName = str
+else:
+    ObjectiveName = Literal[tuple(OBJECTIVES)]
 
 
 def new_objective(

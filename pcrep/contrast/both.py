@@ -39,7 +39,7 @@ class FACAndDistillation(Objective):
         self.distillation.after_step()
 
     def draw(self, clouds: Sequence[Cloud], seed: int, device: torch.device) -> tuple[Views, Crops]:
-        return tuple(one.draw(clouds, seed, device) for one in (self.fac, self.distillation))
+        return self.fac.draw(clouds, seed, device), self.distillation.draw(clouds, seed, device)
 
     def contrast(self, views: tuple[Views, Crops]) -> dict[str, Tensor]:
         fac = self.fac.contrast(views[0])

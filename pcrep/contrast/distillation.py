@@ -118,12 +118,12 @@ class SelfDistillation(Objective):
 
 
 class _Student(Projector):
-    """Cosines of the voxels at ``rows`` with each prototype: (P, K)."""
+    """Cosines of the voxels (at ``rows``) with each prototype: (P, K)."""
 
     def __init__(self, encoder: SparseUNet, config: PretrainingConfig, prototypes: int):
         super().__init__(encoder, config.dim, config.levels)
         self.prototypes = nn.Parameter(torch.randn(prototypes, config.dim))
 
-    def forward(self, x: SparseTensor, rows: Tensor) -> Tensor:
-        found = self.head(self.features(x).index_select(0, rows))
+    def forward(self, x: SparseTensor, rows: Tensor | None = None) -> Tensor:
+        found = super().forward(x, rows)
         return normalize(found, dim=-1) @ normalize(self.prototypes, dim=-1).T

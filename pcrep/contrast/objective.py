@@ -5,14 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from pcrep.cloud import Batch, Cloud, Scenes, keep
-from pcrep.contrast.views import ViewConfig, Views, draw_views
+from pcrep.contrast.views import ViewConfig, draw_views
 from pcrep.encoders.encoding import Levels, check_encoder, check_levels, features_of, width
 from pcrep.encoders.unet import SparseUNet
 from pcrep.encoders.voxelize import thin
@@ -20,7 +20,7 @@ from pcrep.preparation.foreground import foreground
 from pcrep.sparse import SparseTensor
 from tspcrep.common.errors import UserError
 from tspcrep.common.heads import ProjectionHead
-from tspcrep.common.methods import Phase
+from tspcrep.common.methods import Method, Phase
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,13 @@ class Projector(nn.Module):
         """What the head reads, (M, D)."""
         return features_of(self.encoder, x, self.levels)
 
-    def forward(self, x: SparseTensor) -> Tensor:
-        return self.head(self.features(x))
+    def forward(self, x: SparseTensor, rows: Tensor | None = None) -> Tensor:
+        """rows : of the voxels that are wanted, all by default."""
+        found = self.features(x)
+        return self.head(found if rows is None else found.index_select(0, rows))
 
 
-class Objective(nn.Module, ABC):
+class Objective(Method, ABC):
     """A method for ``fit`` that draws two views of a batch of scenes and contrasts them.
 
     The views of a step follow from torch's random state, which ``fit`` sets from seed and step, so
@@ -154,13 +156,13 @@ class Objective(nn.Module, ABC):
         device = next(self.query.parameters()).device
         return self.contrast(self.draw(batch.clouds, seed, device))
 
-    def draw(self, clouds: Sequence[Cloud], seed: int, device: torch.device) -> Views:
+    def draw(self, clouds: Sequence[Cloud], seed: int, device: torch.device) -> Any:
         """What :meth:`contrast` compares, drawn from ``seed``: two views, unless overridden."""
         return draw_views(clouds, self.config.views, seed, device, self.encoder.inputs)
 
     @abstractmethod
-    def contrast(self, views: Views) -> dict[str, Tensor]:
-        """``"loss"``, which is minimised, and other values to log."""
+    def contrast(self, views: Any) -> dict[str, Tensor]:
+        """``"loss"``, which is minimised, and other values to log, of what :meth:`draw` gave."""
 
     def after_step(self) -> None:
         pass

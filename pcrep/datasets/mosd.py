@@ -56,8 +56,11 @@ def _scene(path: Path) -> Cloud:
 
 
 def _object_class(path: Path) -> int:
-    """Class of all objects of a scene, an index into ``CLASSES``; -1 for several classes."""
-    part, number = _NAME.match(path.name).groups()
+    """Class of all objects of a scene, an index into ``CLASSES``; -1 for several or no known."""
+    match = _NAME.match(path.name)
+    if match is None:
+        return -1
+    part, number = match.groups()
     for (of_part, name), (first, last) in _OF_ONE_CLASS.items():
         if part == of_part and first <= int(number) <= last:
             return CLASSES.index(name)

@@ -1,10 +1,13 @@
 """Write classes of points back into the format that they came in."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from pcrep.datasets.formats import find_format, las
+from pcrep.datasets.formats.columns import Format
 from pcrep.datasets.formats.fields import Fields
 from pcrep.datasets.reading import ASPRS
 from tspcrep.common.errors import UserError
@@ -16,12 +19,7 @@ def target_of(source: Path, target: Path) -> Path:
 
     Raises UserError where nothing can be written for the format of the source.
     """
-    format = find_format(source)
-    if format.write is None:
-        raise UserError(
-            f"{source}: {format.name} is read alone, expected LAS, PLY, PCD, NPZ, text or KITTI to "
-            "write classes to; save it in one of these"
-        )
+    format, _ = _writer(source)
     return target.with_suffix(format.written) if format.written else target
 
 
@@ -40,15 +38,26 @@ def write_fields(source: Path, target: Path, fields: Fields) -> None:
     All else of the source stays as it is, in its order. A point that is not known has label -1; in
     a ``.label`` 65535, or 0 where no class has that number.
 
-    Raises UserError where the source has changed since it was read or the target cannot be written.
+    Raises UserError as :func:`target_of`, and where the source has changed since it was read or the
+    target cannot be written.
     """
-    format = find_format(source)
-    write_atomically(target, lambda file: format.write(source, file, fields))
+    _, write = _writer(source)
+    write_atomically(target, lambda file: write(source, file, fields))
     if target.suffix == ".label":
         confidence = np.zeros(target.stat().st_size // 4, np.float32)
         confidence[fields.row] = fields.confidence
         place = target.with_suffix(".confidence.npy")
         write_atomically(place, lambda file: np.save(file, confidence))
+
+
+def _writer(source: Path) -> tuple[Format, Callable[[Path, BinaryIO, Fields], None]]:
+    format = find_format(source)
+    if format.write is None:
+        raise UserError(
+            f"{source}: {format.name} is read alone, expected LAS, PLY, PCD, NPZ, text or KITTI to "
+            "write classes to; save it in one of these"
+        )
+    return format, format.write
 
 
 def class_numbers(

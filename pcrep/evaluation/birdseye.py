@@ -33,7 +33,7 @@ from pcrep.evaluation.boxes import box_iou, fit_boxes
 from pcrep.evaluation.detections import average_precision, in_turn
 from tspcrep.common.distributed import own_rows
 from tspcrep.common.errors import UserError
-from tspcrep.common.methods import Phase
+from tspcrep.common.methods import Method, Phase
 from tspcrep.common.modes import evaluating
 
 _BOX = 8  # numbers of a box: place in its cell, height, logarithms of the sizes, twice its angle
@@ -68,7 +68,7 @@ class BirdsEyeConfig:
             )
 
 
-class BirdsEye(nn.Module):
+class BirdsEye(Method):
     """Encoder and head; a method for ``fit`` on scenes whose ``instance`` are the objects to find.
 
     encoder : a SparseUNet; its weights stay as they are if it is ``frozen``.

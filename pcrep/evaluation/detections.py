@@ -28,12 +28,11 @@ class Instances:
 
 def true_instances(cloud: Cloud, things: Sequence[int]) -> Instances:
     """The labelled objects of a cloud whose class is one of ``things``."""
-    thing = np.isin(cloud.label, things) & (cloud.instance >= 0)
+    label, instance = cloud.known("label"), cloud.known("instance")
+    thing = np.isin(label, things) & (instance >= 0)
     number = np.full(len(cloud), -1)
-    _, first, number[thing] = np.unique(
-        cloud.instance[thing], return_index=True, return_inverse=True
-    )
-    return Instances(number, cloud.label[thing][first], np.ones(len(first)))
+    _, first, number[thing] = np.unique(instance[thing], return_index=True, return_inverse=True)
+    return Instances(number, label[thing][first], np.ones(len(first)))
 
 
 def in_turn(number: np.ndarray) -> np.ndarray:
@@ -122,8 +121,8 @@ def detection_scores(
     points of the true objects.
     """
     truths = [true_instances(cloud, things) for cloud in scenes]
-    known = [cloud.label >= 0 for cloud in scenes]
-    masks = [overlaps(*parts) for parts in zip(truths, found, known, strict=True)]
+    known = [cloud.known("label") >= 0 for cloud in scenes]
+    masks = [overlaps(t, p, sure) for t, p, sure in zip(truths, found, known, strict=True)]
     boxes = [
         box_iou(fit_boxes(cloud.coords, t.number), fit_boxes(cloud.coords, p.number))
         for cloud, t, p in zip(scenes, truths, found, strict=True)

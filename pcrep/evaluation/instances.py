@@ -56,24 +56,24 @@ def group(
     """
     config = config or GroupConfig()
     count = len(foreground)
-    known = cloud.segment >= 0
-    size = np.bincount(cloud.segment[known], minlength=count).astype(np.float64)
+    segment = cloud.known("segment")
+    known = segment >= 0
+    size = np.bincount(segment[known], minlength=count).astype(np.float64)
     sums = np.stack(
-        [np.bincount(cloud.segment[known], f, count) for f in features[known].T.astype(np.float64)],
-        1,
+        [np.bincount(segment[known], f, count) for f in features[known].T.astype(np.float64)], 1
     )
     sums[size > 0] -= size[size > 0, None] * (
         sums[foreground].sum(0) / max(size[foreground].sum(), 1)
     )
     parent = _join(sums, _contacts(cloud, foreground), config)
     number = np.where(foreground, parent, -1)
-    return _numbered(np.where(known, number[cloud.segment], -1))
+    return _numbered(np.where(known, number[segment], -1))
 
 
 def apart(cloud: Cloud, foreground: np.ndarray) -> np.ndarray:
     """The control without joining: each foreground segment is an object (N,)."""
-    kept = (cloud.segment >= 0) & foreground[cloud.segment]
-    return _numbered(np.where(kept, cloud.segment, -1))
+    segment = cloud.known("segment")
+    return _numbered(np.where((segment >= 0) & foreground[segment], segment, -1))
 
 
 def clustered(cloud: Cloud, foreground: np.ndarray) -> np.ndarray:
@@ -84,7 +84,8 @@ def clustered(cloud: Cloud, foreground: np.ndarray) -> np.ndarray:
     from sklearn.cluster import DBSCAN
 
     cells = to_cells(cloud.coords, budget=_CELLS)
-    kept = (cloud.segment >= 0) & foreground[cloud.segment]
+    segment = cloud.known("segment")
+    kept = (segment >= 0) & foreground[segment]
     rows = np.unique(cells.member[kept])
     number = np.full(len(cells.centre), -1)
     if len(rows) > 3:
@@ -118,19 +119,20 @@ def find_objects(
     cloud : with z up. things : classes that are objects.
     """
     cloud = prepare(cloud, PrepareConfig(upright=False))
-    things = np.asarray(things)
+    segment, objectness = cloud.known("segment"), cloud.known("objectness")
+    chosen = np.asarray(things)
     features, probability = segmenter.described(cloud)
-    thing = smoothed(probability[:, things].sum(1, keepdims=True), cloud.segment)[:, 0]
-    known = cloud.segment >= 0
-    of_segment = np.zeros(len(cloud.objectness))
-    of_segment[cloud.segment[known]] = thing[known]
-    foreground = of_segment + cloud.objectness > 1
+    thing = smoothed(probability[:, chosen].sum(1, keepdims=True), segment)[:, 0]
+    known = segment >= 0
+    of_segment = np.zeros(len(objectness))
+    of_segment[segment[known]] = thing[known]
+    foreground = of_segment + objectness > 1
     numbers = {
         "grouped": group(cloud, features, foreground, config),
         "segments": apart(cloud, foreground),
         "dbscan": clustered(cloud, foreground),
     }
-    return {name: classified(number, probability, things) for name, number in numbers.items()}
+    return {name: classified(number, probability, chosen) for name, number in numbers.items()}
 
 
 def instance_scores(segmenter: Segmenter, scenes: Scenes) -> dict[str, dict[str, float]]:
@@ -161,7 +163,8 @@ def _contacts(cloud: Cloud, foreground: np.ndarray) -> _Contacts:
     cells = to_cells(cloud.coords, budget=_CELLS)
     first = np.empty(len(cells.centre), np.int64)
     first[cells.member] = np.arange(len(cloud))
-    segment, normal = cloud.segment[first], cloud.normal[first].astype(np.float64)
+    segment = cloud.known("segment")[first]
+    normal = cloud.known("normal")[first].astype(np.float64)
     centre = cells.centre.astype(np.float64)
     rows = np.flatnonzero((segment >= 0) & foreground[segment])
     index, distance = nearest(cells.centre[rows], 12)
@@ -173,7 +176,8 @@ def _contacts(cloud: Cloud, foreground: np.ndarray) -> _Contacts:
     step = np.maximum(*(np.abs((normal[end] * way).sum(1)) for end in (i, j)))
     pairs, number = np.unique(np.stack([segment[i], segment[j]], 1), axis=0, return_inverse=True)
     places = np.bincount(number.ravel(), minlength=len(pairs))
-    return _Contacts(*pairs.T, places, np.bincount(number.ravel(), step, len(pairs)))
+    steps = np.bincount(number.ravel(), step, len(pairs))
+    return _Contacts(pairs[:, 0], pairs[:, 1], places, steps)
 
 
 def _join(sums: np.ndarray, contacts: _Contacts, config: GroupConfig) -> np.ndarray:

@@ -37,7 +37,7 @@ from pcrep.sparse import SparseTensor
 from tspcrep.common import weights
 from tspcrep.common.distributed import own_rows, ranks, total
 from tspcrep.common.errors import UserError
-from tspcrep.common.methods import Phase
+from tspcrep.common.methods import Method, Phase
 from tspcrep.common.modes import evaluating
 
 SEGMENTER = "segmenter.safetensors"
@@ -90,7 +90,7 @@ class LabelledScenes:
         return Batch([self.scenes[index % len(self.scenes)] for index in indices])
 
 
-class Segmenter(nn.Module):
+class Segmenter(Method):
     """Encoder and linear head; a method for ``fit`` that minimises the cross-entropy of points.
 
     Parameters
@@ -107,6 +107,8 @@ class Segmenter(nn.Module):
     levels : features that the head reads, see :func:`pcrep.encoders.encoding.features_of`.
     smooth : average probabilities over the segments of a cloud.
     """
+
+    class_weight: Tensor
 
     def __init__(
         self,
@@ -152,7 +154,7 @@ class Segmenter(nn.Module):
         clouds = [self._view(cloud, (seed, number)) for number, cloud in pairs]
         device = self.head.weight.device
         x, point_to_voxel = network_input(clouds, self.voxel, device, self.encoder.inputs)
-        label = torch.from_numpy(np.concatenate([c.label for c in clouds])).to(device)
+        label = torch.from_numpy(np.concatenate([c.known("label") for c in clouds])).to(device)
         known = label >= 0
         # Not ``[rows]``, whose gradient adds a voxel's points in the order of threads.
         scores = self.scores(x)
@@ -196,14 +198,15 @@ class Segmenter(nn.Module):
         return read_out(self.encoder, x, self.head, self.levels)
 
     def _smoothed(self, found: np.ndarray, cloud: Cloud) -> np.ndarray:
-        return smoothed(found, with_segments(cloud).segment) if self.smooth else found
+        return smoothed(found, with_segments(cloud).known("segment")) if self.smooth else found
 
     def _turned(self, cloud: Cloud) -> Cloud:
         return upright(cloud) if self.upright else cloud
 
     def _view(self, cloud: Cloud, seed: Sequence[int]) -> Cloud:
         if len(cloud) > self.config.points:
-            cloud = cloud.take(_draw(cloud.label, self.config.points, np.random.default_rng(seed)))
+            random = np.random.default_rng(seed)
+            cloud = cloud.take(_draw(cloud.known("label"), self.config.points, random))
         return augmented(cloud, self.config.augment, (*seed, 1))
 
 
@@ -319,8 +322,9 @@ def with_few_labels(scenes: Scenes, fraction: float, seed: int) -> Scenes:
 def _few_labels(scenes: Scenes, fraction: float, seed: int, index: int) -> Cloud:
     cloud = scenes[index]
     random, label = np.random.default_rng((seed, index)), np.full(len(cloud), -1)
-    for c in np.unique(cloud.label[cloud.label >= 0]):
-        rows = np.flatnonzero(cloud.label == c)
+    known = cloud.known("label")
+    for c in np.unique(known[known >= 0]):
+        rows = np.flatnonzero(known == c)
         count = max(round(fraction * len(rows)), 1)
         label[random.choice(rows, count, replace=False)] = c
     return replace(cloud, label=label)

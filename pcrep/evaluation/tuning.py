@@ -46,7 +46,7 @@ def tune(
     seed, folder, resume : of the training on all, as of :func:`tspcrep.common.training.fit`.
     """
     found = validate(start, learn, training, seed)
-    share = from_first(min(found, key=found.get) if found else SHARES[0])
+    share = from_first(min(found, key=lambda s: found[s]) if found else SHARES[0])
     frozen = start(learn)
     if share == 0:
         return frozen.eval(), share, found
@@ -67,8 +67,10 @@ def validate(
     numbers = np.unique(np.concatenate(fold))
     for k in tqdm(numbers, desc="cross-validate", unit="fold", delay=2, leave=False):
         rest, held = outside(learn, fold, k), inside(learn, fold, k)
-        shown = sorted({int(c) for cloud in rest for c in np.unique(cloud.label) if c >= 0})
-        told = {int(c) for cloud in held for c in np.unique(cloud.label)} & set(shown)
+        shown = sorted(
+            {int(c) for cloud in rest for c in np.unique(cloud.known("label")) if c >= 0}
+        )
+        told = {int(c) for cloud in held for c in np.unique(cloud.known("label"))} & set(shown)
         if len(told) < 2:
             continue
         frozen = start(rest)
@@ -79,8 +81,8 @@ def validate(
         of_class = frozen.class_weight.numpy()
         models = [between(frozen, tuned, share) for share in SHARES]
         for cloud in held:
-            known = np.isin(cloud.label, shown)
-            label = cloud.label[known]
+            known = np.isin(cloud.known("label"), shown)
+            label = cloud.known("label")[known]
             weight += float(of_class[label].sum())
             losses += [
                 _loss(model.probabilities(cloud)[known], label, of_class) for model in models

@@ -187,7 +187,7 @@ def _set_table(
     if piece.width == piece.depth:
         half = half * 0.7  # within a round top
     standing: list[tuple[np.ndarray, float]] = []
-    for _ in range(int(rng.integers(1, 4 + 8 * piece.width * piece.depth))):
+    for _ in range(int(rng.integers(1, int(4 + 8 * piece.width * piece.depth)))):
         thing = on_top(rng)
         r = np.hypot(thing.width, thing.depth) / 2
         if (half <= r).any():

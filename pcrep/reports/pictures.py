@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from pcrep.reports.render import Viewpoint, render
@@ -62,8 +63,8 @@ def still(
         across = 3 if max(map(len, legend or ""), default=0) > 12 else 4
         lines = -(-len(legend or ()) // across)
         below = 0.22 * lines + (0.45 if score else 0)
-        figure = Figure((WIDTH, rows * height + below), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.08, wspace=0, hspace=0)
+        space = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.08, wspace=0, hspace=0)
+        figure = Figure((WIDTH, rows * height + below), layout=space)
         axes = np.ravel(figure.subplots(rows, 2))
         for ax in axes:
             ax.set_axis_off()
@@ -74,7 +75,7 @@ def still(
                 for width, colour in ((4.0, "white"), (2.0, "#e11d48")):
                     ax.plot(*one.mark, "o", ms=11, mfc="none", mec=colour, mew=width)
         if legend:
-            patches = [Patch(color=tuple(c)) for c in legend.values()]
+            patches = [Patch(color=(red, green, blue)) for red, green, blue in legend.values()]
             place = {"loc": "outside lower left", "ncols": across, "fontsize": 8}
             figures.legend(figure, patches, list(legend), **place)
         if score:

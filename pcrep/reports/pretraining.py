@@ -8,7 +8,7 @@ import numpy as np
 from pcrep.augment import AugmentConfig, augmented
 from pcrep.cloud import Cloud
 from pcrep.embedding import principal_colours
-from pcrep.encoders.encoding import encode, untrained
+from pcrep.encoders.encoding import encode, untrained, voxel_size
 from pcrep.encoders.unet import SparseUNet
 from pcrep.encoders.voxelize import thin
 from pcrep.preparation import prepare
@@ -43,7 +43,7 @@ def write(
     augment : augmentation of the two views of the activation maps.
     """
     before = untrained(encoder, result["seeds"][0])
-    cloud = thin(prepare(cloud), encoder.voxel)
+    cloud = thin(prepare(cloud), voxel_size(encoder))
     parts = [
         *(results(result) if "miou" in result else []),
         _scene(encoder, cloud),
@@ -54,17 +54,17 @@ def write(
 
 
 def _scene(encoder: SparseUNet, cloud: Cloud) -> Html:
-    features = _features(encoder, cloud)
-    numbers = many_colours(int(cloud.segment.max()) + 1)
-    objectness = np.append(cloud.objectness, np.nan)[cloud.segment]
+    features, segment = _features(encoder, cloud), cloud.known("segment")
+    numbers = many_colours(int(segment.max()) + 1)
+    objectness = np.append(cloud.known("objectness"), np.nan)[segment]
     views = [
         *([] if cloud.colour is None else [View("Colour", cloud.colour)]),
-        View("Segments", by_number(cloud.segment, numbers)),
+        View("Segments", by_number(segment, numbers)),
         View("Foreground score", by_score(objectness), numbers=objectness),
         View("Features", principal_colours(features) / 255),
     ]
     told = (
-        f"{cloud.name}: {len(np.unique(cloud.segment))} segments; the foreground score, 0 to 1, "
+        f"{cloud.name}: {len(np.unique(segment))} segments; the foreground score, 0 to 1, "
         "says how much a segment looks like an object; the encoder's features by their first three "
         "principal components"
     )
@@ -84,13 +84,13 @@ def _activation(
     panels, views = [], []
     for name, network in (("trained", encoder), ("untrained", before)):
         features = [_features(network, view) for view in (a, b)]
-        for index, (which, cloud, own) in enumerate(
+        for index, (which, shown, own) in enumerate(
             zip(("First", "Second"), clouds, features, strict=True)
         ):
             title = f"{which} view, {name}"
             colours = by_score(pictures.correlation(features[0][query], own))
             marked = None if index else query
-            panels.append(panel(title, cloud.coords, colours, cloud.viewpoint, marked))
+            panels.append(panel(title, shown.coords, colours, shown.viewpoint, marked))
             views.append(View(title, cloud=index, features=own, group=name))
     told = (
         "Cosine of the features of the circled point with those of every point of both views, by "
@@ -106,17 +106,17 @@ def _query_point(a: Cloud, b: Cloud) -> int | None:
     The size of a segment is the smaller of its point counts in the two views. None where no
     foreground segment is in both.
     """
-    segments = len(a.objectness)
-    shown = [np.bincount(v.segment[foreground(v)], minlength=segments)[:segments] for v in (a, b)]
-    common = np.minimum(*shown)
+    segments = len(a.known("objectness"))
+    inside = (view.known("segment")[foreground(view)] for view in (a, b))
+    common = np.minimum(*(np.bincount(s, minlength=segments)[:segments] for s in inside))
     if not common.any():
         return None
-    rows = np.flatnonzero(a.segment == common.argmax())
+    rows = np.flatnonzero(a.known("segment") == common.argmax())
     own = a.coords[rows]
     return int(rows[np.square(own - np.median(own, 0)).sum(1).argmin()])
 
 
 def _features(encoder: SparseUNet, cloud: Cloud) -> np.ndarray:
     """Of the decoder's end, which is what pretraining compares."""
-    features, point_to_voxel = encode(encoder, cloud, encoder.voxel, levels="decoder")
+    features, point_to_voxel = encode(encoder, cloud, voxel_size(encoder), levels="decoder")
     return features[point_to_voxel]

@@ -89,10 +89,10 @@ def render(
     pixels, points = pixels[order], points[order]
     z[pixels] = depth[points]
     image[pixels] = np.asarray(colours, np.float32)[shown][points]
-    z, image = z.reshape(high, wide), image.reshape(high, wide, 3)
-    image *= _eye_dome(z, shade)[..., None]
-    filled = np.isfinite(z)[..., None].astype(np.float32)
-    together = np.concatenate([image * filled, filled], 2)
+    far = z.reshape(high, wide)
+    shaded = image.reshape(high, wide, 3) * _eye_dome(far, shade)[..., None]
+    filled = np.isfinite(far)[..., None].astype(np.float32)
+    together = np.concatenate([shaded * filled, filled], 2)
     small = together.reshape(high // _SHARPER, _SHARPER, wide // _SHARPER, _SHARPER, 4).mean((1, 3))
     small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
     return (255 * small.clip(0, 1) + 0.5).astype(np.uint8)

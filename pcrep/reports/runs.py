@@ -45,7 +45,8 @@ def write_page(folder: Path, title: str, parts: Sequence[Html]) -> Path:
 def results(result: dict[str, Any]) -> list[Html]:
     """The verdict of a run, a table of its systems, and one of its classes."""
     mode, seeds = result["mode"], len(result["seeds"])
-    scores = {mode: result} | {n: s for n, s in result["controls"].items() if n != mode}
+    scores: dict[str, dict[str, Any]] = {mode: result}
+    scores |= {n: s for n, s in result["controls"].items() if n != mode}
     systems = [
         System(
             _NAMES.get(name, name),
@@ -100,6 +101,7 @@ def scene(
     told : caption. legend, score : of :func:`pcrep.reports.pictures.still`.
     """
     viewpoint = choose_viewpoint(coords)
-    panels = [panel(v.title, coords, v.colours, viewpoint) for v in views]
+    coloured = ((v.title, v.colours) for v in views if v.colours is not None)
+    panels = [panel(title, coords, colours, viewpoint) for title, colours in coloured]
     figure = Figure([Cloud(coords, viewpoint)], views, legend=legend or {})
     return pages.section(heading, to_turn(figure, still(panels, legend, score), told))

@@ -61,9 +61,9 @@ def _own(cloud: Cloud) -> tuple[str, np.ndarray]:
 def _pair(cloud: Cloud, colours: np.ndarray) -> list[Panel]:
     viewpoint, height = choose_viewpoint(cloud.coords), _shade(cloud.coords[:, 2])
     _, left = _own(cloud)
-    labelled = cloud.label is not None and len(colours)
-    right = by_number(cloud.label, colours) if labelled else height
-    told = "classes" if labelled else "height"
+    right, told = height, "height"
+    if cloud.label is not None and len(colours):
+        right, told = by_number(cloud.label, colours), "classes"
     return [
         panel(cloud.name, cloud.coords, left, viewpoint),
         panel(f"{cloud.name}: {told}", cloud.coords, right, viewpoint),

@@ -42,7 +42,7 @@ def write(
     """
     title, mode = f"Segmentation of {result['data']}, {result['mode']}", result["mode"]
     parts = results(result)
-    if segmenter is not None:
+    if segmenter is not None and test is not None:
         parts.append(_prediction(segmenter, test, result["seeds"][0]))
         if result.get("instances"):
             parts.append(_objects(segmenter, test, result))
@@ -55,21 +55,23 @@ def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> Html:
     cloud, classes = test[0], test.classes
     predicted = segmenter.predict(cloud)
     colours = class_colours(len(classes))
-    wrong = (predicted != cloud.label) & (cloud.label >= 0)
-    kept = thin(replace(cloud, segment=np.arange(len(cloud))), segmenter.voxel).segment
+    label = cloud.known("label")
+    wrong = (predicted != label) & (label >= 0)
+    thinned = thin(replace(cloud, segment=np.arange(len(cloud))), segmenter.voxel)
+    kept = thinned.known("segment")
 
     def view(title: str, numbers: np.ndarray, shades: np.ndarray, names: Sequence[str]) -> View:
         return View(title, by_number(numbers, shades)[kept], numbers=numbers[kept], names=names)
 
     views = [
-        view("Truth", cloud.label, colours, classes),
+        view("Truth", label, colours, classes),
         view("Prediction", predicted, colours, classes),
         view("Mistakes", wrong.astype(int), np.array([_GREY, WRONG]), _KINDS),
     ]
     if cloud.colour is not None:
         views.append(View("Colour", cloud.colour[kept]))
-    known = max(int((cloud.label >= 0).sum()), 1)
-    there = np.union1d(predicted, cloud.label)
+    known = max(int((label >= 0).sum()), 1)
+    there = np.union1d(predicted, label)
     legend = {classes[i]: colours[i] for i in there if i >= 0}
     told = (
         f"{cloud.name}, the first test scene, by the network of seed {seed}: "
@@ -82,14 +84,14 @@ def _prediction(segmenter: Segmenter, test: Scenes, seed: int) -> Html:
 def _objects(segmenter: Segmenter, test: Scenes, result: dict[str, Any]) -> Html:
     """A table of the scores of objects, and those of the first test scene in their boxes."""
     cloud, things = test[0], [test.classes.index(name) for name in test.things]
-    drawn = {
+    kinds = {
         "True objects": true_instances(cloud, things),
         "Objects found": find_objects(segmenter, cloud, things)["grouped"],
     }
     viewpoint = choose_viewpoint(cloud.coords)
     panels = [
         pictures.panel(name, *_in_boxes(cloud, objects, segmenter.voxel), viewpoint)
-        for name, objects in drawn.items()
+        for name, objects in kinds.items()
     ]
     told = f"{cloud.name}, the first test scene; boxes stand upright and are turned to fit"
     image = tag("img", alt=told, src=pages.source(pictures.still(panels)))

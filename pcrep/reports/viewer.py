@@ -124,9 +124,9 @@ def _payload(figure: Figure) -> dict[str, Any]:
         "views": [_view(view, kept[view.cloud], bases.get(view.group)) for view in figure.views],
     }
     if figure.query is not None:
-        cloud, row = figure.query
+        place, row = figure.query
         scale = np.array(matplotlib.colormaps["viridis"](np.linspace(0, 1, 256)))[:, :3]
-        shown["query"] = {"cloud": cloud, "row": int(np.searchsorted(kept[cloud], row))}
+        shown["query"] = {"cloud": place, "row": int(np.searchsorted(kept[place], row))}
         shown["scale"] = _bytes(_levels(scale))
     return shown
 

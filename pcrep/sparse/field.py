@@ -63,7 +63,7 @@ class Field:
             The tensor does not derive from :meth:`sparse` of this field, or is coarser.
         """
         check_sparse("slice", tensor)
-        if self._maps is None or tensor.maps is not self._maps:
+        if self._number is None or tensor.maps is not self._maps:
             raise ValueError("tensor does not descend from this field, expected one from .sparse()")
         if max(tensor.stride) > 1:
             raise ValueError(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pcrep.sparse.coordinates import check_coordinates, check_multiples, show
-from pcrep.sparse.engines import Engine, Geometry, create
+from pcrep.sparse.engines import Engine, EngineName, Geometry, create
 from pcrep.sparse.engines.base import Sizes, limit, per_axis
 from pcrep.sparse.engines.torch import find, pack
 
@@ -189,8 +189,7 @@ class Maps:
         if device == self.device:
             return self
         if device not in self._moved:
-            ours = self.engine.name
-            name = ours if ours == "torch" else "auto"
+            name: EngineName = "torch" if self.engine.name == "torch" else "auto"
             (stride, level), *others = self._levels.items()
             engine, coordinates = create(name, device), level.coordinates.to(device)
             engine.insert(coordinates, stride)

@@ -166,7 +166,7 @@ class SparseTensor:
         return -self + other
 
     def _combined(
-        self, other: Operand, function: Callable[[Tensor, Tensor], Tensor]
+        self, other: Operand, function: Callable[[Tensor, Tensor | float], Tensor]
     ) -> "SparseTensor":
         """The features combined with a number, a row (C,), or a tensor on the same voxels."""
         if isinstance(other, SparseTensor):

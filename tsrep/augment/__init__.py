@@ -55,7 +55,7 @@ def _function(kind: type[Augmentation]) -> Callable[..., Tensor]:
     last = [
         of_call[name].replace(kind=of_call[name].KEYWORD_ONLY) for name in ("generator", "strength")
     ]
-    call.__signature__ = inspect.Signature([of_call["x"], *of_kind, *last])
+    vars(call)["__signature__"] = inspect.Signature([of_call["x"], *of_kind, *last])
     return call
 
 

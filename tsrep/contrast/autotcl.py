@@ -18,7 +18,7 @@ from tspcrep.common.distributed import gather, own_rows, share
 from tspcrep.common.errors import UserError
 from tspcrep.common.heads import ProjectionHead
 from tspcrep.common.losses import InfoNCE
-from tspcrep.common.methods import Embeddings, Phase
+from tspcrep.common.methods import Embeddings, Method, Phase
 from tspcrep.common.metrics import diagnostics
 from tsrep.contrast.view_network import (
     View,
@@ -79,7 +79,7 @@ class AutoTCLConfig:
             )
 
 
-class AutoTCL(nn.Module):
+class AutoTCL(Method):
     """AutoTCL as a method for :func:`tspcrep.common.training.fit`, on batches of
     :class:`tsrep.datasets.windows.Windows`.
 

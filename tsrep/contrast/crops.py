@@ -5,19 +5,19 @@ The recipe of MoCo's descendants for series, as in Mantis (Feofanov et al. 2025,
 other crops of the batch are negatives (NT-Xent, SimCLR, Eq. 1).
 """
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from tspcrep.common.distributed import gather
 from tspcrep.common.heads import ProjectionHead
 from tspcrep.common.losses import nt_xent
-from tspcrep.common.methods import Embeddings, Phase
+from tspcrep.common.methods import Embeddings, Method, Phase
 from tspcrep.common.metrics import diagnostics
 from tsrep.contrast.corpus import CorpusConfig, random_crop, random_order
 from tsrep.datasets.windows import Windows
 from tsrep.encoders import Encoder, PatchTransformer
 
 
-class CropContrast(nn.Module):
+class CropContrast(Method):
     """A method for :func:`tspcrep.common.training.fit`, on batches of
     :class:`tsrep.datasets.windows.Windows`.
 

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from tspcrep.common.distributed import share
 from tspcrep.common.heads import ProjectionHead
 from tspcrep.common.losses import DINO
-from tspcrep.common.methods import Phase
+from tspcrep.common.methods import Method, Phase
 from tspcrep.common.momentum import MomentumEncoder
 from tsrep.contrast.corpus import CorpusConfig, random_crop
 from tsrep.datasets.windows import Windows
@@ -20,7 +20,7 @@ from tsrep.encoders import Encoder
 _TEACHER_TEMPERATURE = 0.04  # DINO's
 
 
-class SelfDistillation(nn.Module):
+class SelfDistillation(Method):
     """A method for :func:`tspcrep.common.training.fit`, on batches of
     :class:`tsrep.datasets.windows.Windows`.
 

@@ -10,14 +10,14 @@ from tspcrep.common.distributed import share
 from tspcrep.common.errors import UserError
 from tspcrep.common.heads import ProjectionHead
 from tspcrep.common.losses import masked_prediction
-from tspcrep.common.methods import Phase
+from tspcrep.common.methods import Method, Phase
 from tspcrep.common.momentum import MomentumEncoder
 from tsrep.contrast.corpus import CorpusConfig, random_crop, random_order
 from tsrep.datasets.windows import Windows
-from tsrep.encoders import PatchTransformer
+from tsrep.encoders import Encoder, PatchTransformer
 
 
-class MaskedPatches(nn.Module):
+class MaskedPatches(Method):
     """A method for :func:`tspcrep.common.training.fit`, on batches of
     :class:`tsrep.datasets.windows.Windows`.
 
@@ -29,7 +29,7 @@ class MaskedPatches(nn.Module):
     """
 
     def __init__(
-        self, encoder: PatchTransformer, config: CorpusConfig | None = None, strength: float = 1.0
+        self, encoder: Encoder, config: CorpusConfig | None = None, strength: float = 1.0
     ) -> None:
         super().__init__()
         if not isinstance(encoder, PatchTransformer):

@@ -25,6 +25,7 @@ from tspcrep.common.momentum import MomentumEncoder
 from tspcrep.common.queue import FeatureQueue
 from tsrep.augment import Augmentation, Compose, Jitter, Scaling, Shift, TimestampMask
 from tsrep.contrast.autotcl import AutoTCL, AutoTCLConfig
+from tsrep.datasets.windows import Windows
 from tsrep.encoders import Encoder
 
 Objective = Literal["none", "moco", "moco2", "hcl", "moco2+hcl", "autotcl"]
@@ -203,10 +204,10 @@ class _LearnedContrast(Contrast):
         return [phase for phase in self.method.phases() if phase.name == "augmentation"]
 
     def own_loss(self, x: Tensor) -> dict[str, Tensor]:
-        return self.method.loss(_Values(x), "augmentation")
+        return self.method.loss(_windows(x), "augmentation")
 
     def forward(self, encoder: Encoder, x: Tensor) -> Tensor:
-        return self.method.loss(_Values(x), "encoder")["loss"]
+        return self.method.loss(_windows(x), "encoder")["loss"]
 
 
 class _Both(Contrast):
@@ -216,15 +217,18 @@ class _Both(Contrast):
         super().__init__(first.config)
         self.parts = nn.ModuleList([first, second])
 
+    def contrasts(self) -> list[Contrast]:
+        return [part for part in self.parts if isinstance(part, Contrast)]
+
     def learned(self) -> list[nn.Parameter]:
-        return [parameter for part in self.parts for parameter in part.learned()]
+        return [parameter for part in self.contrasts() for parameter in part.learned()]
 
     def forward(self, encoder: Encoder, x: Tensor) -> Tensor:
         first, second = self.parts
         return (first(encoder, x) + second(encoder, x)) / 2
 
     def after_step(self, encoder: Encoder) -> None:
-        for part in self.parts:
+        for part in self.contrasts():
             part.after_step(encoder)
 
 
@@ -242,11 +246,9 @@ def build(config: ContrastConfig, encoder: Encoder) -> Contrast | None:
     return momentum
 
 
-@dataclass(frozen=True)
-class _Values:
-    """Windows in the form that AutoTCL takes."""
-
-    values: Tensor
+def _windows(x: Tensor) -> Windows:
+    """A batch (B, T, C) in the form that AutoTCL takes."""
+    return Windows(x, torch.arange(len(x)))
 
 
 class _Embedder(nn.Module):

@@ -56,4 +56,6 @@ def train_encoder(
     """
     autotcl = AutoTCL(encoder.network, method)
     fit(autotcl, windows, training, seed, folder, resume)
-    return encoder.rewrap(autotcl.averaged.module)
+    averaged = autotcl.averaged.module
+    assert isinstance(averaged, Encoder)  # a copy of what is trained
+    return encoder.rewrap(averaged)

@@ -20,7 +20,7 @@ from tsrep.datasets.channels import channel_names, channel_values, is_words, lis
 from tsrep.datasets.files import frame_fields, located, read_fields
 from tsrep.datasets.frequencies import clock_changes
 from tsrep.datasets.ids import find_ids, joined_ids, named_id
-from tsrep.datasets.steps import even_steps, resampled, told
+from tsrep.datasets.steps import Grid, even_steps, resampled, told
 from tsrep.datasets.times import Times, find_times, read_times
 
 
@@ -260,7 +260,9 @@ def _many(fields: _Fields, config: TableConfig, path: Path) -> list[OneSeries]:
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
     times, values, stamps = fields.times[order], fields.frame.to_numpy()[order], stamps[order]
     series: list[OneSeries] = []
-    absent, steps, grids = 0, {}, {}  # series of the same times share their index
+    absent = 0
+    steps: dict[str, str] = {}
+    grids: dict[bytes, Grid] = {}  # series of the same times share their index
     for name, start, stop in zip(map(str, names), bounds[:-1], bounds[1:], strict=True):
         if stop - start < 2:
             continue
@@ -295,6 +297,8 @@ def _many(fields: _Fields, config: TableConfig, path: Path) -> list[OneSeries]:
 def _in_order(fields: _Fields, path: Path) -> tuple[pd.Index, pd.DataFrame]:
     """Times that rise, and the rows in their order."""
     times, frame = fields.times, fields.frame
+    if fields.found is None:  # rows that are counted
+        return times, frame
     steps = np.diff(times.asi8 if _dated(times) else times.to_numpy())
     if (steps > 0).all() or (_dated(times) and clock_changes(times) is not None):
         return times, frame

@@ -161,7 +161,8 @@ class _Trend(nn.Module):
         """Weight (D, D, K), oldest tap first, and bias (D,) of the mean of causal convolutions."""
         length = max(conv.kernel_size[0] for conv in convs)
         padded = [F.pad(conv.weight, (length - conv.kernel_size[0], 0)) for conv in convs]
-        return torch.stack(padded).mean(0), torch.stack([conv.bias for conv in convs]).mean(0)
+        biases: list[Tensor] = [conv.get_parameter("bias") for conv in convs]
+        return torch.stack(padded).mean(0), torch.stack(biases).mean(0)
 
     def forward(self, y: Tensor, memory: Memory | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D)."""

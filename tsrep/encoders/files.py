@@ -69,7 +69,7 @@ def load_encoder(path: str | Path) -> Encoder:
     settings, window = config.get("encoder"), config.get("window")
     columns = weights.check_names(config.get("columns", []), "columns", path)
     depth = settings.get("depth", 0) if isinstance(settings, dict) else None
-    if not isinstance(depth, int) or depth > len(tensors):
+    if not isinstance(settings, dict) or not isinstance(depth, int) or depth > len(tensors):
         raise UserError(f"{path}: a header of another version: encoder {settings!r}")
     if not (window is None or (type(window) is int and window >= 0)):
         raise UserError(f"{path}: window: found {window!r}, expected a number of steps")

@@ -5,13 +5,14 @@ series of which few are labelled, and features are made once for all draws of la
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tsrep.datasets.series import Panel
 
-Blocks = list[np.ndarray]
+Blocks = Sequence[np.ndarray]
 """Blocks of features, arrays (N, d_k)."""
 
 
@@ -22,11 +23,14 @@ class Features(Protocol):
     def transform(self, X: np.ndarray) -> np.ndarray: ...
 
 
+class FittedHead(Protocol):
+    def predict(self, blocks: Blocks) -> np.ndarray: ...
+
+
 class Head(Protocol):
     """A classifier of blocks of features."""
 
-    def fit(self, blocks: Blocks, y: np.ndarray) -> Any: ...
-    def predict(self, blocks: Blocks) -> np.ndarray: ...
+    def fit(self, blocks: Blocks, y: np.ndarray) -> FittedHead: ...
 
 
 def features_of(part: Features, panel: Panel) -> tuple[np.ndarray, np.ndarray, float]:

@@ -6,7 +6,6 @@ from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
-from torch import nn
 from tqdm import tqdm
 
 from tspcrep.common.classifiers import linear_probe, svm_probe
@@ -14,13 +13,13 @@ from tsrep.datasets.series import Panel
 from tsrep.encoders.base import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import untrained
-from tsrep.evaluation.tables import Columns, Task, mean_timing
+from tsrep.evaluation.tables import Columns, Readout, Task, mean_timing
 
 PROBES = {"svm": svm_probe, "linear": linear_probe}
 """The RBF-SVM of the papers, and a logistic regression."""
 
 
-def classification(trained: nn.Module, untrained: nn.Module, panel: Panel) -> dict[str, Any]:
+def classification(trained: Encoder, untrained: Encoder, panel: Panel) -> dict[str, Any]:
     """Test accuracy per probe of an encoder, the same encoder untrained, and the raw values.
 
     Returns ``{"accuracy": {"svm", "linear"}, "untrained": ..., "raw": ..., "validation": ..,
@@ -69,7 +68,7 @@ def _systems(result: dict[str, Any]) -> dict[str, dict[str, float]]:
     return {"autotcl": result["accuracy"], **result["controls"]}
 
 
-def _columns(result: dict[str, Any], mode: None = None) -> Columns:
+def _columns(result: dict[str, Any], mode: Readout | None = None) -> Columns:
     return {probe: {n: s[probe] for n, s in _systems(result).items()} for probe in PROBES}
 
 

@@ -9,7 +9,6 @@ from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
-from torch import nn
 from tqdm import tqdm
 
 from tspcrep.common.errors import UserError
@@ -35,7 +34,7 @@ HISTORY = 8
 
 
 def readout_inputs(
-    encoder: nn.Module, series: Series, window: int | None = None
+    encoder: Encoder, series: Series, window: int | None = None
 ) -> tuple[Inputs, float]:
     """Encode every step of a series: inputs of the readouts, and the seconds that it took.
 
@@ -76,8 +75,8 @@ def check_horizons(series: Series, horizons: Sequence[int], look_back: int = 0) 
 
 
 def forecasting(
-    trained: nn.Module,
-    untrained: nn.Module,
+    trained: Encoder,
+    untrained: Encoder,
     series: Series,
     horizons: Sequence[int] | None = None,
     window: int | None = None,

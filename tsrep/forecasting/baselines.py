@@ -158,22 +158,18 @@ def controls(
         fitted = fit_lag_ridge(values, split, horizon, normalise=normalise, **options(horizon))
         return fitted.forecast(values, nothing)
 
-    def ridge_by_channel(horizon: int) -> Forecast:
+    def ridge_by_channel(horizon: int, calendar: np.ndarray) -> Forecast:
         harmonics, forecasts = second_harmonics(calendar), []
         for own in np.split(values, values.shape[1], axis=1):
             fitted = fit_lag_ridge(own, split, horizon, calendar=harmonics, **options(horizon))
             forecasts.append(fitted.forecast(own, harmonics))
         return lambda starts: np.concatenate([one(starts) for one in forecasts], axis=2)
 
-    found: dict[str, Callable[[int], Forecast]] = {
-        "persistence": lambda h: persistence(values, h),
-        "seasonal_naive": lambda h: seasonal_naive(values, h, period),
-        "lag_ridge": lambda h: ridge(h, normalise=False),
-        "nridge": lambda h: ridge(h, normalise=True),
-        "lag_ridge_calendar": ridge_by_channel,
-    }
-    if period is None:
-        del found["seasonal_naive"]
-    if calendar is None or calendar.shape[1] == 0:
-        del found["lag_ridge_calendar"]
+    found: dict[str, Callable[[int], Forecast]] = {"persistence": lambda h: persistence(values, h)}
+    if period is not None:
+        found["seasonal_naive"] = lambda h: seasonal_naive(values, h, period)
+    found["lag_ridge"] = lambda h: ridge(h, normalise=False)
+    found["nridge"] = lambda h: ridge(h, normalise=True)
+    if calendar is not None and calendar.shape[1]:
+        found["lag_ridge_calendar"] = lambda h: ridge_by_channel(h, calendar)
     return found

@@ -69,7 +69,7 @@ def linear_path(data: ForecastData, horizons: Sequence[int] | None = None) -> di
     nothing = np.zeros((1, len(task.values), 0), dtype=np.float32)
     fitted, effect = _fit_product(data, task, nothing)
     values, explained = filled(task.values), np.zeros(task.values.shape, dtype=np.float32)
-    if effect is not None:
+    if task.known is not None and effect is not None:
         explained = (task.known[: len(values)] @ effect).astype(np.float32)
     inputs = _product_inputs(values - explained, nothing, data.calendar, task)
     return {

@@ -62,6 +62,8 @@ class SeriesForecaster(nn.Module):
     :meth:`tsrep.forecasting.product.Fitted.table`; {} if the network forecasts alone.
     """
 
+    effect: Tensor
+
     def __init__(
         self,
         names: Names,
@@ -85,16 +87,19 @@ class SeriesForecaster(nn.Module):
     @property
     def alone(self) -> bool:
         """Whether the network forecasts without a product."""
-        return all(path.look_back is None for path in self.paths.values())
+        return all(self.path(h).look_back is None for h in self.horizons)
 
     @property
     def look_back(self) -> int:
         """Number of steps of history that a forecast reads."""
-        return max(self.network.config.look_back, *(p.look_back or 0 for p in self.paths.values()))
+        read = (self.path(h).look_back or 0 for h in self.horizons)
+        return max(self.network.config.steps, *read)
 
     def path(self, horizon: int) -> "_Path":
         """The fitted arrays that serve a horizon."""
-        return self.paths[str(next(h for h in self.horizons if h >= horizon))]
+        found = self.paths[str(next(h for h in self.horizons if h >= horizon))]
+        assert isinstance(found, _Path)
+        return found
 
     def forecasts(self, data: ForecastData, rows: slice | None = None) -> dict[int, Forecast]:
         """Standardised forecasts of every horizon from all origins of ``rows`` (default: test)."""
@@ -160,8 +165,7 @@ class SeriesForecaster(nn.Module):
     def widths(self, data: ForecastData, rows: slice) -> dict[int, Forecast]:
         """Distance between the network's outermost quantiles, by origin of ``rows``; else 1."""
         if len(self.network.config.quantiles) < 2:
-            shape = (len(self.names.columns),)
-            return {h: lambda starts, h=h: np.ones((len(starts), h, *shape)) for h in self.horizons}
+            return {h: _ones(h, len(self.names.columns)) for h in self.horizons}
         return network_forecasts(self.network, data.task(self.horizons), rows, width)
 
     def _ahead(self, history, times, horizon, known, past) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +180,7 @@ class SeriesForecaster(nn.Module):
         here = slice(count - 1, count)
         task = Task(values, Split(here, here, here), self.horizons, known, past)
         config = self.network.config
-        ahead, unit = None, np.ones(1)
+        unit = np.ones(1)
         if self.alone or config.quantiles:
             data = windows_ending_at(self.network, task, here, max(self.horizons))
             outputs = predictions(self.network, data)
@@ -235,12 +239,12 @@ class SeriesForecaster(nn.Module):
                 "forecast reads"
             )
         count = len(names.known)
-        found = [self.scaler.transform(history)]
+        found: list[np.ndarray | None] = [self.scaler.transform(history)]
         for what, table, columns, rows, at in (
             ("known", known, names.known, len(history) + horizon, slice(0, count)),
             ("past", past, names.past, len(history), slice(count, None)),
         ):
-            shape = () if table is None else np.shape(table)
+            shape: tuple[int, ...] = () if table is None else np.shape(table)
             if columns and (len(shape) != 2 or shape[0] < rows or shape[1] != len(columns)):
                 raise UserError(
                     f"{what} inputs have shape {shape}, expected ({rows}, {len(columns)}): the "
@@ -270,6 +274,14 @@ class SeriesForecaster(nn.Module):
 class _Path(nn.Module):
     """The fitted arrays of one horizon: its product, if any, and the spread of its errors."""
 
+    mean: Tensor  # as the next three, of a product alone
+    deviation: Tensor
+    weight: Tensor
+    bias: Tensor
+    miss: Tensor
+    miss_shape: Tensor
+    miss_freedom: Tensor
+
     def __init__(self, horizon: int, channels: int, product: Product | None):
         super().__init__()
         self.horizon = horizon
@@ -282,6 +294,8 @@ class _Path(nn.Module):
 
     @property
     def product(self) -> Product:
+        if self.look_back is None:
+            raise ValueError(f"no product forecasts {self.horizon} steps, the network does alone")
         arrays = {name: getattr(self, name).numpy() for name in Product.ARRAYS}
         return Product.of(self.look_back, arrays)
 
@@ -301,6 +315,10 @@ class _Path(nn.Module):
         self.miss.copy_(torch.from_numpy(found.deviation))
         self.miss_shape.copy_(torch.from_numpy(found.shape))
         self.miss_freedom.copy_(torch.from_numpy(found.freedom))
+
+
+def _ones(horizon: int, channels: int) -> Forecast:
+    return lambda starts: np.ones((len(starts), horizon, channels))
 
 
 def save_forecaster(path: str | Path, model: SeriesForecaster) -> None:

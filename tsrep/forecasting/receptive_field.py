@@ -101,7 +101,7 @@ def differentiable(
     if model.alone:
         return lambda past: network(past[:, -look_back:])[:, :horizon]
     path = model.path(horizon)
-    mean, deviation, lags = path.mean, path.deviation, path.look_back - 1
+    mean, deviation, lags = path.mean, path.deviation, path.product.look_back - 1
     # The rows of the lags, the vector and the level; those of the calendar lie before the last.
     weight = torch.cat([path.weight[:, : lags + len(mean)], path.weight[:, -1:]], 1)  # (M, d, H)
 

@@ -102,9 +102,9 @@ class ForecastData:
 
     series: Series
     names: Names
-    known: np.ndarray | None = None
-    past: np.ndarray | None = None
-    scaler: Scaler | None = None
+    known: np.ndarray | None
+    past: np.ndarray | None
+    scaler: Scaler
 
     def task(self, horizons: Sequence[int] | None = None) -> Task:
         return replace(Task.of(self.series, horizons), known=self.known, past=self.past)

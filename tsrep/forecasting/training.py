@@ -25,7 +25,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from tspcrep.common.distributed import gather, launched_processes, ranks, total
 from tspcrep.common.errors import UserError
-from tspcrep.common.methods import Phase
+from tspcrep.common.methods import Method, Phase
 from tspcrep.common.momentum import MomentumEncoder
 from tspcrep.common.probes import PENALTIES, Moments, RidgePath
 from tspcrep.common.training import Training, fit
@@ -150,18 +150,21 @@ def set_ridge_head(model: Forecaster, task: Task) -> tuple[Forecaster, float]:
     for k, alpha in enumerate(PENALTIES):
         errors[k] = np.square(path.model(alpha).predict(valid[0]) - valid[1]).mean(axis=0)
     bounds = [0, *(h * outputs // task.longest for h in task.horizons)]
+    head = model.head
+    if not isinstance(head, nn.Linear):
+        raise ValueError(f"head is a {type(head).__name__}, expected a linear one")
     with torch.no_grad():
         for first, stop in pairwise(bounds):
             best = path.model(PENALTIES[int(errors[:, first:stop].mean(axis=1).argmin())])
-            model.head.weight[first:stop] = torch.from_numpy(best.weight.T[first:stop])
-            model.head.bias[first:stop] = torch.from_numpy(best.bias[first:stop])
+            head.weight[first:stop] = torch.from_numpy(best.weight.T[first:stop])
+            head.bias[first:stop] = torch.from_numpy(best.bias[first:stop])
         if model.ahead is not None:
             model.ahead.weight.zero_()
     model = model.requires_grad_(False).eval()
     return model, _validation_error(model, task)
 
 
-class Learner(nn.Module):
+class Learner(Method):
     """Forecast loss + lambda * contrast, as a method for :func:`tspcrep.common.training.fit`.
 
     Parameters
@@ -174,6 +177,9 @@ class Learner(nn.Module):
     The running mean of the weights, its snapshots and the count of steps are part of the state, so
     a resumed run chooses among the same weights. Validation rows are not seen here.
     """
+
+    snapshots: Tensor
+    done: Tensor
 
     def __init__(
         self,
@@ -215,8 +221,8 @@ class Learner(nn.Module):
     def loss(self, batch: ForecastBatch, phase: str) -> dict[str, Tensor]:
         model = self.forecaster
         seen, level, scale = model.seen(batch.past, batch.known)
-        if phase != "learn":
-            return self.contrast.own_loss(self._some(seen))
+        if self.contrast is not None and phase != "learn":
+            return self.contrast.own_loss(_some(seen, self.contrast.config.windows))
         losses: dict[str, Tensor] = {}
         loss = seen.new_zeros(())
         if self.forecasting:
@@ -227,7 +233,8 @@ class Learner(nn.Module):
             loss = forecast_loss(*every, self.horizons, quantiles)
             losses["forecast"] = loss
         if self.contrast is not None:
-            contrast = self.contrast(model.encoder, self._some(seen))
+            some = _some(seen, self.contrast.config.windows)
+            contrast = self.contrast(model.encoder, some)
             weight = self.contrast_weight() if self.forecasting else 1.0
             loss = loss + weight * contrast
             losses["contrast"] = total(contrast.detach()) / ranks()[1]
@@ -249,17 +256,18 @@ class Learner(nn.Module):
                 weights = parameters_to_vector(self.averaged.encoder.parameters())
                 self.snapshots[k] = weights
 
-    def _some(self, seen: Tensor) -> Tensor:
-        """At most as many windows as are contrasted, drawn anew in each step.
 
-        They are drawn from the windows of all processes, and shared out between them.
-        """
-        whole, most = gather(seen), self.contrast.config.windows
-        if len(whole) <= most:
-            return seen
-        rank, world = ranks()
-        chosen = torch.randperm(len(whole))[:most]
-        return whole[chosen.tensor_split(world)[rank]]
+def _some(seen: Tensor, most: int) -> Tensor:
+    """At most as many windows as are contrasted, drawn anew in each step.
+
+    They are drawn from the windows of all processes, and shared out between them.
+    """
+    whole = gather(seen)
+    if len(whole) <= most:
+        return seen
+    rank, world = ranks()
+    chosen = torch.randperm(len(whole))[:most]
+    return whole[chosen.tensor_split(world)[rank]]
 
 
 def _prepare(
@@ -294,7 +302,7 @@ def _ridge_rows(model: Forecaster, task: Task, part: str) -> list[np.ndarray]:
     data = ForecastWindows(
         task.values,
         rows,
-        model.config.look_back,
+        model.config.steps,
         task.longest,
         shortest=task.longest,
         before=part != "train",

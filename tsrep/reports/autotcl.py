@@ -50,7 +50,7 @@ def write(
     return path
 
 
-def _forecasts(result: dict[str, Any], encoder: torch.nn.Module, series: Series) -> Html:
+def _forecasts(result: dict[str, Any], encoder: Encoder, series: Series) -> Html:
     """The forecasts of the product and of the best control."""
     horizon = sections.drawn_horizon(result)
     inputs, _ = readout_inputs(encoder, series)

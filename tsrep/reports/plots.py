@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -40,7 +41,8 @@ def forecast_examples(examples: Sequence[ForecastExample], unit: str) -> tuple[b
         for ax, example in zip(axes, examples, strict=True):
             before, after = np.split(example.times, [len(example.seen)])
             ax.plot(before, example.seen, color=theme["faint"], lw=1)
-            shown = {"test series": ax.plot(after, example.truth, color=theme["ink"], lw=1.4)[0]}
+            shown: dict[str, Artist] = {}
+            (shown["test series"],) = ax.plot(after, example.truth, color=theme["ink"], lw=1.4)
             if example.interval is not None:
                 low, high = example.interval.T
                 colour = theme["colours"][0]
@@ -81,7 +83,8 @@ def embeddings(
         for ax, (name, own) in zip(axes, places.items(), strict=True):
             shown = [
                 ax.scatter(
-                    *own[labels == number].T,
+                    own[labels == number, 0],
+                    own[labels == number, 1],
                     s=16,
                     color=colours[number],
                     marker=_MARKERS[number % len(_MARKERS)],

@@ -9,6 +9,8 @@ model = make_pipeline(ContrastiveEncoder(), LogisticRegression())
 model.fit(X, y)                          # X (N, T, C), NaN where missing
 """
 
+from typing import Literal
+
 import numpy as np
 import torch
 from sklearn.base import (
@@ -189,7 +191,9 @@ def trained(
         return train_encoder(encoder, windows, method, training, seed).cpu().eval()
 
 
-def training(max_steps: int, batch_size: int, device: str) -> Training | None:
+def training(
+    max_steps: int, batch_size: int, device: Literal["auto", "cpu", "cuda"]
+) -> Training | None:
     """A training of exactly ``max_steps`` steps, however little data there is; None for 0 steps."""
     if max_steps < 0:
         raise UserError(f"max_steps: found {max_steps}, expected at least 0")

@@ -104,9 +104,10 @@ def find_format(path: Path) -> Format:
             f"{path}: PTX is not read, expected one of {', '.join(SUFFIXES)}; save it as E57 or "
             "LAS, in CloudCompare or the scanner's program"
         )
-    if not (marked or named):
+    found = marked or named
+    if found is None:
         raise UserError(
             f"{path}: no known point cloud format, expected a name that ends in "
             f"{', '.join(SUFFIXES)}"
         )
-    return marked or named
+    return found

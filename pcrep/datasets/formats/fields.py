@@ -41,17 +41,18 @@ class Fields:
             )
         if self.row is None:
             found = {"label": self.label, "confidence": self.confidence}
-            return found | ({} if self.colour is None else self._colours())
+            return found | self._colours()
         kind = np.int16 if self.label.max() < 2**15 else np.int32
         found = {"label": np.full(count, -1, kind), "confidence": np.zeros(count, np.float32)}
         found["label"][self.row], found["confidence"][self.row] = self.label, self.confidence
-        if self.colour is not None:
-            for i, name in enumerate(("red", "green", "blue")):
-                found[name] = np.zeros(count, np.uint8)
-                found[name][self.row] = self.colour[:, i]
+        for name, shade in self._colours().items():
+            found[name] = np.zeros(count, np.uint8)
+            found[name][self.row] = shade
         return found
 
     def _colours(self) -> dict[str, np.ndarray]:
+        if self.colour is None:
+            return {}
         return {name: self.colour[:, i] for i, name in enumerate(("red", "green", "blue"))}
 
     def arrays(self, count: int, path: Path) -> dict[str, np.ndarray]:

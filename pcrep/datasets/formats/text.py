@@ -15,12 +15,12 @@ from pcrep.datasets.formats.tables import Table, cells, find_table, lines_of_poi
 from tspcrep.common.errors import UserError
 
 # What the suffix or a count in the first line says of columns without names.
-_PTS = {
+_PTS: dict[int, tuple[str, ...]] = {
     4: ("x", "y", "z", "intensity"),
     6: ("x", "y", "z", "r", "g", "b"),
     7: ("x", "y", "z", "intensity", "r", "g", "b"),
 }
-_OF_SUFFIX = {
+_OF_SUFFIX: dict[str, dict[int, tuple[str, ...]]] = {
     ".xyzn": {6: ("x", "y", "z", "nx", "ny", "nz")},
     ".xyzrgb": {6: ("x", "y", "z", "r", "g", "b")},
 }
@@ -39,7 +39,7 @@ def read(path: Path, max_points: int, names: tuple[str, ...] = ()) -> Columns:
     Raises UserError where a first line of words names no coordinates, or a line is too short.
     """
     table = find_table(path, named=bool(names))
-    names = names or table.names
+    names = names or table.names or ()
     width = table.width(names)
     if names and len(names) != width:
         raise UserError(

@@ -1,14 +1,10 @@
 """Engines: one set of primitives on plain torch, numba, Triton or MinkowskiEngine."""
 
-from typing import Literal
-
 from torch import device as Device  # `torch` here would become the submodule of that name
 
-from pcrep.sparse.engines.base import Engine, Geometry
+from pcrep.sparse.engines.base import Engine, EngineName, Geometry
 
 __all__ = ["Engine", "EngineName", "Geometry", "create"]
-
-EngineName = Literal["auto", "torch", "numba", "triton", "minkowski"]
 
 
 def create(name: EngineName, device: Device | str = "cpu") -> Engine:

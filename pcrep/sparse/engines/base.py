@@ -12,6 +12,7 @@ BITS = {2: 27, 3: 18, 4: 13}
 BATCHES = 1 << 9
 """Batch indices must lie in [0, BATCHES)."""
 
+EngineName = Literal["auto", "torch", "numba", "triton", "minkowski"]
 Reduce = Literal["sum", "average", "max"]
 Sizes = tuple[int, ...]
 """One number for each axis."""
@@ -91,7 +92,7 @@ class Engine(ABC):
     features and weights.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[EngineName]
 
     @abstractmethod
     def insert(self, coordinates: Tensor, stride: Sizes) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,12 @@
 """The reference engine: plain torch operators, on any device."""
 
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pcrep.sparse.engines.base import BITS, Engine, Geometry, Reduce, Sizes, limit
+from pcrep.sparse.engines.base import BITS, Engine, EngineName, Geometry, Reduce, Sizes, limit
 
 
 def pack(coordinates: Tensor) -> Tensor:
@@ -79,13 +80,13 @@ class TableMap:
 
     @cached_property
     def _swapped(self) -> "TableMap":
-        swapped = TableMap(self.reverse, self.table.shape[1], self.mirrored)
+        swapped = type(self)(self.reverse, self.table.shape[1], self.mirrored)
         swapped.reverse = self.table
         return swapped
 
 
 class Torch(Engine):
-    name = "torch"
+    name: ClassVar[EngineName] = "torch"
 
     def insert(self, coordinates: Tensor, stride: Sizes) -> tuple[Tensor, Tensor]:
         return number_rows(pack(coordinates))

@@ -57,24 +57,12 @@ class _Visits:
         return cls(table, [signed[:, None]], [order.to(torch.int32)])
 
 
-class _TritonMap:
-    """A kernel map as tables in both directions, each with its visiting order."""
-
-    def __init__(self, tables: TableMap):
-        self.tables = tables
+class _TritonMap(TableMap):
+    """A neighbour table with the order in which its rows are visited."""
 
     @cached_property
-    def forward(self) -> _Visits:
-        return _Visits.of(self.tables.table)
-
-    @cached_property
-    def reverse(self) -> _Visits:
-        return _Visits.of(self.tables.reverse)
-
-    def swapped(self) -> "_TritonMap":
-        swapped = _TritonMap(self.tables.swapped())
-        swapped.forward, swapped.reverse = self.reverse, self.forward
-        return swapped
+    def visits(self) -> _Visits:
+        return _Visits.of(self.table)
 
 
 class Triton(Torch):
@@ -94,25 +82,18 @@ class Triton(Torch):
             ) from error
 
     def kernel_map(self, geometry: Geometry, inputs: Tensor, outputs: Tensor) -> _TritonMap:
-        return _TritonMap(super().kernel_map(geometry, inputs, outputs))
-
-    def convolve_depthwise(
-        self, features: Tensor, weight: Tensor, kernel_map: _TritonMap
-    ) -> Tensor:
-        return super().convolve_depthwise(features, weight, kernel_map.tables)
-
-    def pool(self, features: Tensor, kernel_map: _TritonMap, reduce) -> Tensor:
-        return super().pool(features, kernel_map.tables, reduce)
+        found = super().kernel_map(geometry, inputs, outputs)
+        return _TritonMap(found.table, found.inputs, found.mirrored)
 
     @torch.compiler.disable
-    def convolve(self, features: Tensor, weight: Tensor, kernel_map: _TritonMap) -> Tensor:
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: TableMap) -> Tensor:
         if features.dtype == torch.float64:  # the kernels support at most 32 bits
-            return super().convolve(features, weight, kernel_map.tables)
+            return super().convolve(features, weight, kernel_map)
         return autograd.convolve(self, features, weight, kernel_map)
 
     def product(self, features: Tensor, weight: Tensor, kernel_map: _TritonMap) -> Tensor:
         """As :meth:`convolve`, without gradient; 16-bit products are summed in 32 bits."""
-        visits = kernel_map.forward
+        visits = kernel_map.visits
         with self._settings():
             out, _, _ = self._ops.implicit_gemm(
                 features,
@@ -130,7 +111,7 @@ class Triton(Torch):
 
     def outer(self, features: Tensor, other: Tensor, kernel_map: _TritonMap) -> Tensor:
         """The weight gradient alone: the package's public call has the input's with it."""
-        table = kernel_map.forward.table
+        table = kernel_map.visits.table
         shape = other.shape[1], len(table), features.shape[1]  # (D, K, C)
         with self._settings():
             out = self._gemm.conv_backward_weight(features, other, table, shape, fp32_accum=True)

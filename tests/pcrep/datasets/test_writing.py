@@ -220,3 +220,5 @@ def test_a_folder_of_arrays_is_read_alone(tmp_path):
     np.save(tmp_path / "scene" / "coord.npy", CLOUD["coords"])
     with pytest.raises(UserError, match="a folder of arrays is read alone"):
         target_of(tmp_path / "scene", tmp_path / "out")
+    with pytest.raises(UserError, match="a folder of arrays is read alone"):
+        write_fields(tmp_path / "scene", tmp_path / "out", made())

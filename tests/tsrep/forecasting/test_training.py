@@ -158,6 +158,8 @@ def test_the_ridge_head_is_a_ridge_on_frozen_vectors():
         found = valid[0] @ model.head.weight.double().numpy().T + model.head.bias.double().numpy()
         np.testing.assert_allclose(found[:, stretch], best.predict(valid[0]), atol=2e-4)
     assert 0 < error < 2
+    with pytest.raises(ValueError, match="head is a Sequential, expected a linear one"):
+        set_ridge_head(task.build(replace(SETTINGS.model, head="mlp")), task)
 
 
 def test_the_snapshot_of_least_validation_error_is_taken():
