@@ -33,7 +33,7 @@ else:
 def new_objective(
     name: str,
     encoder: SparseUNet,
-    config: PretrainingConfig | None = None,
+    config: PretrainingConfig,
     fac: FACConfig | None = None,
     distillation: DistillationConfig | None = None,
 ) -> Objective:
