@@ -69,6 +69,7 @@ def run_tool(
     arguments = sys.argv[1:] if arguments is None else arguments
     name = name or Path(sys.argv[0]).name
     description = description or sys.modules["__main__"].__doc__
+    _print_what_a_locale_lacks()
     try:
         with terminated_as_interrupt(), _one_line_for_data():
             main(parse(config_class, arguments, description, name))
@@ -95,6 +96,13 @@ def run_tool(
         if launched_processes() > 1:  # most likely another process is gone, and has said why
             time.sleep(_PATIENCE)
         raise
+
+
+def _print_what_a_locale_lacks() -> None:
+    """Under ``LC_ALL=C`` print a name with an accent by an escape, instead of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _can_resume(config_class: type) -> bool:

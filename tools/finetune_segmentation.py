@@ -10,7 +10,7 @@
     torchrun --nproc-per-node 2 tools/finetune_segmentation.py --data mosd --output runs/two
 
 By default (``--mode auto``) the encoder is tuned as far as cross-validation over the labelled
-scenes says that it pays, which may be not at all. Controls are the frozen features with a linear
+scenes says that it pays, from not at all to training as if from scratch. Controls are the frozen features with a linear
 head, the same network trained from scratch, on the same labels for as many steps, and a probe of an
 untrained network. The run folder holds result.json, report.html and, of the first seed and but for
 kNN, segmenter.safetensors for tools/predict.py, and encoder.safetensors where it was trained.

@@ -97,8 +97,8 @@ class Segmenter(Method):
     ----------
     encoder : a SparseUNet whose channels are those of its ``inputs``.
     classes : number of classes C.
-    head : a linear probe, given for a pretrained encoder. Training then starts from the probe, at
-        ``tuning_lr`` and with frozen batch statistics: the first gradients of a random head distort
+    head : a linear probe, given for a pretrained encoder. Training then starts from the probe and
+        is ``careful``, at ``tuning_lr`` and with frozen batch statistics: the first gradients of a random head distort
         pretrained features (Kumar et al., "Fine-Tuning can Distort Pretrained Features and
         Underperform Out-of-Distribution", ICLR 2022), and the statistics of one labelled scene are
         not those of the data set.
@@ -130,7 +130,7 @@ class Segmenter(Method):
         self.encoder, self.head = encoder, nn.Linear(width(encoder, levels), classes)
         weight = torch.ones(classes) if class_weight is None else torch.as_tensor(class_weight)
         self.register_buffer("class_weight", weight.float(), persistent=False)
-        self.pretrained = head is not None
+        self.careful = head is not None
         if head is not None:
             with torch.no_grad():
                 self.head.weight.copy_(torch.as_tensor(head.weight))
@@ -138,12 +138,12 @@ class Segmenter(Method):
 
     def phases(self) -> list[Phase]:
         config = self.config
-        lr = config.tuning_lr if self.pretrained else config.lr
+        lr = config.tuning_lr if self.careful else config.lr
         return [Phase("segment", list(self.parameters()), lr, weight_decay=config.weight_decay)]
 
     def train(self, mode: bool = True) -> "Segmenter":
         super().train(mode)
-        if self.pretrained:
+        if self.careful:
             self.encoder.eval()  # the modes differ in batch normalisation alone
         return self
 

@@ -5,7 +5,8 @@ from a linear probe (Kumar et al., ICLR 2022), and the result lies on the line b
 and the tuned weights, whose averages are often better than both ends on other data than those
 tuned on (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). Departure: the
 place on the line is not fixed but chosen by cross-validation; its start, the frozen features with
-their probe, is one of the choices.
+their probe, is one of the choices. So is training from the same weights as if from scratch, with
+batch statistics of the labelled scenes, which pays where these are unlike those of pretraining.
 """
 
 import copy
@@ -24,6 +25,8 @@ from tspcrep.common.training import Training, fit
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Places on the line from frozen (0) to tuned (1) weights."""
+FULL = "full"
+"""The choice beside them: trained from the pretrained weights as if from scratch."""
 
 
 def tune(
@@ -33,37 +36,40 @@ def tune(
     seed: int,
     folder: str | Path | None = None,
     resume: bool = False,
-) -> tuple[Segmenter, float, dict[float, float]]:
-    """The segmenter, its share, and the loss over all folds of each of ``SHARES``.
+) -> tuple[Segmenter, float | str, dict[float | str, float]]:
+    """The segmenter, the choice among ``SHARES`` and ``FULL``, and the loss of each over all folds.
 
-    For each fold of whole scenes a segmenter is tuned on the other ones, and each of ``SHARES``
-    predicts the fold; points of classes that the others do not show are left out, and folds that
-    then hold a single class. The final one is tuned on all, at the share of the least loss; of
-    equals, and without a fold that is left, the smallest. So one scene, or two of unlike content,
-    leave the features frozen. Of several processes the first one chooses.
+    For each fold of whole scenes segmenters are trained on the other ones, and each choice predicts
+    the fold; points of classes that the others do not show are left out, and folds that then hold a
+    single class. The final one is trained on all, by the choice of the least loss; of equals, and
+    without a fold that is left, the first. So one scene, or two of unlike content, leave the
+    features frozen. Of several processes the first one chooses.
 
     start : makes a new segmenter with frozen encoder and probe, from scenes with labels.
     seed, folder, resume : of the training on all, as of :func:`tspcrep.common.training.fit`.
     """
     found = validate(start, learn, training, seed)
-    share = from_first(min(found, key=lambda s: found[s]) if found else SHARES[0])
+    choice = from_first(min(found, key=lambda c: found[c]) if found else SHARES[0])
     frozen = start(learn)
-    if share == 0:
-        return frozen.eval(), share, found
-    tuned = copy.deepcopy(frozen)
-    fit(tuned, _batches(learn, training), training, seed, folder, resume)
-    return between(frozen, tuned, share).eval(), share, found
+    if choice == 0:
+        return frozen.eval(), choice, found
+    trained = copy.deepcopy(frozen)
+    trained.careful = choice != FULL
+    fit(trained, _batches(learn, training), training, seed, folder, resume)
+    if isinstance(choice, float):
+        trained = between(frozen, trained, choice)
+    return trained.eval(), choice, found
 
 
 def validate(
     start: Callable[[Scenes], Segmenter], learn: Scenes, training: Training, seed: int
-) -> dict[float, float]:
-    """Loss of each of ``SHARES`` over all folds, with the class weights of the training.
+) -> dict[float | str, float]:
+    """Loss of each of ``SHARES`` and of ``FULL`` over all folds, with the training's class weights.
 
     Empty where no fold can be judged, and on all processes but the first.
     """
-    fold = scene_folds(learn)
-    losses, weight = np.zeros(len(SHARES)), 0.0
+    fold, choices = scene_folds(learn), (*SHARES, FULL)
+    losses, weight = np.zeros(len(choices)), 0.0
     numbers = np.unique(np.concatenate(fold))
     for k in tqdm(numbers, desc="cross-validate", unit="fold", delay=2, leave=False):
         rest, held = outside(learn, fold, k), inside(learn, fold, k)
@@ -74,12 +80,14 @@ def validate(
         if len(told) < 2:
             continue
         frozen = start(rest)
-        tuned = copy.deepcopy(frozen)
-        fit(tuned, _batches(rest, training), training, seed, None)
+        tuned, full = copy.deepcopy(frozen), copy.deepcopy(frozen)
+        full.careful = False
+        for segmenter in (tuned, full):
+            fit(segmenter, _batches(rest, training), training, seed, None)
         if launched_rank():  # a follower under torchrun trains along
             continue
         of_class = frozen.class_weight.numpy()
-        models = [between(frozen, tuned, share) for share in SHARES]
+        models = [*(between(frozen, tuned, share) for share in SHARES), full]
         for cloud in held:
             known = np.isin(cloud.known("label"), shown)
             label = cloud.known("label")[known]
@@ -87,7 +95,7 @@ def validate(
             losses += [
                 _loss(model.probabilities(cloud)[known], label, of_class) for model in models
             ]
-    return dict(zip(SHARES, (losses / weight).tolist(), strict=True)) if weight else {}
+    return dict(zip(choices, (losses / weight).tolist(), strict=True)) if weight else {}
 
 
 def _batches(scenes: Scenes, training: Training) -> LabelledScenes:

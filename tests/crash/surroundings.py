@@ -1,12 +1,15 @@
 """A tiny training in a process of its own, in surroundings that a tool cannot choose."""
 
 import importlib
+import io
 import multiprocessing
 import os
 import pwd
 import resource
 import sys
+import traceback
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -18,19 +21,22 @@ def run_in(name: str, data: Path, output: Path, surround: Callable[[], None]) ->
     """Exit status and stderr of a training, or of going on with it, after ``surround()``."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.crash.preload"])
-    told = output.parent / f"{output.name}.stderr"
-    child = context.Process(target=_work, args=(name, data, output, surround, told))
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_work, args=(name, data, output, surround, theirs))
     child.start()
+    theirs.close()
+    told = ours.recv()
     child.join()
-    return child.exitcode, told.read_text()
+    return child.exitcode, told
 
 
 def usual() -> None:
     """Nothing special."""
 
 
-def nobody() -> None:
-    """No home: a user without an entry in the system's table, as in a container."""
+def bare() -> None:
+    """No home, as of a user without an entry in the system's table in a container; ``LC_ALL=C`` on
+    a Python that does not put UTF-8 in its place; and no stdout (``>&-``)."""
 
     def unknown(number: int):
         raise KeyError(f"getpwuid(): uid not found: {number}")
@@ -38,18 +44,8 @@ def nobody() -> None:
     for variable in ("HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"):
         os.environ.pop(variable, None)
     pwd.getpwuid = unknown
-
-
-def ascii_locale() -> None:
-    """LC_ALL=C on a Python that does not put UTF-8 in its place."""
-    for variable in ("LC_ALL", "LANG"):
-        os.environ[variable] = "C"
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="ascii", errors="strict")
-
-
-def no_stdout() -> None:
-    """Started with ``>&-``."""
+    os.environ.update(LC_ALL="C", LANG="C")
+    sys.stderr.reconfigure(encoding="ascii", errors="surrogateescape")
     os.close(1)
     sys.stdout = None
 
@@ -68,15 +64,24 @@ class FullAfter:
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, resource.RLIM_INFINITY))
 
 
-def _work(name: str, data: Path, output: Path, surround: Callable, told: Path) -> None:
+def _work(
+    name: str, data: Path, output: Path, surround: Callable[[], None], wire: Connection
+) -> None:
     from tspcrep.common.config import run_tool
 
     torch.set_num_threads(1)
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = open(told, "w")  # noqa: SIM115
+    told = io.BytesIO()  # a file could be full, too
+    sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(told)
     os.environ["XDG_CACHE_HOME"] = str(output.parent / "cache")
     surround()
     training = TRAININGS[name]
     module = importlib.import_module(f"tspcrep.tools.{training.tool}")
     options = ["--data", data, "--output", output, "--resume", *training.options]
-    run_tool(module.main, module.Config, [*map(str, options)], training.tool, name)
+    try:
+        run_tool(module.main, module.Config, [*map(str, options)], training.tool, name)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+    finally:
+        sys.stderr.flush()
+        wire.send(told.getvalue().decode())

@@ -5,9 +5,7 @@ import pytest
 from tests.crash.killing import TRAININGS, differs, outcome
 from tests.crash.surroundings import (
     FullAfter,
-    ascii_locale,
-    no_stdout,
-    nobody,
+    bare,
     run_in,
     unwritable_cache,
     usual,
@@ -24,20 +22,19 @@ def whole(request, tmp_path_factory):
     return request.param, data, outcome(request.param, folder / "run")
 
 
-@pytest.mark.parametrize("surround", [nobody, ascii_locale, no_stdout])
-def test_it_runs_as_usual(whole, tmp_path, surround):
+def test_it_runs_as_usual(whole, tmp_path):
     name, data, expected = whole
-    assert run_in(name, data, tmp_path / "über-run", surround) == (0, "")
+    assert run_in(name, data, tmp_path / "über-run", bare) == (0, "")
     assert differs(outcome(name, tmp_path / "über-run"), expected) == ""
 
 
-@pytest.mark.parametrize("size", [100, 2_000, 8_000, 60_000])
+@pytest.mark.parametrize("size", [100, 8_000])
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(whole, tmp_path, size):
     name, data, expected = whole
     status, stderr = run_in(name, data, tmp_path / "run", FullAfter(size))
     if status:
         is_one_line(status, stderr, "cannot be written", "File too large")
-    assert status or size > 8_000
+    assert status
     assert not list((tmp_path / "run").rglob("*.part"))
     assert run_in(name, data, tmp_path / "run", usual) == (0, "")
     assert differs(outcome(name, tmp_path / "run"), expected) == ""

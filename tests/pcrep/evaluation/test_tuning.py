@@ -11,7 +11,7 @@ from pcrep.evaluation import tuning
 from pcrep.evaluation.folds import folds, inside, outside
 from pcrep.evaluation.scores import fit_probe, score
 from pcrep.evaluation.segmentation import LabelledScenes, SegmentationConfig, Segmenter
-from pcrep.evaluation.tuning import SHARES, between, tune, validate
+from pcrep.evaluation.tuning import FULL, SHARES, between, tune, validate
 from tests.pcrep.made_scenes import made_scenes
 from tests.pcrep.networks import tiny
 from tspcrep.common.training import Training, fit
@@ -38,20 +38,23 @@ def test_each_share_is_validated_on_what_was_left_out():
     scenes, encoder = made_scenes(((1, 2),) * 3), tiny(3).eval()
     make = partial(start, encoder)
     found = validate(make, scenes, TRAINING, 4)
-    assert list(found) == list(SHARES)
+    assert list(found) == [*SHARES, FULL]
     fold = folds(scenes)
-    losses = {0.0: [], 1.0: []}
+    losses = {0.0: [], 1.0: [], FULL: []}
     for k in range(3):
         rest, held = outside(scenes, fold, k), inside(scenes, fold, k)
-        frozen, tuned = make(rest), make(rest)
-        fit(tuned, LabelledScenes(rest, 2), TRAINING, 4, None)
-        for share, model in ((0.0, frozen), (1.0, tuned)):
+        models = {choice: make(rest) for choice in losses}
+        models[FULL].careful = False
+        for choice in (1.0, FULL):
+            fit(models[choice], LabelledScenes(rest, 2), TRAINING, 4, None)
+        for choice, model in models.items():
             probability = model.probabilities(held[0])
-            losses[share] += [
+            losses[choice] += [
                 -np.log(p[c]) for p, c in zip(probability, held[0].label, strict=True)
             ]
-    for share, terms in losses.items():  # without class weights each point counts alike
-        assert found[share] == pytest.approx(np.mean(terms), rel=1e-3)
+    for choice, terms in losses.items():  # without class weights each point counts alike
+        assert found[choice] == pytest.approx(np.mean(terms), rel=1e-3)
+    assert len({round(value, 6) for value in found.values()}) > 3
 
 
 @pytest.mark.parametrize("best", [0.0, 0.5, 1.0])
@@ -68,6 +71,19 @@ def test_the_best_share_is_taken(monkeypatch, best):
     expected = between(frozen, tuned, best).state_dict()
     for name, value in found.state_dict().items():
         torch.testing.assert_close(value, expected[name], msg=name)
+
+
+def test_full_training_is_that_of_a_network_from_scratch_which_starts_pretrained(monkeypatch):
+    scenes, encoder = made_scenes(((1, 2),) * 2), tiny(3).eval()
+    make = partial(start, encoder)
+    monkeypatch.setattr(tuning, "validate", lambda *given: {0.0: 1.0, FULL: 0.5})
+    found, choice, _ = tune(make, scenes, TRAINING, 4)
+    assert choice == FULL
+    expected = Segmenter(copy.deepcopy(encoder), 3, CONFIG)  # no head: as from scratch
+    expected.head.load_state_dict(make(scenes).head.state_dict())
+    fit(expected, LabelledScenes(scenes, 2), TRAINING, 4, None)
+    for name, value in found.state_dict().items():
+        torch.testing.assert_close(value, expected.state_dict()[name], msg=name)
 
 
 @pytest.mark.parametrize("objects", [((1, 2),), ((1,), (2,))])
