@@ -10,10 +10,11 @@
     torchrun --nproc-per-node 2 tools/finetune_segmentation.py --data mosd --output runs/two
 
 By default (``--mode auto``) the encoder is tuned as far as cross-validation over the labelled
-scenes says that it pays, from not at all to training as if from scratch. Controls are the frozen features with a linear
-head, the same network trained from scratch, on the same labels for as many steps, and a probe of an
-untrained network. The run folder holds result.json, report.html and, of the first seed and but for
-kNN, segmenter.safetensors for tools/predict.py, and encoder.safetensors where it was trained.
+scenes says that it pays, from not at all to training as if from scratch. Controls are the frozen
+features with a linear head, the same network trained from scratch, on the same labels for as many
+steps, and a probe of an untrained network. The run folder holds result.json, report.html and, of
+the first seed and but for kNN, segmenter.safetensors for tools/predict.py, and encoder.safetensors
+where it was trained.
 """
 
 import copy
@@ -73,9 +74,10 @@ class Config:
     """Network to train without an encoder: small, or a Res16UNet such as 34C."""
     inputs: tuple[str, ...] = ("colour",)
     """What such a network reads: colour, height (over ground), normal, intensity."""
-    mode: Literal["auto", "finetune", "linear", "knn"] = "auto"
-    """Tune the encoder as far as cross-validation says (auto) or fully, or fit a classifier (linear
-    or kNN) to frozen features."""
+    mode: Literal["auto", "finetune", "full", "linear", "knn"] = "auto"
+    """Tune the encoder as far as cross-validation says (auto), with care (finetune: a small rate,
+    frozen batch statistics) or as if from scratch (full), or fit a classifier (linear or kNN) to
+    frozen features."""
     levels: Levels = "both"
     """Features that are read: the end of the decoder, all levels of the encoder, or both."""
     smooth: bool = False
@@ -250,7 +252,7 @@ def _one_seed(
     own = "scratch" if config.encoder is None else config.mode
     found = measure(untrained(given, seed) if config.encoder is None else given, own, keep=True)
     controls = {}
-    if own in ("auto", "finetune"):
+    if own in ("auto", "finetune", "full"):
         controls["frozen"] = measure(given, "linear")
     controls["scratch"] = found if own == "scratch" else measure(untrained(given, seed), "scratch")
     kind = "knn" if own == "knn" else "linear"
@@ -276,10 +278,11 @@ def fitted(
         return frozen(config, encoder, seed, learn).eval(), {}
     if mode == "auto":
         start = partial(frozen, config, encoder, seed)
-        segmenter, share, found = tune(start, learn, config.training, seed, folder, config.resume)
-        return segmenter, {"tuned": share, "validation": {str(s): v for s, v in found.items()}}
-    if mode == "finetune":
+        segmenter, choice, found = tune(start, learn, config.training, seed, folder, config.resume)
+        return segmenter, {"tuned": choice, "validation": {str(s): v for s, v in found.items()}}
+    if mode in ("finetune", "full"):
         segmenter = frozen(config, encoder, seed, learn)
+        segmenter.careful = mode == "finetune"
     else:
         weight = class_weights(learn, config.probe.balance)
         options = (None, weight, config.levels, config.smooth)

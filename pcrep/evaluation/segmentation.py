@@ -98,10 +98,10 @@ class Segmenter(Method):
     encoder : a SparseUNet whose channels are those of its ``inputs``.
     classes : number of classes C.
     head : a linear probe, given for a pretrained encoder. Training then starts from the probe and
-        is ``careful``, at ``tuning_lr`` and with frozen batch statistics: the first gradients of a random head distort
-        pretrained features (Kumar et al., "Fine-Tuning can Distort Pretrained Features and
-        Underperform Out-of-Distribution", ICLR 2022), and the statistics of one labelled scene are
-        not those of the data set.
+        is ``careful``, at ``tuning_lr`` and with frozen batch statistics: the first gradients of a
+        random head distort pretrained features (Kumar et al., "Fine-Tuning can Distort Pretrained
+        Features and Underperform Out-of-Distribution", ICLR 2022), and the statistics of one
+        labelled scene are not those of the data set.
     class_weight : (C,) weight of the points of each class in the loss, see :func:`class_weights`;
         1 by default.
     levels : features that the head reads, see :func:`pcrep.encoders.encoding.features_of`.

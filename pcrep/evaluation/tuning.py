@@ -27,6 +27,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Places on the line from frozen (0) to tuned (1) weights."""
 FULL = "full"
 """The choice beside them: trained from the pretrained weights as if from scratch."""
+_CHOICES: tuple[float | str, ...] = (*SHARES, FULL)
 
 
 def tune(
@@ -49,7 +50,8 @@ def tune(
     seed, folder, resume : of the training on all, as of :func:`tspcrep.common.training.fit`.
     """
     found = validate(start, learn, training, seed)
-    choice = from_first(min(found, key=lambda c: found[c]) if found else SHARES[0])
+    best = min(range(len(_CHOICES)), key=lambda n: found.get(_CHOICES[n], np.inf))
+    choice = _CHOICES[int(from_first(best))]
     frozen = start(learn)
     if choice == 0:
         return frozen.eval(), choice, found
@@ -68,8 +70,8 @@ def validate(
 
     Empty where no fold can be judged, and on all processes but the first.
     """
-    fold, choices = scene_folds(learn), (*SHARES, FULL)
-    losses, weight = np.zeros(len(choices)), 0.0
+    fold = scene_folds(learn)
+    losses, weight = np.zeros(len(_CHOICES)), 0.0
     numbers = np.unique(np.concatenate(fold))
     for k in tqdm(numbers, desc="cross-validate", unit="fold", delay=2, leave=False):
         rest, held = outside(learn, fold, k), inside(learn, fold, k)
@@ -95,7 +97,7 @@ def validate(
             losses += [
                 _loss(model.probabilities(cloud)[known], label, of_class) for model in models
             ]
-    return dict(zip(choices, (losses / weight).tolist(), strict=True)) if weight else {}
+    return dict(zip(_CHOICES, (losses / weight).tolist(), strict=True)) if weight else {}
 
 
 def _batches(scenes: Scenes, training: Training) -> LabelledScenes:

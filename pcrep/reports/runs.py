@@ -18,7 +18,8 @@ from tspcrep.common.verdicts import Measure, System, systems_table, verdict
 _MIOU = Measure("mIoU", max, percent=True)
 _TOLD = {
     "auto": "the pretrained encoder, tuned as far as cross-validation over labelled scenes says",
-    "finetune": "the pretrained encoder, tuned on the labels",
+    "finetune": "the pretrained encoder, tuned with care on the labels",
+    "full": "the pretrained encoder, trained on the labels as if from scratch",
     "linear": "a logistic regression on features of the pretrained encoder, which is frozen",
     "knn": "the nearest neighbours among features of the pretrained encoder, which is frozen",
     "frozen": "a linear head on features of the pretrained encoder, which is frozen",
@@ -26,7 +27,13 @@ _TOLD = {
     "random_encoder_probe": "a probe of the same network before training",
 }
 _NAMES = {
-    **{"auto": "tuned", "finetune": "tuned", "linear": "pretrained", "knn": "pretrained"},
+    **{
+        "auto": "tuned",
+        "finetune": "tuned",
+        "full": "tuned",
+        "linear": "pretrained",
+        "knn": "pretrained",
+    },
     "random_encoder_probe": "untrained",
 }
 """What systems are called on a page, where ``result.json`` says how they were made."""

@@ -1,4 +1,4 @@
-"""The encoder of airborne scans that ships, frozen on six real tiles, and training on their labels.
+"""The encoder of airborne scans that ships on six real tiles: frozen, and trained on their labels.
 
 Tiles of IGN's LiDAR HD; ground, vegetation of any height and buildings. Nothing was chosen on them.
 """
@@ -38,8 +38,12 @@ def rows() -> Iterator[Row]:
         for system, network in ((NAME, encoder), (f"{NAME}-untrained", untrained(encoder, 0))):
             found = [scores.probe(network, *_parts(tiles, fold)) for fold in folds]
             yield from _rows(labelled, system, found)
-        found = [_scratch(encoder, *_parts(tiles, fold), fold[0]) for fold in folds[:TRAINED]]
-        yield from _rows(labelled, "scratch", found)
+        for system, mode in ((f"{NAME}-full", "full"), ("scratch", "scratch")):
+            found = [
+                _trained(mode, encoder, *_parts(tiles, fold), seed)
+                for seed, fold in enumerate(folds[:TRAINED])
+            ]
+            yield from _rows(labelled, system, found)
 
 
 def read(inputs: tuple[str, ...]) -> Scenes:
@@ -57,13 +61,13 @@ def _parts(tiles: Scenes, labelled: list[int]) -> tuple[Scenes, Scenes]:
     return tiles.subset(labelled), tiles.subset(others)
 
 
-def _scratch(encoder: SparseUNet, learn: Scenes, test: Scenes, seed: int) -> dict:
-    """The same network with the same inputs, trained as tools/finetune_segmentation.py does."""
+def _trained(mode: str, encoder: SparseUNet, learn: Scenes, test: Scenes, seed: int) -> dict:
+    """Scores of a training as tools/finetune_segmentation.py does it, from scratch or not."""
     with TemporaryDirectory() as folder:
         config = finetune_segmentation.Config(data=FOLDER, output=Path(folder))
-        network = untrained(encoder, seed)
+        network = untrained(encoder, seed) if mode == "scratch" else encoder
         segmenter, _ = finetune_segmentation.fitted(
-            config, learn, network, seed, config.output, "scratch"
+            config, learn, network, seed, config.output, mode
         )
         return scores.score(test, segmenter.predict)
 
