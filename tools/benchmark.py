@@ -165,7 +165,10 @@ def points(config: Config) -> None:
         points_shipped.CASE: points_shipped.rows,
         points_tiles.CASE: points_tiles.rows,
         points_cars.CASE: partial(points_cars.rows, config.seeds),
-        points_objectives.CASE: partial(points_objectives.rows, config.seeds),
+    }
+    alone |= {
+        case: partial(points_objectives.rows, case, config.seeds)
+        for case in points_objectives.cases()
     }
     check_cases(config, (*alone, *points.cases(), *points.single()))
     if not config.cases:

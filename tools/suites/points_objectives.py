@@ -32,18 +32,19 @@ SYSTEMS = (
 )
 
 
-def rows(seeds: tuple[int, ...]) -> Iterator[Row]:
-    """mIoU of probes of all levels and of the decoder's end, by objective and contrasted levels."""
-    for method, levels in SYSTEMS:
-        scores: dict[str, list[float]] = {"both": [], "decoder": []}
-        for seed in seeds:
-            encoder = _pretrained(method, levels, seed)
-            for read, found in scores.items():
-                found.append(fmean(_halves(encoder, read)))
-        for read, found in scores.items():
-            spread = (pstdev(found), len(found), "seeds of pretraining")
-            case = f"mosd/{CASE}/probe-of-{read}"
-            yield Row(case, f"{method}:{levels}", "miou", fmean(found), "", *spread)
+def cases() -> list[str]:
+    return [f"{CASE}/{method}:{levels}" for method, levels in SYSTEMS]
+
+
+def rows(case: str, seeds: tuple[int, ...]) -> Iterator[Row]:
+    """mIoU of probes of all levels and of the decoder's end, of an objective on certain levels."""
+    method, _, levels = case.removeprefix(f"{CASE}/").partition(":")
+    encoders = [_pretrained(method, levels, seed) for seed in seeds]
+    for read in ("both", "decoder"):
+        found = [fmean(_halves(encoder, read)) for encoder in encoders]
+        spread = (pstdev(found), len(found), "seeds of pretraining")
+        shown = f"mosd/{CASE}/probe-of-{read}"
+        yield Row(shown, f"{method}:{levels}", "miou", fmean(found), "", *spread)
 
 
 def _pretrained(method: str, levels: str, seed: int) -> SparseUNet:
