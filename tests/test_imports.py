@@ -124,8 +124,11 @@ def literal(node):
 
 
 def files():
-    found = [p for top in MAY_IMPORT for p in sorted((ROOT / top).rglob("*.py"))]
-    return {p.relative_to(ROOT).as_posix(): p.read_text(encoding="utf-8") for p in found}
+    """Text of each file by its path; in an sdist links to common/ and tools/ are copies of them."""
+    copies = tuple(f"{name.replace('.', '/')}/" for name in (CORE, TOOLS))
+    paths = [p for top in MAY_IMPORT for p in sorted((ROOT / top).rglob("*.py"))]
+    found = {p.relative_to(ROOT).as_posix(): p for p in paths}
+    return {f: p.read_text("utf-8") for f, p in found.items() if not f.startswith(copies)}
 
 
 def named(file):
