@@ -42,7 +42,7 @@ from tsrep.datasets.loading import with_holidays
 from tsrep.datasets.tables import TableConfig
 from tsrep.evaluation import forecasts
 from tsrep.evaluation.forecasts import FORECASTING, check_horizons, control_scores, score
-from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
+from tsrep.forecasting.fitting import fit_forecaster, interval_scores, linear_path
 from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import ForecastData, inputs_of, network_forecasts
@@ -111,6 +111,7 @@ def main(config: Config) -> None:
     )
     run.finish(summary, FORECASTING.best_seed(config.seeds, results), FORECASTER_FILE)
     print(FORECASTING.table(summary))
+    print(forecasts.interval_table(summary))
     print(run.output / "result.json")
     print(report(run.output, config, inputs))
 
@@ -170,7 +171,7 @@ def train_one(config: Config, inputs: ForecastData, seed: int, folder: Path) -> 
     started = time.perf_counter()
     found = model.forecasts(inputs)
     result: dict[str, Any] = {"forecast": score(found, series)}
-    result["coverage"] = coverage(model, inputs, found, series.split.test)
+    result |= interval_scores(model, inputs, found, series.split.test)
     if config.linear:
         result["linear_path"] = score(linear_path(inputs, config.horizons), series)
         result["choices"] = model.choices

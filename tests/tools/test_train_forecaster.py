@@ -59,6 +59,7 @@ def test_the_result_holds_every_control_and_what_the_forecaster_scores(trained, 
         errors = [scores["horizons"][h]["mse"] for h in ("4", "12")]
         assert scores["average"]["mse"] == pytest.approx(np.mean(errors))
     assert all(0.6 < share <= 1 for share in result["coverage"].values())
+    assert result["crps"].keys() == result["width"].keys() == result["coverage"].keys()
     assert FORECASTING.table(result) in stdout and "forecaster" in stdout
     seeds = [json.loads((folder / f"seed-{s}" / "result.json").read_text()) for s in (0, 1)]
     best = int(np.argmin([seed["validation"] for seed in seeds]))

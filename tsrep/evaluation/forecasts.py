@@ -26,6 +26,8 @@ from tsrep.forecasting.protocol import Forecast, evaluate
 Scores = dict[str, Any]
 """``{"horizons": {"24": {"mse": .., "mae": ..}}, "average": {"mse": .., "mae": ..}}``"""
 
+INTERVALS = ("coverage", "width", "crps")
+"""Scores of the intervals of a forecaster, each by horizon."""
 LOOKING_AHEAD = 201
 """Steps of the window of an encoder that is not causal (TS2Vec, CoST, AutoTCL)."""
 
@@ -173,16 +175,19 @@ def forecaster_summary(
 
     Among the controls, ``linear_path`` is the product without its network, and ``random_encoder`` a
     ridge on the vectors of the untrained network: both read inputs known ahead, ``fixed`` read the
-    series alone. ``coverage`` is the share of test values between
-    the .1 and .9 quantiles, by horizon. ``choices``, by horizon, are those of the first seed: the
-    shares of what was chosen, and the errors of all candidates.
+    series alone. ``coverage`` is the share of test values between the .1 and .9 quantiles,
+    ``width`` how far these lie apart and ``crps`` that of nine quantiles, by horizon. ``choices``,
+    by horizon, are those of the first seed: the shares of what was chosen, and the errors of all
+    candidates.
     """
     parts = {"linear_path", "random_encoder"} & results[0].keys()
-    shares = [result["coverage"] for result in results]
     return {
         **_head(series, seeds),
         **_mean_scores([result["forecast"] for result in results]),
-        "coverage": {h: fmean(share[h] for share in shares) for h in shares[0]},
+        **{
+            name: {h: fmean(result[name][h] for result in results) for h in results[0][name]}
+            for name in INTERVALS
+        },
         "choices": results[0].get("choices", {}),
         "controls": {
             **fixed,
@@ -190,6 +195,15 @@ def forecaster_summary(
         },
         "timing": mean_timing(results),
     }
+
+
+def interval_table(result: dict[str, Any]) -> str:
+    """How good the intervals of a forecaster are, as text, in the form of the table above it."""
+    horizons = list(result["coverage"])
+    lines = [f"{'intervals, .1 to .9':<24}" + "".join(f"{h:>10}" for h in horizons)]
+    for name in INTERVALS:
+        lines.append(f"{name:<24}" + "".join(f"{result[name][h]:>9.4f} " for h in horizons))
+    return "\n".join(lines)
 
 
 def _head(series: Series, seeds: Sequence[int]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from tsrep.datasets.series import filled
+from tsrep.evaluation.quantiles import LEVELS, pinball
 from tsrep.forecasting.exogenous import fit_beside, with_effect
 from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.intervals import Spread
@@ -77,24 +78,37 @@ def linear_path(data: ForecastData, horizons: Sequence[int] | None = None) -> di
     }
 
 
-def coverage(
+def interval_scores(
     model: SeriesForecaster,
     data: ForecastData,
     found: dict[int, Forecast],
     rows: slice,
     low: float = 0.1,
     high: float = 0.9,
-) -> dict[str, float]:
-    """Share of the values of ``rows`` between the quantiles ``low`` and ``high``, by horizon.
+) -> dict[str, dict[str, float]]:
+    """``coverage`` and ``width`` of the interval from quantile ``low`` to ``high``, and ``crps``.
 
-    found: the forecasts of ``model`` from origins of ``rows``.
+    Each by horizon, a mean over origins of ``rows``, steps and channels, in the standardised units
+    of the values; coverage is a share. The CRPS is that of nine levels, see
+    :func:`tsrep.evaluation.quantiles.pinball`. found: the forecasts of ``model``.
     """
-    shares = {}
-    for horizon, errors in _errors(model, data, found, rows).items():
-        bounds = model.path(horizon).spread.quantiles((low, high))
-        inside = (errors >= bounds[..., 0]) & (errors <= bounds[..., 1])
-        shares[str(horizon)] = float(inside[~np.isnan(errors)].mean())
-    return shares
+    widths, values = model.widths(data, rows), data.task(model.horizons).values
+    scores: dict[str, dict[str, float]] = {"coverage": {}, "width": {}, "crps": {}}
+    for horizon, forecast in found.items():
+        starts, path = _sampled(rows, horizon), model.path(horizon)
+        truth = _future(values, starts, horizon)
+        middle, width = path.log_scale.forward(forecast(starts)), widths[horizon](starts)
+
+        def quantile(level: float, path=path, middle=middle, width=width) -> np.ndarray:
+            return path.log_scale.inverse(middle + width * path.spread.quantiles((level,))[..., 0])
+
+        lower, upper, seen = quantile(low), quantile(high), ~np.isnan(truth)
+        inside = (truth >= lower) & (truth <= upper)
+        losses = [pinball(truth, quantile(level)[..., None], (level,))[seen] for level in LEVELS]
+        scores["coverage"][str(horizon)] = float(inside[seen].mean())
+        scores["width"][str(horizon)] = float((upper - lower)[seen].mean())
+        scores["crps"][str(horizon)] = float(np.mean(losses))
+    return scores
 
 
 def _closed_form(data: ForecastData, task: Task, network: Forecaster) -> SeriesForecaster:

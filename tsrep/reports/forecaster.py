@@ -8,6 +8,7 @@ from tspcrep.common.figures import themed
 from tspcrep.common.markup import Html, tag
 from tspcrep.common.runs import write_text
 from tsrep.datasets.series import Series
+from tsrep.evaluation.forecasts import INTERVALS
 from tsrep.forecasting.fitting import linear_path
 from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.receptive_field import measured, period_within, periodicity
@@ -37,7 +38,7 @@ def write(
     parts = [
         *sections.results(result, _SYSTEMS),
         sections.drawn_forecasts(fitted, data.series, horizon, model),
-        *_coverage(result.get("coverage", {})),
+        *_intervals(result),
         *_choices(result.get("choices", {})),
         *_receptive_field(model, data.series, horizon),
     ]
@@ -49,12 +50,20 @@ def write(
     return path
 
 
-def _coverage(coverage: dict[str, float]) -> list[Html]:
-    if not coverage:
+def _intervals(result: dict[str, Any]) -> list[Html]:
+    """Coverage, width and CRPS by horizon, as far as the run has measured them."""
+    measured = [name for name in INTERVALS if name in result]
+    if not measured:
         return []
-    shares = ", ".join(f"{h} steps {share:.3f}" for h, share in coverage.items())
-    told = "Share of test values between the .1 and .9 quantiles, .8 if they are right"
-    return [tag("p", f"{told}: {shares}.")]
+    horizons = list(result[measured[0]])
+    rows = [[name, *(f"{result[name][h]:.3f}" for h in horizons)] for name in measured]
+    told = (
+        "Between the .1 and .9 quantiles: coverage is the share of test values, .8 if they are "
+        "right, and width how far they lie apart. The CRPS, of nine quantiles, is the better the "
+        "smaller it is."
+    )
+    head = ["intervals", *(f"{h} steps" for h in horizons)]
+    return [tag("p", told), pages.table(head, rows)]
 
 
 def _choices(choices: dict[str, Any]) -> list[Html]:

@@ -46,6 +46,8 @@ class Forecasting(_Forecasting, total=False):
 
     probe: Scores
     coverage: dict[str, float]
+    width: dict[str, float]
+    crps: dict[str, float]
     choices: dict[str, Choice]
 
 

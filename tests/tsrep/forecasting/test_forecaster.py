@@ -15,7 +15,7 @@ from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets.series import Scaler, Series
 from tsrep.evaluation import forecasts
 from tsrep.forecasting import fitting, forecaster
-from tsrep.forecasting.fitting import coverage, fit_forecaster, linear_path
+from tsrep.forecasting.fitting import fit_forecaster, interval_scores, linear_path
 from tsrep.forecasting.forecaster import load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.protocol import origins
@@ -116,10 +116,34 @@ def test_quantiles_are_those_of_the_errors_and_rise(fitted):
     )
     expected = model.path(4).spread.quantiles(asked).transpose(2, 0, 1)
     np.testing.assert_allclose(off, expected, atol=1e-3)
-    shares = coverage(model, data, model.forecasts(data), series.split.test)
+    scores = interval_scores(model, data, model.forecasts(data), series.split.test)
+    shares = scores["coverage"]
     assert all(0.7 < share < 0.9 for share in shares.values()), shares  # of .8, on new rows
-    wide = coverage(model, data, model.forecasts(data), series.split.test, 0.05, 0.95)
-    assert all(wide[h] > shares[h] for h in shares)
+    wide = interval_scores(model, data, model.forecasts(data), series.split.test, 0.05, 0.95)
+    assert all(wide["coverage"][h] > shares[h] for h in shares)
+    assert all(wide["width"][h] > scores["width"][h] for h in shares)
+    assert wide["crps"] == scores["crps"]
+
+
+def test_interval_scores_are_those_of_the_quantiles_that_are_predicted(fitted):
+    model, data = fitted
+    series = data.series
+    starts = list(range(series.split.test.start, series.split.test.stop - 4))
+    inside, width, losses = [], [], []
+    for start in starts:
+        history, times = raw(series, start)
+        found = model.predict_quantiles(history, np.arange(1, 10) / 10, times, 4)
+        found = series.scaler.transform(found.transpose(2, 0, 1))  # (level, step, channel)
+        truth = series.values[0, start : start + 4]
+        inside.append((truth >= found[0]) & (truth <= found[-1]))
+        width.append(found[-1] - found[0])
+        for level, quantile in zip(np.arange(1, 10) / 10, found, strict=True):
+            losses.append(2 * np.where(truth > quantile, level, 1 - level) * abs(truth - quantile))
+    rows = series.split.test
+    scores = interval_scores(model, data, model.forecasts(data), rows)
+    assert scores["coverage"]["4"] == pytest.approx(np.mean(inside), abs=0.02)
+    assert scores["width"]["4"] == pytest.approx(np.mean(width), rel=0.01)
+    assert scores["crps"]["4"] == pytest.approx(np.mean(losses), rel=0.01)
 
 
 def test_vectors_are_taken_where_they_help_throughout(monkeypatch):
@@ -256,7 +280,9 @@ def test_intervals_are_wide_where_a_pinball_network_expects_to_err():
         unit = fitted.widths(data, test)[1](starts)[:, 0, 0]
         wild = size[starts] > 1
         assert unit[wild].mean() > 2 * unit[~wild].mean(), linear
-        assert 0.7 < coverage(fitted, data, fitted.forecasts(data), test)["1"] < 0.9
+        assert (
+            0.7 < interval_scores(fitted, data, fitted.forecasts(data), test)["coverage"]["1"] < 0.9
+        )
         history, times = raw(series, starts[5] + 1)
         past = size[: starts[5] + 1, None]
         low, high = fitted.predict_quantiles(history, (0.25, 0.75), times, past=past)[0, 0]
