@@ -7,6 +7,7 @@ A first word that is no option is the value of --data: tspcrep view scan.ply
 """
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -48,6 +49,9 @@ def main() -> None:
 
 
 def _run(word: str, arguments: list[str]) -> None:
+    # Read when torch is loaded. Threads that spin while they wait make a tool on a busy machine
+    # twenty times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from tspcrep.common.config import run_tool
     from tspcrep.common.options import check_options
 

@@ -36,6 +36,25 @@ def test_the_overview_names_them_with_their_first_line():
     assert command("--version").stdout == f"tspcrep {__version__}\n"
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])
+def test_threads_do_not_spin_unless_they_are_told_to(monkeypatch, before, after):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if before:
+        monkeypatch.setenv("OMP_WAIT_POLICY", before)
+    code = """
+import os, sys
+assert "torch" not in sys.modules
+from tspcrep.command import main
+sys.argv = ["tspcrep", "view", "--nothing"]
+try:
+    main()
+finally:
+    print(os.environ["OMP_WAIT_POLICY"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{after}\n" and done.returncode == 2
+
+
 def test_a_tool_runs_with_its_help_and_its_messages(tmp_path):
     done = command("embed", "--help")
     assert done.returncode == 0 and "usage: tspcrep embed" in done.stdout
