@@ -69,7 +69,7 @@ class SelfDistillation(Objective):
     over the voxels of the crop so that all prototypes are used. The teacher, the moving average of
     the student, sees the whole part of the scene with all its inputs.
 
-    Departures from Sonata: by default the U-Net's output beside the encoder's levels; fewer crops
+    Departures from Sonata: by default the U-Net's output, not the encoder's levels; fewer crops
     and prototypes; hidden cubes have no voxels, where Sonata gives them a mask token.
 
     Parameters

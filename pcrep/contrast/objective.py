@@ -33,7 +33,7 @@ class PretrainingConfig:
     """Learning rate of AdamW."""
     weight_decay: float = 1e-4
     """Weight decay of AdamW."""
-    levels: Levels = "both"
+    levels: Levels = "decoder"
     """Features that are contrasted: the end of the decoder as in the papers, all levels of the
     encoder, or both."""
     views: ViewConfig = field(default_factory=ViewConfig)

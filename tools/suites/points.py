@@ -61,8 +61,10 @@ FAC = {
     "fac-no-correspondence": FACConfig(correspondence="none"),
     "fac-no-ema": FACConfig(momentum=0.0),
 }
+ALL_LEVELS = "fac-all-levels"
+"""FAC that contrasts the levels of the encoder beside the decoder's end."""
 SYSTEMS = (UNTRAINED, *OBJECTIVES)
-ABLATIONS = tuple(FAC)[1:]
+ABLATIONS = (*tuple(FAC)[1:], ALL_LEVELS)
 """Measured on mOSD only."""
 KEPT = Path("runs/benchmark-points")
 """Encoders and scores of each system and seed, from which an interrupted benchmark continues. Their
@@ -241,6 +243,8 @@ def configuration(name: str, system: str) -> pretrain_fac.Config:
         config = _with_voxel(config, 0.02)
     if base in FAC:
         return replace(config, fac=FAC[base])
+    if base == ALL_LEVELS:
+        return replace(config, pretraining=replace(config.pretraining, levels="both"))
     if base == UNTRAINED:
         return replace(config, training=replace(config.training, max_steps=1))
     return replace(config, method=base)
