@@ -154,6 +154,7 @@ def points(config: Config) -> None:
     from suites import (
         points,
         points_cars,
+        points_instances,
         points_objectives,
         points_preparation,
         points_shipped,
@@ -164,6 +165,7 @@ def points(config: Config) -> None:
     alone = {
         points_shipped.CASE: points_shipped.rows,
         points_tiles.CASE: points_tiles.rows,
+        points_instances.CASE: points_instances.rows,
         points_cars.CASE: partial(points_cars.rows, config.seeds),
     }
     alone |= {
