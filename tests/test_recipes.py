@@ -74,7 +74,7 @@ def checkout(tmp_path_factory):
         "objective",
         "pcrep/contrast/matched.py",
         {
-            "from pcrep.contrast.fac import FAC\n": (
+            "from pcrep.contrast.fac import FAC, FACConfig\n": (
                 "from pcrep.contrast.matched import MatchedDistance\n"
             ),
             "for objective in (": "MatchedDistance, ",

@@ -9,10 +9,12 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partialmethod
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from tests.crash.killing import TRAININGS
 
@@ -70,6 +72,7 @@ def _work(
     from tspcrep.common.config import run_tool
 
     torch.set_num_threads(1)
+    tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)  # no bars beside what is told
     told = io.BytesIO()  # a file could be full, too
     sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(told)
     os.environ["XDG_CACHE_HOME"] = str(output.parent / "cache")

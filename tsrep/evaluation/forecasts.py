@@ -186,7 +186,7 @@ def forecaster_summary(
         **_mean_scores([result["forecast"] for result in results]),
         **{
             name: {h: fmean(result[name][h] for result in results) for h in results[0][name]}
-            for name in INTERVALS
+            for name in measured_intervals(results[0])
         },
         "choices": results[0].get("choices", {}),
         "controls": {
@@ -199,11 +199,17 @@ def forecaster_summary(
 
 def interval_table(result: dict[str, Any]) -> str:
     """How good the intervals of a forecaster are, as text, in the form of the table above it."""
-    horizons = list(result["coverage"])
+    measured = measured_intervals(result)
+    horizons = list(result[measured[0]])
     lines = [f"{'intervals, .1 to .9':<24}" + "".join(f"{h:>10}" for h in horizons)]
-    for name in INTERVALS:
+    for name in measured:
         lines.append(f"{name:<24}" + "".join(f"{result[name][h]:>9.4f} " for h in horizons))
     return "\n".join(lines)
+
+
+def measured_intervals(result: dict[str, Any]) -> list[str]:
+    """The ``INTERVALS`` that a result holds; of an older run it is the coverage alone."""
+    return [name for name in INTERVALS if name in result]
 
 
 def _head(series: Series, seeds: Sequence[int]) -> dict[str, Any]:

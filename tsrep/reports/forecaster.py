@@ -8,7 +8,7 @@ from tspcrep.common.figures import themed
 from tspcrep.common.markup import Html, tag
 from tspcrep.common.runs import write_text
 from tsrep.datasets.series import Series
-from tsrep.evaluation.forecasts import INTERVALS
+from tsrep.evaluation.forecasts import measured_intervals
 from tsrep.forecasting.fitting import linear_path
 from tsrep.forecasting.forecaster import SeriesForecaster
 from tsrep.forecasting.receptive_field import measured, period_within, periodicity
@@ -52,7 +52,7 @@ def write(
 
 def _intervals(result: dict[str, Any]) -> list[Html]:
     """Coverage, width and CRPS by horizon, as far as the run has measured them."""
-    measured = [name for name in INTERVALS if name in result]
+    measured = measured_intervals(result)
     if not measured:
         return []
     horizons = list(result[measured[0]])
