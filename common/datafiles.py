@@ -1,6 +1,7 @@
 """Locate the files of named data sets, for series and for points."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pooch
@@ -10,7 +11,13 @@ from tspcrep.common.errors import UserError
 
 def cache_folder() -> Path:
     """The user cache folder that ``tools/prepare_data.py`` fills."""
-    return Path(pooch.os_cache("tspcrep"))
+    try:
+        return Path(pooch.os_cache("tspcrep"))
+    except RuntimeError as error:
+        raise UserError(
+            "the user has no home directory to keep data below, as in some containers: set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from error
 
 
 def find(name: str, path: str, kind: str, root: str | Path | None, remedy: str) -> Path:
@@ -20,7 +27,12 @@ def find(name: str, path: str, kind: str, root: str | Path | None, remedy: str) 
     subfolder ``kind``. If none has it, UserError names all three and ends with the ``remedy``.
     """
     environment = os.environ.get("TSPCREP_DATA") or None
-    for folder in (root, environment, cache_folder()):
+
+    def folders() -> Iterator[str | Path | None]:
+        yield from (root, environment)
+        yield cache_folder()  # asked for last: without a home there is none
+
+    for folder in folders():
         if folder is None:
             continue
         for found in (Path(folder) / path, Path(folder) / kind / path):

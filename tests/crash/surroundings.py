@@ -9,12 +9,10 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
-from functools import partialmethod
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from tests.crash.killing import TRAININGS
 
@@ -43,7 +41,7 @@ def bare() -> None:
     def unknown(number: int):
         raise KeyError(f"getpwuid(): uid not found: {number}")
 
-    for variable in ("HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"):
+    for variable in ("HOME", "MPLCONFIGDIR"):
         os.environ.pop(variable, None)
     pwd.getpwuid = unknown
     os.environ.update(LC_ALL="C", LANG="C")
@@ -72,7 +70,6 @@ def _work(
     from tspcrep.common.config import run_tool
 
     torch.set_num_threads(1)
-    tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)  # no bars beside what is told
     told = io.BytesIO()  # a file could be full, too
     sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(told)
     os.environ["XDG_CACHE_HOME"] = str(output.parent / "cache")
@@ -87,4 +84,5 @@ def _work(
         sys.exit(1)
     finally:
         sys.stderr.flush()
-        wire.send(told.getvalue().decode())
+        lines = told.getvalue().decode().splitlines(keepends=True)
+        wire.send("".join(line for line in lines if line.strip() and "%|" not in line))  # no bars
