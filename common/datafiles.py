@@ -28,13 +28,11 @@ def find(name: str, path: str, kind: str, root: str | Path | None, remedy: str) 
     """
     environment = os.environ.get("TSPCREP_DATA") or None
 
-    def folders() -> Iterator[str | Path | None]:
-        yield from (root, environment)
+    def folders() -> Iterator[str | Path]:
+        yield from (folder for folder in (root, environment) if folder is not None)
         yield cache_folder()  # asked for last: without a home there is none
 
     for folder in folders():
-        if folder is None:
-            continue
         for found in (Path(folder) / path, Path(folder) / kind / path):
             if found.exists():
                 return found

@@ -185,9 +185,9 @@ def _known_maximum(vectors: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _write_parquet(file: BinaryIO, parts: Iterator[_Part], numbers: list[str]) -> None:
     tables = (_table(part, numbers) for part in parts)
     first = next(tables)
-    writer = pq.ParquetWriter(file, first.schema)
-    for table in itertools.chain([first], tables):
-        writer.write_table(table.cast(first.schema))
+    with pq.ParquetWriter(file, first.schema) as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table.cast(first.schema))
     writer.close()
 
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,6 +68,24 @@ TRAININGS = {
 }
 
 
+def server() -> ForkServerContext:
+    """Where processes of trainings start from: one import of the tools for all runs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.crash.preload"])
+    return context
+
+
+def train(name: str, data: Path, output: Path) -> None:
+    """Run a training, or go on with it, in this process."""
+    from tspcrep.common.config import run_tool
+
+    torch.set_num_threads(1)
+    training = TRAININGS[name]
+    module = importlib.import_module(f"tspcrep.tools.{training.tool}")
+    options = ["--data", data, "--output", output, "--resume", *training.options]
+    run_tool(module.main, module.Config, [*map(str, options)], training.tool, name)
+
+
 def run(
     name: str, data: Path, output: Path, kill_at: int | None = None, delay: float = 0.0
 ) -> tuple[int | None, int]:
@@ -74,8 +93,7 @@ def run(
 
     kill_at: count of the moment to kill it at, ``delay`` seconds later.
     """
-    context = multiprocessing.get_context("forkserver")  # one import of the tools for all runs
-    context.set_forkserver_preload(["tests.crash.preload"])
+    context = server()
     count = context.Value("i", 0)
     child = context.Process(target=_work, args=(name, data, output, kill_at, delay, count))
     child.start()
@@ -107,9 +125,6 @@ def _untimed(tree: object) -> object:
 
 
 def _work(name: str, data: Path, output: Path, kill_at: int | None, delay: float, count) -> None:
-    from tspcrep.common.config import run_tool
-
-    torch.set_num_threads(1)
     os.environ["XDG_CACHE_HOME"] = str(output.parent / "cache")
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
@@ -122,11 +137,8 @@ def _work(name: str, data: Path, output: Path, kill_at: int | None, delay: float
         if count.value == kill_at:
             threading.Timer(delay, _die).start() if delay else _die()
 
-    training = TRAININGS[name]
-    module = importlib.import_module(f"tspcrep.tools.{training.tool}")
     sys.addaudithook(hear)
-    options = ["--data", data, "--output", output, "--resume", *training.options]
-    run_tool(module.main, module.Config, [*map(str, options)], training.tool, name)
+    train(name, data, output)
 
 
 def _die() -> None:

@@ -1,8 +1,6 @@
 """A tiny training in a process of its own, in surroundings that a tool cannot choose."""
 
-import importlib
 import io
-import multiprocessing
 import os
 import pwd
 import resource
@@ -12,15 +10,12 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import torch
-
-from tests.crash.killing import TRAININGS
+from tests.crash.killing import server, train
 
 
 def run_in(name: str, data: Path, output: Path, surround: Callable[[], None]) -> tuple[int, str]:
     """Exit status and stderr of a training, or of going on with it, after ``surround()``."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.preload"])
+    context = server()
     ours, theirs = context.Pipe()
     child = context.Process(target=_work, args=(name, data, output, surround, theirs))
     child.start()
@@ -67,18 +62,12 @@ class FullAfter:
 def _work(
     name: str, data: Path, output: Path, surround: Callable[[], None], wire: Connection
 ) -> None:
-    from tspcrep.common.config import run_tool
-
-    torch.set_num_threads(1)
     told = io.BytesIO()  # a file could be full, too
     sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(told)
     os.environ["XDG_CACHE_HOME"] = str(output.parent / "cache")
     surround()
-    training = TRAININGS[name]
-    module = importlib.import_module(f"tspcrep.tools.{training.tool}")
-    options = ["--data", data, "--output", output, "--resume", *training.options]
     try:
-        run_tool(module.main, module.Config, [*map(str, options)], training.tool, name)
+        train(name, data, output)
     except Exception:
         traceback.print_exc()
         sys.exit(1)

@@ -5,20 +5,15 @@ alone, and clusters of foreground points by DBSCAN. All read the same predicted 
 """
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from statistics import fmean, pstdev
 
-from suites.points_shipped import DRAWS, NAME, SETS
+from suites.points_shipped import DRAWS, NAME, SETS, scenes
 from suites.table import Row
 
-from pcrep.cloud import keep
-from pcrep.datasets import labelled_split
-from pcrep.encoders.inputs import completed
 from pcrep.encoders.unet import load_encoder
 from pcrep.evaluation.instances import instance_scores
 from pcrep.evaluation.segmentation import SegmentationConfig, choose_scenes
-from pcrep.preparation.planes import upright
 from tspcrep.tools import finetune_segmentation
 
 CASE = "instances"
@@ -27,9 +22,8 @@ DATA = "mosd"
 
 def rows() -> Iterator[Row]:
     """Panoptic quality and average precision, over draws of the head's points or of its scenes."""
-    encoder, split = load_encoder(NAME), labelled_split(DATA)
-    ready = partial(completed, names=encoder.inputs)
-    learn, test = (keep(s.map(upright).map(ready)) for s in (split.learn, split.test))
+    encoder = load_encoder(NAME)
+    learn, test = scenes(DATA, encoder)
     config = finetune_segmentation.Config(
         data=DATA, output=Path(), segmentation=SegmentationConfig(voxel=SETS[DATA][0])
     )

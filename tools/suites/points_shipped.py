@@ -26,13 +26,18 @@ def rows() -> Iterator[Row]:
     """mIoU of a linear head on test scenes: of all labelled ones, and of draws of a few."""
     trained = load_encoder(NAME)
     for data, (voxel, counts) in SETS.items():
-        split = labelled_split(data)
-        ready = partial(completed, names=trained.inputs)
-        learn, test = (keep(s.map(upright).map(ready)) for s in (split.learn, split.test))
+        learn, test = scenes(data, trained)
         for encoder, system in ((trained, NAME), (untrained(trained, 0), f"{NAME}-untrained")):
             yield from _rows(encoder, system, learn, test, voxel, counts, data)
         found = probe(trained, learn, test, voxel, levels="decoder")["miou"]
         yield Row(f"{data}/{CASE}:decoder", NAME, "miou", found)
+
+
+def scenes(data: str, encoder: SparseUNet) -> tuple[Scenes, Scenes]:
+    """The scenes of a set to learn from and to test on, with the inputs of an encoder."""
+    split, ready = labelled_split(data), partial(completed, names=encoder.inputs)
+    learn, test = (keep(s.map(upright).map(ready)) for s in (split.learn, split.test))
+    return learn, test
 
 
 def _rows(

@@ -4,8 +4,9 @@ data = inputs_of(load("ETTh1"))
 model = fit_forecaster(data, Settings(), seed=0, folder="runs/etth1/seed-0")
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -92,19 +93,20 @@ def interval_scores(
     of the values; coverage is a share. The CRPS is that of nine levels, see
     :func:`tsrep.evaluation.quantiles.pinball`. found: the forecasts of ``model``.
     """
-    widths, values = model.widths(data, rows), data.task(model.horizons).values
     scores: dict[str, dict[str, float]] = {"coverage": {}, "width": {}, "crps": {}}
-    for horizon, forecast in found.items():
-        starts, path = _sampled(rows, horizon), model.path(horizon)
-        truth = _future(values, starts, horizon)
-        middle, width = path.log_scale.forward(forecast(starts)), widths[horizon](starts)
-
-        def quantile(level: float, path=path, middle=middle, width=width) -> np.ndarray:
-            return path.log_scale.inverse(middle + width * path.spread.quantiles((level,))[..., 0])
-
-        lower, upper, seen = quantile(low), quantile(high), ~np.isnan(truth)
+    for horizon, _, truth, ahead, unit in _at_origins(model, data, found, rows):
+        path, seen = model.path(horizon), ~np.isnan(truth)
+        scale, errors = path.log_scale, path.spread.quantiles((low, high, *LEVELS))
+        quantiles = (  # one at a time, as all would take much memory
+            scale.around(ahead, unit[..., None] * errors[..., [n]])[..., 0]
+            for n in range(errors.shape[-1])
+        )
+        lower, upper = next(quantiles), next(quantiles)
         inside = (truth >= lower) & (truth <= upper)
-        losses = [pinball(truth, quantile(level)[..., None], (level,))[seen] for level in LEVELS]
+        losses = [
+            pinball(truth, quantile[..., None], (level,))[seen].mean()
+            for level, quantile in zip(LEVELS, quantiles, strict=True)
+        ]
         scores["coverage"][str(horizon)] = float(inside[seen].mean())
         scores["width"][str(horizon)] = float((upper - lower)[seen].mean())
         scores["crps"][str(horizon)] = float(np.mean(losses))
@@ -170,25 +172,32 @@ def _product_inputs(
 def _keep_validation_errors(model: SeriesForecaster, data: ForecastData) -> None:
     """Store the spread of the errors on validation rows, of a network alone."""
     valid = data.series.split.valid
-    for horizon, errors in _errors(model, data, model.forecasts(data, valid), valid).items():
-        spread = Spread.of(errors, _sampled(valid, horizon), np.arange(1, horizon + 1))
-        model.path(horizon).keep_spread(spread)
+    for horizon, starts, truth, ahead, unit in _at_origins(
+        model, data, model.forecasts(data, valid), valid
+    ):
+        path = model.path(horizon)
+        missed = path.log_scale.forward(truth) - path.log_scale.forward(ahead)
+        path.keep_spread(Spread.of(missed / unit, starts, np.arange(1, horizon + 1)))
 
 
-def _errors(
+class _Origins(NamedTuple):
+    """Origins (n,) of a horizon's forecasts; truth, forecasts and network's widths (n, H, C)."""
+
+    horizon: int
+    starts: np.ndarray
+    truth: np.ndarray
+    ahead: np.ndarray
+    unit: np.ndarray
+
+
+def _at_origins(
     model: SeriesForecaster, data: ForecastData, found: dict[int, Forecast], rows: slice
-) -> dict[int, np.ndarray]:
-    """Errors (n, H, C) of forecasts from origins of ``rows``, divided by the network's widths.
-
-    On the scale of each horizon's forecast, which moves no value across a quantile.
-    """
-    widths, values, errors = model.widths(data, rows), data.task(model.horizons).values, {}
+) -> Iterator[_Origins]:
+    widths, values = model.widths(data, rows), data.task(model.horizons).values
     for horizon, forecast in found.items():
         starts = _sampled(rows, horizon)
-        scale = model.path(horizon).log_scale
-        missed = scale.forward(_future(values, starts, horizon)) - scale.forward(forecast(starts))
-        errors[horizon] = missed / widths[horizon](starts)
-    return errors
+        truth = _future(values, starts, horizon)
+        yield _Origins(horizon, starts, truth, forecast(starts), widths[horizon](starts))
 
 
 def _sampled(rows: slice, horizon: int) -> np.ndarray:
