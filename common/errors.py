@@ -1,7 +1,14 @@
 """What is said to a user: of mistakes to correct, and of data to know about."""
 
 
-class UserError(ValueError):
+class _OneLine(Exception):
+    """What a file brings into a message, such as a name with a line break, stays on its line."""
+
+    def __init__(self, message: str):
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+
+
+class UserError(_OneLine, ValueError):
     """An input from the user (a file, an option, data) cannot be used.
 
     The message is one line that says what was found, what was expected and what to do. Tools print
@@ -13,7 +20,7 @@ class DivergedError(UserError, FloatingPointError):
     """A loss or a gradient of a training is not finite."""
 
 
-class DataWarning(UserWarning):
+class DataWarning(_OneLine, UserWarning):
     """Something about the data that the user should know and need not correct.
 
     The message is one line, such as how times were read or which columns are left out. Tools print

@@ -44,6 +44,7 @@ SERIES = {
     "no encoder": lambda c: c.pop("encoder"),
     "list": lambda c: c.update(encoder=[1, 2]),
     "window": lambda c: c.update(window="a week"),
+    "endless window": lambda c: c.update(window=2**31),
     "columns": lambda c: c.update(columns=3),
     "mean": lambda c: c.update(mean=["x"]),
     "lengths": lambda c: c.update(std=[1.0, 2.0, 3.0]),

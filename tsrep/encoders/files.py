@@ -11,7 +11,7 @@ from tspcrep.common.errors import UserError
 from tsrep.datasets.series import Scaler
 from tsrep.encoders.base import Encoder
 from tsrep.encoders.config import BACKBONES
-from tsrep.encoders.level import centred
+from tsrep.encoders.level import MOST, centred
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Pretrained encoders in the package, each beside its model card."""
@@ -71,8 +71,8 @@ def load_encoder(path: str | Path) -> Encoder:
     depth = settings.get("depth", 0) if isinstance(settings, dict) else None
     if not isinstance(settings, dict) or not isinstance(depth, int) or depth > len(tensors):
         raise UserError(f"{path}: a header of another version: encoder {settings!r}")
-    if not (window is None or (type(window) is int and window >= 0)):
-        raise UserError(f"{path}: window: found {window!r}, expected a number of steps")
+    if not (window is None or (type(window) is int and 0 <= window <= MOST)):
+        raise UserError(f"{path}: window: found {window!r}, expected at most {MOST:,} steps")
     network = weights.build(lambda: _KINDS[kind](**settings), tensors, path)
     encoder = centred(network, window)
     encoder.columns, encoder.scaler = columns, _scaler(config, path)

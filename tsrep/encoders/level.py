@@ -9,11 +9,13 @@ from tsrep.encoders.base import Encoder, Memory, with_past
 
 WINDOW = 168
 """Steps of the trailing mean if no season is known: a week of hours."""
+MOST = 1_000_000
+"""Largest number of them: an encoder holds so many past steps of every channel."""
 
 
 def level_window(period: int | None) -> int:
     """Steps of the trailing mean for a series with this season in steps: seven seasons."""
-    return 7 * period if period else WINDOW
+    return min(7 * period, MOST) if period else WINDOW
 
 
 def centred(network: Encoder, window: int | None) -> Encoder:
@@ -44,8 +46,8 @@ class Centred(Encoder):
 
     def __init__(self, encoder: Encoder, window: int = WINDOW):
         super().__init__()
-        if window < 1:
-            raise UserError(f"window: found {window}, expected at least 1 step")
+        if not 1 <= window <= MOST:
+            raise UserError(f"window: found {window}, expected 1 .. {MOST:,} steps")
         self.encoder = encoder
         self.window: int = window
         for name in ("in_channels", "causal", "memory_grows"):
