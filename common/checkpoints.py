@@ -13,6 +13,9 @@ from tspcrep.common.errors import UserError
 
 _PARTS = ("method", "optimizers", "precision", "step", "metrics_size", "epoch_values")
 
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What AdamW keeps of a parameter."""
+
 
 def fingerprint(*parts: np.ndarray | str | int | None) -> str:
     """A short hash of a data set's content, for ``Batches.fingerprint``."""
@@ -76,6 +79,7 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: Path) -> N
             for name in before.keys() - {"params"}:
                 _require(_alike(group[name], before[name]), f"{name} is {group[name]!r}")
         for parameter, moments in optimizer.state.items():
+            _require(moments.keys() == _MOMENTS, f"it holds {', '.join(map(str, moments))}")
             for name, moment in moments.items():
                 counts = name == "step"
                 shape = torch.Size() if counts else parameter.shape
@@ -94,7 +98,7 @@ def _alike(found: Any, own: Any) -> bool:
         return same and all(map(_alike, found, own))
     if isinstance(own, float) or (isinstance(own, int) and not isinstance(own, bool)):
         return isinstance(found, (int, float)) and math.isfinite(found) and abs(found) < 2**62
-    return type(found) is type(own)
+    return type(found) is type(own) and found == own  # what torch computes with, such as capturable
 
 
 def _check(state: dict[str, Any]) -> None:

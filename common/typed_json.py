@@ -15,8 +15,9 @@ _WHOLE = 2**53  # beyond it, JSON's numbers are no whole ones any more
 def read_json(path: Path, form: Any = Any) -> Any:
     """The content of a JSON file of a finished run.
 
-    form : what it must be: ``Any``, ``str``, ``int``, ``float``, ``list[...]``, ``dict[str, ...]``,
-        ``... | None`` or a TypedDict, whose further keys are let be. Numbers are finite.
+    form : what it must be: ``Any``, ``str``, ``bool``, ``int``, ``float``, ``list[...]``,
+        ``tuple[..., ...]``, ``dict[str, ...]``, ``... | None`` or a TypedDict, whose further keys
+        are let be. Numbers are finite.
 
     Raises UserError, one line that names the place, for a file that is missing, damaged or another.
     """
@@ -52,7 +53,7 @@ def check(value: Any, form: Any, where: str) -> None:
         _of_type(value, dict, where)
         for name, one in value.items():
             check(one, inside[1], f"{where}: {name}")
-    elif origin is list:
+    elif origin in (list, tuple):
         _of_type(value, list, where)
         for index, one in enumerate(value):
             check(one, inside[0], f"{where}: {index}")
@@ -75,7 +76,7 @@ def is_number(value: Any) -> bool:
 
 def _of_type(value: Any, form: type, where: str) -> None:
     if not isinstance(value, form):
-        words: dict[type, str] = {dict: "a table", list: "a list", str: "text"}
+        words = {dict: "a table", list: "a list", str: "text", bool: "true or false"}
         raise _wrong(value, words[form], where)
 
 

@@ -39,6 +39,7 @@ SERIES = {
     "wide": lambda c: c["encoder"].update(dim=10**12),
     "deep": lambda c: c["encoder"].update(depth=10**12),
     "text": lambda c: c["encoder"].update(dim="64"),
+    "a yes": lambda c: c["encoder"].update(in_channels=True),
     "negative": lambda c: c["encoder"].update(dim=-4),
     "unknown": lambda c: c["encoder"].update(colour="red"),
     "no encoder": lambda c: c.pop("encoder"),

@@ -237,7 +237,7 @@ def test_a_torch_file_that_is_no_checkpoint(tmp_path, content):
     assert_refused(tmp_path, Toy(), "not a checkpoint")
 
 
-ODD = (None, -1, 2**70, float("nan"), "x", {"a": [1]}, torch.zeros(3), [[1], [1, 2]])
+ODD = (None, True, -1, 2**70, float("nan"), "x", {"a": [1]}, torch.zeros(3), [[1], [1, 2]])
 
 
 def test_each_part_of_a_checkpoint(tmp_path, checkpoint):
@@ -259,6 +259,15 @@ def test_each_part_of_a_checkpoint(tmp_path, checkpoint):
                 wrong.append((place, value, repr(error)))
     assert not wrong, "\n".join(map(str, wrong))
     assert refused > 100
+
+
+@pytest.mark.parametrize("moment", ["step", "exp_avg", "exp_avg_sq"])
+def test_a_checkpoint_without_a_moment(tmp_path, checkpoint, moment):
+    state = torch.load(io.BytesIO(checkpoint), weights_only=True)
+    moments = next(iter(state["optimizers"].values()))["state"][0]
+    moments["another"] = moments.pop(moment)
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert_refused(tmp_path, Toy(), "of another optimiser", "another")
 
 
 def test_a_checkpoint_of_another_model(tmp_path):

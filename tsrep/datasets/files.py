@@ -118,7 +118,7 @@ def column_names(source: Any) -> list[str]:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path, engine="pyarrow")
-    except (pa.ArrowException, ValueError, OSError) as error:
+    except Exception as error:  # what pandas keeps beside the columns may hold anything
         raise UserError(
             f"{path} is not a readable Parquet file ({_first_line(error)}): write it again"
         ) from None

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import torch
 
 from tspcrep.common import hub, weights
 from tspcrep.common.errors import UserError
+from tspcrep.common.typed_json import check
 from tsrep.datasets.series import Scaler
 from tsrep.encoders.base import Encoder
 from tsrep.encoders.config import BACKBONES
@@ -71,6 +73,9 @@ def load_encoder(path: str | Path) -> Encoder:
     depth = settings.get("depth", 0) if isinstance(settings, dict) else None
     if not isinstance(settings, dict) or not isinstance(depth, int) or depth > len(tensors):
         raise UserError(f"{path}: a header of another version: encoder {settings!r}")
+    for name, form in get_type_hints(_KINDS[kind].__init__).items():
+        if name in settings:
+            check(settings[name], form, f"{path}: {name}")
     if not (window is None or (type(window) is int and 0 <= window <= MOST)):
         raise UserError(f"{path}: window: found {window!r}, expected at most {MOST:,} steps")
     network = weights.build(lambda: _KINDS[kind](**settings), tensors, path)

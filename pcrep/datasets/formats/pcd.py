@@ -16,6 +16,7 @@ from pcrep.datasets.formats.records import (
     CHUNK,
     Rows,
     judge_count,
+    judge_records,
     judge_whole,
     numbered,
     records,
@@ -42,6 +43,11 @@ class _Header:
     height: int
     kind: str
 
+    @property
+    def record(self) -> np.dtype:
+        fields = zip(self.names, self.types, self.counts, strict=True)
+        return np.dtype([(name, kind, (count,)) for name, kind, count in fields])
+
 
 def _read(path: Path, max_points: int) -> Columns:
     """Columns of a PCD; fields of several numbers, such as histograms, are left out.
@@ -55,6 +61,7 @@ def _read(path: Path, max_points: int) -> Columns:
     if head.points == 0:
         return {"coords": np.empty((0, 3))}
     if head.kind == "binary":
+        judge_records(path, start, head.points, head.record)
         rows = rows_to_read(head.points, path, max_points)
         fields = _binary(path, start, head, rows)
     else:
@@ -133,10 +140,9 @@ def _is_integer(packed: np.ndarray) -> bool:
 
 
 def _binary(path: Path, start: int, head: _Header, rows: Rows) -> dict[str, np.ndarray]:
-    fields = list(zip(head.names, head.types, head.counts, strict=True))
-    record = np.dtype([(name, kind, (count,)) for name, kind, count in fields])
-    points = records(path, start, head.points, record, rows)
-    return {name: points[name][:, 0] for name, _, count in fields if count == 1}
+    points = records(path, start, head.points, head.record, rows)
+    alone = zip(head.names, head.counts, strict=True)
+    return {name: points[name][:, 0] for name, count in alone if count == 1}
 
 
 def _compressed(path: Path, start: int, head: _Header) -> dict[str, np.ndarray]:
@@ -150,7 +156,8 @@ def _columns(path: Path, start: int, head: _Header) -> list[np.ndarray]:
     with path.open("rb") as file:
         file.seek(start)
         lengths = np.fromfile(file, "<u4", 2)
-        packed = np.fromfile(file, np.uint8, int(lengths[0]) if len(lengths) == 2 else 0)
+        packed = np.fromfile(file, np.uint8)
+    packed = packed[: lengths[0] if len(lengths) == 2 else 0]
     size = head.points * sum(sizes)
     whole = lengths.tolist() == [len(packed), size] and size <= _MOST * len(packed)
     plain = np.empty(size if whole else 0, np.uint8)

@@ -16,6 +16,7 @@ from pcrep.datasets.formats.names import has_coords, plain
 from pcrep.datasets.formats.records import (
     CHUNK,
     judge_count,
+    judge_records,
     judge_whole,
     numbered,
     records,
@@ -97,8 +98,10 @@ def _read(path: Path, max_points: int) -> Columns:
         elements = [(e.count, e.properties) for e in (*found.before, points)]
         return select(scalars_of_records(path, found.start, elements, order), path)
     start = found.start + sum(e.count * e.record(order).itemsize for e in found.before)
+    record = points.record(order)
+    judge_records(path, start, points.count, record)
     rows = rows_to_read(points.count, path, max_points)
-    read = records(path, start, points.count, points.record(order), rows)
+    read = records(path, start, points.count, record, rows)
     return numbered(select({name: read[name] for name, *_ in points.properties}, path), rows)
 
 

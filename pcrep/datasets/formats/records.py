@@ -47,7 +47,6 @@ def within(rows: Rows, start: int, length: int) -> Rows:
 
 def records(path: Path, start: int, count: int, record: np.dtype, rows: Rows) -> np.ndarray:
     """Read the ``rows`` of ``count`` binary records that begin at byte ``start``."""
-    judge_whole(path, max(0, path.stat().st_size - start) // record.itemsize, count)
     parts = []
     with path.open("rb") as file:
         file.seek(start)
@@ -55,6 +54,11 @@ def records(path: Path, start: int, count: int, record: np.dtype, rows: Rows) ->
             part = np.fromfile(file, record, min(CHUNK, count - first))
             parts.append(part[within(rows, first, len(part))])
     return np.concatenate(parts)
+
+
+def judge_records(path: Path, start: int, count: int, record: np.dtype) -> None:
+    """:func:`judge_whole` of binary records; before rows are drawn, as many as a header says."""
+    judge_whole(path, max(0, path.stat().st_size - start) // record.itemsize, count)
 
 
 def judge_whole(path: Path, found: int, count: int) -> None:

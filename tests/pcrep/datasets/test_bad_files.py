@@ -117,6 +117,31 @@ def test_pcd_with_damage_that_has_the_right_size(tmp_path):
         refused(put(tmp_path, "c.pcd", bytes(data).replace(old, new)), "header is damaged")
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "count"),
+    [
+        ("a.ply", ply(CLOUD, "binary_big_endian"), b"element vertex 50"),
+        ("a.pcd", pcd(CLOUD, "binary"), b"POINTS 50"),
+    ],
+)
+def test_no_rows_are_drawn_of_what_a_header_only_announces(tmp_path, recwarn, name, data, count):
+    """Drawing some of 10^20 points took ten seconds before the file was found to be short."""
+    assert count in data
+    refused(put(tmp_path, name, data.replace(count, count[:-2] + b"9" * 20)), "holds 50 points")
+    assert not recwarn.list
+
+
+def test_a_compressed_pcd_asks_for_no_more_memory_than_it_has_bytes(tmp_path):
+    data = pcd(CLOUD, "binary_compressed")
+    at = data.index(b"compressed\n") + len("compressed\n")
+    path = put(tmp_path, "a.pcd", data[:at] + b"\xff" * 4 + data[at + 4 :])
+    tracemalloc.start()
+    refused(path, "does not unpack to the 50 points")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e7
+
+
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
 def test_las_cut_off_anywhere(tmp_path, capfd, suffix):
     data = las_bytes(tmp_path, suffix)

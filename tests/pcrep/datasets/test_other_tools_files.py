@@ -399,6 +399,58 @@ def test_laz_of_an_old_or_damaged_compressor(tmp_path, at, value, words):
         load_points(put(tmp_path, "a.laz", bytes(data)))
 
 
+def layered_laz(folder):
+    """Two chunks of point format 7 with extra bytes, and the byte where the first begins."""
+    laspy = pytest.importorskip("laspy")
+    file = laspy.LasData(laspy.LasHeader(point_format=7, version="1.4"))
+    file.add_extra_dim(laspy.ExtraBytesParams("tree", np.uint16))
+    file.x = file.y = file.z = np.arange(60_000) / 10
+    file.write(folder / "whole.laz")
+    data = bytearray((folder / "whole.laz").read_bytes())
+    return data, struct.unpack_from("<I", data, 96)[0] + 8
+
+
+LENGTH, LAYERS = 38, 9 + 1 + 2  # of a point of format 7 and two bytes: POINT14, RGB14, BYTE14
+
+
+@pytest.mark.parametrize("field", range(1 + LAYERS))
+def test_laz_with_a_layer_beyond_its_chunk(tmp_path, field):
+    """The backend asks for memory for what a chunk says of its own points and layers."""
+    data, first = layered_laz(tmp_path)
+    assert len(load_points(put(tmp_path, "a.laz", bytes(data)))) == 60_000
+    at = first + LENGTH + 4 * field
+    (value,) = struct.unpack_from("<I", data, at)
+    struct.pack_into("<I", data, at, value | 0xFF000000)
+    with pytest.raises(UserError, match=r"a\.laz: .*has a chunk 0 of \d+ points that ends at byte"):
+        load_points(put(tmp_path, "a.laz", bytes(data)))
+
+
+def test_laz_with_a_second_chunk_beyond_its_table(tmp_path):
+    data, first = layered_laz(tmp_path)
+    count, *sizes = struct.unpack_from(f"<{1 + LAYERS}I", data, first + LENGTH)
+    assert count == 50_000
+    second = first + LENGTH + 4 * (1 + LAYERS) + sum(sizes)
+    struct.pack_into("<I", data, second + LENGTH, 2**31)
+    with pytest.raises(UserError, match=rf"has a chunk 1 of {2**31} points"):
+        load_points(put(tmp_path, "a.laz", bytes(data)))
+
+
+def test_laz_of_more_points_than_its_chunks_hold(tmp_path):
+    data, _ = layered_laz(tmp_path)
+    struct.pack_into("<Q", data, 247, 10**6)
+    with pytest.raises(UserError, match=r"announces 1000000 points, expected 2 chunks of up to"):
+        load_points(put(tmp_path, "a.laz", bytes(data)))
+
+
+@pytest.mark.parametrize("points", [0, 50_000 | 0xFF000000])
+def test_laz_of_chunks_of_no_or_billions_of_points(tmp_path, points):
+    data = laz_bytes(tmp_path)
+    record = data.index(b"laszip encoded") - 2 + 54
+    struct.pack_into("<I", data, record + 12, points)
+    with pytest.raises(UserError, match=f"announces chunks of {points} points"):
+        load_points(put(tmp_path, "a.laz", bytes(data)))
+
+
 def test_a_panic_of_the_laz_backend_is_a_line(tmp_path, monkeypatch):
     laspy = pytest.importorskip("laspy")
 

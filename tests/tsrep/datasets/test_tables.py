@@ -223,6 +223,22 @@ def test_unreadable_files_are_one_line(tmp_path, name, content, message):
     refuse(tmp_path / name, message)
 
 
+@pytest.mark.parametrize("field", ["name", "field_name", "pandas_type", "numpy_type", "metadata"])
+def test_parquet_with_damaged_notes_of_pandas(tmp_path, field):
+    """pandas keeps types and the index beside the columns, as JSON that it believes."""
+    frame = pd.DataFrame({"x": [1.0, 2.0]}, index=pd.date_range("2020-01-01", periods=2, name="t"))
+    content = frame.to_parquet()
+    (tmp_path / "a.parquet").write_bytes(
+        content.replace(f'"{field}"'.encode(), f'"{field[:-1]}?"'.encode())
+    )
+    try:
+        _, frame = read_table(tmp_path / "a.parquet")
+    except UserError as error:
+        assert "not a readable Parquet file" in str(error)
+    else:
+        assert frame["x"].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize(
     "column, message",
     [
