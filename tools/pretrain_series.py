@@ -36,7 +36,7 @@ from tsrep.contrast.corpus import CorpusConfig
 from tsrep.contrast.crops import CropContrast
 from tsrep.contrast.distillation import SelfDistillation
 from tsrep.contrast.masked import MaskedPatches
-from tsrep.datasets.corpora import CorpusBatches
+from tsrep.datasets.corpora import Corpus, CorpusBatches
 from tsrep.datasets.folders import FolderCorpus
 from tsrep.datasets.synthetic import SyntheticCorpus
 from tsrep.datasets.tables import TableConfig
@@ -89,10 +89,11 @@ class Config:
 
 def main(config: Config) -> None:
     run = Run("pretrain_series", config)
-    batches(config, 0)  # raises for bad data or options before anything is written
+    own = own_series(config)  # raises for bad data or options before anything is written
+    batches(config, own, 0)
     method(config, 0)
     for seed in run.start():
-        data, folder = batches(config, seed), run.seed_folder(seed)
+        data, folder = batches(config, own, seed), run.seed_folder(seed)
         objective = method(config, seed)
         started = time.perf_counter()
         fit(objective, data, config.training, seed, folder, config.resume)
@@ -102,7 +103,7 @@ def main(config: Config) -> None:
             run.add(seed, {"timing": {"train_s": seconds}})
     if launched_rank():
         return
-    data = batches(config, config.seeds[0])
+    data = batches(config, own, config.seeds[0])
     picture = page([values.numpy() for values in data.__getitems__(_spread(len(data))).values])
     write_atomically(run.output / "corpus.png", lambda file: file.write(picture))
     results = run.results()
@@ -118,17 +119,21 @@ def main(config: Config) -> None:
         print(run.output / name)
 
 
-def batches(config: Config, seed: int) -> CorpusBatches:
-    """The corpora of a run, mixed; raises UserError for a folder that cannot be used."""
+def own_series(config: Config) -> dict[str, FolderCorpus]:
+    """The folders of tables, read, by name; raises UserError where one cannot be used."""
     if not config.data:
         raise UserError(f"data: found nothing, expected {SYNTHETIC!r} or a folder")
-    corpora = [
-        SyntheticCorpus(config.size, config.steps, seed=seed)
-        if name == SYNTHETIC
-        else FolderCorpus(name, config.steps, **vars(config.table))
+    names = [name for name in config.data if name != SYNTHETIC]
+    return {name: FolderCorpus(name, config.steps, **vars(config.table)) for name in names}
+
+
+def batches(config: Config, own: dict[str, FolderCorpus], seed: int) -> CorpusBatches:
+    """The corpora of a run, mixed."""
+    corpora: list[Corpus] = [
+        own[name] if name in own else SyntheticCorpus(config.size, config.steps, seed=seed)
         for name in config.data
     ]
-    repeats = [config.repeat if _is_mixed(config) and n != SYNTHETIC else 1 for n in config.data]
+    repeats = [config.repeat if _is_mixed(config) and n in own else 1 for n in config.data]
     return CorpusBatches(corpora, repeats)
 
 

@@ -71,7 +71,10 @@ def measure(system: str, seed: int, sets: dict[str, tuple[np.ndarray, np.ndarray
         size=STEPS * BATCH,
         learning=CorpusConfig(masked=0.0 if system == "crops-unmasked" else 0.5),
     )
-    objective, data = pretrain_series.method(config, seed), pretrain_series.batches(config, seed)
+    objective, data = (
+        pretrain_series.method(config, seed),
+        pretrain_series.batches(config, {}, seed),
+    )
     training = Training(epochs=1, batch_size=BATCH, warmup=10, drop_last=True, device="cpu")
     started = time.process_time()
     if system != "untrained":

@@ -1,5 +1,8 @@
 """Folders of tables as corpora, and several corpora in one batch."""
 
+import pickle
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +40,67 @@ def test_each_column_is_a_series_cut_into_pieces(folder):
     for found, piece in zip(corpus.values, expected, strict=True):
         np.testing.assert_allclose(found[: len(piece), 0], piece, atol=1e-5)
         assert np.isnan(found[len(piece) :]).all()
+
+
+@pytest.fixture
+def cache(tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    return place
+
+
+@pytest.mark.parametrize("memory", [1, 2 * 4 * 32, 5 * 4 * 32])
+def test_pieces_on_disk_are_those_in_memory(folder, cache, memory):
+    held, corpus = FolderCorpus(folder, steps=32), FolderCorpus(folder, steps=32, memory=memory)
+    files = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(files) == (0 if memory == 5 * 4 * 32 else 1)
+    assert corpus.fingerprint() == held.fingerprint()
+    for same in (corpus, pickle.loads(pickle.dumps(corpus))):
+        np.testing.assert_array_equal(same.values, held.values)
+        np.testing.assert_array_equal(same[3], held[3])
+
+
+def test_a_corpus_on_disk_is_sent_to_a_process_by_its_name(tmp_path, cache):
+    write(tmp_path, "a.parquet", x=np.random.default_rng(0).standard_normal(100_000))
+    corpus = FolderCorpus(tmp_path, steps=100, memory=1000)
+    assert len(corpus) == 1000 and len(pickle.dumps(corpus)) < 2000
+
+
+def test_a_full_cache_is_one_line(folder, tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("file") / "cache"
+    place.write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    with pytest.raises(UserError, match=r"pieces.*f32"):
+        FolderCorpus(folder, steps=32, memory=1)
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_a_large_parquet_file_is_read_by_its_row_groups(tmp_path, cache, ids):
+    """Each is a table of its own, and memory is that of one."""
+    rows, group = 400_000, 40_000
+    rng, times = np.random.default_rng(0), pd.date_range("2000-01-01", periods=rows, freq="min")
+    frame = pd.DataFrame({"t": times, "x": rng.standard_normal(rows)})
+    if ids:  # of two series, one after the other
+        frame = frame.assign(t=[*times[: rows // 2]] * 2, id=np.repeat(["a", "b"], rows // 2))
+    frame.to_parquet(tmp_path / "a.parquet", row_group_size=group)
+    tracemalloc.start()
+    corpus = FolderCorpus(tmp_path, steps=500, memory=1 << 16)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    parts = frame["x"].to_numpy().reshape(-1, group)
+    scaled = (parts - parts.mean(1, keepdims=True)) / parts.std(1, keepdims=True)
+    np.testing.assert_allclose(corpus.values.reshape(-1, group), scaled, atol=1e-5)
+    assert peak < 8 * frame.memory_usage(deep=True).sum() / 10  # pandas copies
+
+
+def test_a_damaged_row_group_leaves_the_file_out(folder, cache):
+    frame = pd.DataFrame({"x": np.random.default_rng(0).standard_normal(4000)})
+    frame.to_parquet(folder / "bad.parquet", row_group_size=1000, compression=None)
+    content = bytearray((folder / "bad.parquet").read_bytes())
+    content[4:1000] = bytes(996)  # of the first row group
+    (folder / "bad.parquet").write_bytes(bytes(content))
+    with pytest.warns(UserWarning, match=r"1 of 3 files are left out: .*bad.*row group 0"):
+        assert len(FolderCorpus(folder, steps=32, memory=1000)) >= 5
 
 
 @pytest.mark.parametrize("bad", ["text", "empty", "short", "not parquet"])
