@@ -31,6 +31,7 @@ from pcrep.encoders.encoding import (
 from pcrep.encoders.unet import SparseUNet, of_header
 from pcrep.evaluation.heads import Head
 from pcrep.evaluation.metrics import label_counts
+from pcrep.evaluation.parts import part_of
 from pcrep.evaluation.smoothing import smoothed, with_segments
 from pcrep.preparation.planes import upright
 from pcrep.sparse import SparseTensor
@@ -50,8 +51,9 @@ class SegmentationConfig:
 
     voxel: float | None = None
     """Voxel size, metres; by default that of the encoder's training, or else 0.02."""
-    points: int = 20_000
-    """Largest number of points per scene and step, drawn anew each step."""
+    voxels: int = 20_000
+    """Largest number of voxels per scene and step; of a larger scene, those around a labelled point
+    that is drawn anew each step."""
     lr: float = 3e-3
     """Learning rate of AdamW when training from scratch, decaying to 0."""
     tuning_lr: float = 1e-3
@@ -61,9 +63,9 @@ class SegmentationConfig:
     augment: AugmentConfig = AugmentConfig(crop="none", colour_drop=0.0, translation=0.0)
 
     def __post_init__(self) -> None:
-        if self.points < 1 or not min(self.lr, self.tuning_lr) > 0 or self.weight_decay < 0:
+        if self.voxels < 1 or not min(self.lr, self.tuning_lr) > 0 or self.weight_decay < 0:
             raise UserError(
-                f"points {self.points}, lr {self.lr}, tuning_lr {self.tuning_lr}, weight_decay "
+                f"voxels {self.voxels}, lr {self.lr}, tuning_lr {self.tuning_lr}, weight_decay "
                 f"{self.weight_decay}: expected at least 1, above 0, above 0, at least 0"
             )
 
@@ -204,19 +206,9 @@ class Segmenter(Method):
         return upright(cloud) if self.upright else cloud
 
     def _view(self, cloud: Cloud, seed: Sequence[int]) -> Cloud:
-        if len(cloud) > self.config.points:
-            random = np.random.default_rng(seed)
-            cloud = cloud.take(_draw(cloud.known("label"), self.config.points, random))
+        random = np.random.default_rng(seed)
+        cloud = part_of(cloud, self.voxel, self.config.voxels, random)
         return augmented(cloud, self.config.augment, (*seed, 1))
-
-
-def _draw(label: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Rows (count,) of the points of a step: random, or with few labels, all labelled ones."""
-    known = np.flatnonzero(label >= 0)
-    if 2 * len(known) >= count:
-        return random.choice(len(label), count, replace=False)
-    others = random.choice(np.flatnonzero(label < 0), count - len(known), replace=False)
-    return np.concatenate([known, others])
 
 
 def class_weights(scenes: Scenes, balance: float) -> np.ndarray:

@@ -27,7 +27,7 @@ torch.manual_seed(0)
 small = UNetConfig(4, 16, 3, (16, 32), (32, 16), (1, 1), (1, 1))
 encoder, training = SparseUNet(small), Training(epochs=100, max_steps=50, batch_size=4)
 if kind == "segmentation":
-    method = Segmenter(encoder, 3, SegmentationConfig(voxel=0.02, points=4000))
+    method = Segmenter(encoder, 3, SegmentationConfig(voxel=0.02, voxels=2000))
     data = LabelledScenes(scenes, 4)
 else:
     config = PretrainingConfig(views=ViewConfig(voxel=0.02, points=4000))

@@ -27,7 +27,7 @@ from tests.pcrep.networks import tiny
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import Training, fit
 
-CONFIG = SegmentationConfig(voxel=0.04, points=200, lr=0.02)
+CONFIG = SegmentationConfig(voxel=0.04, voxels=100, lr=0.02)
 
 
 def training(**changes):
@@ -38,7 +38,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_labelled_points():
     """Without augmentation, against a loop over points in float64."""
     clouds = [made_scene(0), made_scene(1)]
     clouds[1] = replace(clouds[1], label=np.where(np.arange(len(clouds[1])) % 3, -1, 2))
-    config = replace(CONFIG, points=10_000, augment=only())
+    config = replace(CONFIG, voxels=10_000, augment=only())
     method = Segmenter(tiny(), 3, config).eval()  # evaluation mode: no cloud sees the other
     found = method.loss(Batch(clouds), "segment")["loss"].item()
     terms = []
@@ -65,7 +65,7 @@ def test_a_step_without_labels_has_no_gradient():
 
 
 def test_no_step_misses_the_only_label():
-    cloud, method = made_scene(0), Segmenter(tiny(), 3, replace(CONFIG, points=50))
+    cloud, method = made_scene(0), Segmenter(tiny(), 3, replace(CONFIG, voxels=30))
     one = replace(cloud, label=np.where(np.arange(600) == 444, cloud.label, -1))
     torch.manual_seed(0)
     losses = [method.loss(Batch([one]), "segment")["loss"].item() for _ in range(20)]

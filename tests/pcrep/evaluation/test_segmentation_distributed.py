@@ -30,7 +30,7 @@ def outcome(part, world):
     clouds[2] = replace(clouds[2], label=few)
     found = {}
     for name in ("scratch", "pretrained"):
-        config = SegmentationConfig(voxel=0.05, points=400)
+        config = SegmentationConfig(voxel=0.05, voxels=100)
         count = len(CLASSES)
         weight, random = np.linspace(1, 2, count), np.random.default_rng(1)
         network = tiny(7)

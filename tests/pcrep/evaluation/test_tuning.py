@@ -16,7 +16,7 @@ from tests.pcrep.made_scenes import made_scenes
 from tests.pcrep.networks import tiny
 from tspcrep.common.training import Training, fit
 
-CONFIG = SegmentationConfig(voxel=0.04, points=300, tuning_lr=0.01)
+CONFIG = SegmentationConfig(voxel=0.04, voxels=150, tuning_lr=0.01)
 TRAINING = Training(epochs=1000, batch_size=2, device="cpu", max_steps=6)
 
 
