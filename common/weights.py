@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -71,7 +71,7 @@ def read_encoder(path: str | Path) -> tuple[str, dict[str, Any], dict[str, torch
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except Exception as error:  # of shapes that cannot be torch raises almost anything
         raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from error
     if "digest" in header and header["digest"] != _digest(header, tensors):
         raise UserError(f"{path}: damaged, its content is not what was written; get it anew")

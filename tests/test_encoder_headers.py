@@ -80,3 +80,12 @@ def test_of_points(tmp_path, change):
     pcrep.save_encoder(tmp_path / FILE, encoder)
     assert pcrep.load_encoder(tmp_path / FILE).voxel == 0.05
     assert_one_line(pcrep.load_encoder, rewritten(tmp_path / FILE, change))
+
+
+@pytest.mark.parametrize("shape", [[0, 2**63], [2**40, 0, 2**40]])
+def test_a_tensor_of_nothing_in_an_endless_shape(tmp_path, shape):
+    """safetensors lets it pass, and torch fails for it."""
+    tensors = {"x": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    header = json.dumps({"__metadata__": {"kind": "tsrep.TCN", "config": "{}"}} | tensors).encode()
+    (tmp_path / FILE).write_bytes(len(header).to_bytes(8, "little") + header)
+    assert_one_line(tsrep.load_encoder, tmp_path / FILE)

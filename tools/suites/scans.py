@@ -1,7 +1,8 @@
 """What it takes to segment a large scan from the air, and whether the file comes back whole.
 
 A made LAZ of ten million points, 10 a square metre, goes through ``tools/predict.py`` in a process
-of its own, with an untrained segmenter: the work of a trained one.
+of its own, with an untrained segmenter: the work of a trained one. Of a small LAS, the seconds
+until its labels are on disk, after the imports and before the picture, by the encoder that ships.
 """
 
 import resource
@@ -10,23 +11,43 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median, pstdev
 
 import numpy as np
 import torch
 from suites.table import Row
 
-from pcrep.encoders.unet import SparseUNet, UNetConfig
+from pcrep.encoders.unet import SparseUNet, UNetConfig, load_encoder
 from pcrep.evaluation.segmentation import SegmentationConfig, Segmenter, save_segmenter
 
-CASES = {"1000000-points": 10**6, "10000000-points": 10**7}
+CASES = {"1000000-points": 10**6, "10000000-points": 10**7, "labels": 10**5}
 CLASSES = ("ground", "vegetation", "building", "water", "bridge deck")
 DENSITY = 10.0
 VOXEL = 0.5
 LAS, PREDICT = "tile.laz", Path(__file__).resolve().parents[1] / "predict.py"
+NAME, RUNS = "points-aerial", 5
+TIMED = """
+import resource, sys, time
+from pathlib import Path
+from tspcrep.tools import predict
+def stop(*_):
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = time.perf_counter() - started, used.ru_utime + used.ru_stime - before
+    print(*seconds, used.ru_maxrss / 1e3, file=sys.stderr)
+    sys.exit()
+predict.draw = stop
+used = resource.getrusage(resource.RUSAGE_SELF)
+started, before = time.perf_counter(), used.ru_utime + used.ru_stime
+segmenter, data, output = map(Path, sys.argv[1:])
+predict.main(predict.Config(segmenter, data, output))
+"""
 
 
 def rows(case: str) -> Iterator[Row]:
     """Processor seconds, peak memory, and the share of fields of points that come back equal."""
+    if case == "labels":
+        yield from _labels(CASES[case])
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(folder / LAS, CASES[case])
@@ -41,6 +62,25 @@ def rows(case: str) -> Iterator[Row]:
         yield Row(f"predict/{case}", "predict.py", "memory", after.ru_maxrss / 1e3, "MB")
         (found,) = (folder / "out").rglob("*.laz")
         yield Row(f"predict/{case}", "predict.py", "equal fields", _equal(folder / LAS, found))
+
+
+def _labels(count: int) -> Iterator[Row]:
+    """Medians over processes; one before them compiles what later ones find on disk."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write(folder / "tile.las", count)
+        segmenter = Segmenter(load_encoder(NAME), len(CLASSES))
+        save_segmenter(folder / "segmenter.safetensors", segmenter, CLASSES)
+        found = []
+        for number in range(1 + RUNS):
+            paths = (folder / "segmenter.safetensors", folder / "tile.las", folder / f"out{number}")
+            command = [sys.executable, "-W", "ignore", "-c", TIMED, *paths]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found.append([float(word) for word in done.stderr.split()[-3:]])
+    for place, (metric, unit) in enumerate((("clock", "s"), ("cpu", "s"), ("memory", "MB"))):
+        values = [numbers[place] for numbers in found[1:]]
+        spread = (pstdev(values), RUNS, "processes")
+        yield Row(f"labels/{count}-points", NAME, metric, median(values), unit, *spread)
 
 
 def _write(path: Path, count: int) -> None:
