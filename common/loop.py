@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -26,10 +26,8 @@ from tspcrep.common.metrics_log import MetricsLog
 from tspcrep.common.runs import write_atomically
 from tspcrep.common.samplers import EpochSampler
 from tspcrep.common.seeding import seed_all, seeded_loader
+from tspcrep.common.training_config import Training
 from tspcrep.common.weights import check_fit
-
-if TYPE_CHECKING:
-    from tspcrep.common.training import Training
 
 
 class Loop:
@@ -40,7 +38,7 @@ class Loop:
         method: Method,
         cached: Cached | None,
         data: Batches,
-        training: "Training",
+        training: Training,
         seed: int,
         folder: str | Path | None,
         fabric: Fabric,

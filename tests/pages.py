@@ -20,8 +20,8 @@ from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load
 from tsrep.encoders import DilatedConv
 from tsrep.encoders.files import save_encoder
+from tsrep.forecasting.files import FORECASTER_FILE, save_forecaster
 from tsrep.forecasting.fitting import fit_forecaster
-from tsrep.forecasting.forecaster import FORECASTER_FILE, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import inputs_of
 from tsrep.forecasting.training import LearningConfig, Settings

@@ -23,7 +23,7 @@ from tspcrep.common import weights
 from tspcrep.common.errors import UserError
 from tsrep import list_encoders, load_encoder
 from tsrep.encoders.files import SHIPPED
-from tsrep.forecasting.forecaster import load_forecaster
+from tsrep.forecasting.files import load_forecaster
 
 OLD = Path(__file__).parent / "data/version-0.1/forecaster/forecaster.safetensors"
 SMALL = UNetConfig(

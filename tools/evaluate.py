@@ -35,7 +35,7 @@ from tsrep.encoders import Encoder
 from tsrep.encoders.files import load_encoder
 from tsrep.evaluation import TASKS, TaskName
 from tsrep.evaluation.tables import Readout
-from tsrep.forecasting.forecaster import load_forecaster
+from tsrep.forecasting.files import load_forecaster
 from tsrep.forecasting.receptive_field import measured, period_within, periodicity
 from tsrep.reports import plots
 

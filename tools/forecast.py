@@ -41,7 +41,8 @@ from tsrep.datasets.holidays import country_of
 from tsrep.datasets.named import NAMED, find
 from tsrep.datasets.tables import TableConfig, read_tables, widened
 from tsrep.forecast import backtest, backtest_all, forecast, forecast_all
-from tsrep.forecasting.forecaster import SeriesForecaster, load_forecaster
+from tsrep.forecasting.files import load_forecaster
+from tsrep.forecasting.forecaster import SeriesForecaster
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ from tsrep.datasets.loading import with_holidays
 from tsrep.datasets.tables import TableConfig
 from tsrep.evaluation import forecasts
 from tsrep.evaluation.forecasts import FORECASTING, check_horizons, control_scores, score
+from tsrep.forecasting.files import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.fitting import fit_forecaster, interval_scores, linear_path
-from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import ForecastData, inputs_of, network_forecasts
 from tsrep.forecasting.training import LearningConfig, Settings, learn, set_ridge_head

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tsrep.datasets import load
     from tsrep.encoders.encoding import Stream, encode
     from tsrep.encoders.files import from_pretrained, list_encoders, load_encoder, save_pretrained
-    from tsrep.forecasting.forecaster import load_forecaster
+    from tsrep.forecasting.files import load_forecaster
 
 __all__ = [
     "AutoTCL",
@@ -46,7 +46,7 @@ _MODULES = {
     "list_encoders": "tsrep.encoders.files",
     "load": "tsrep.datasets",
     "load_encoder": "tsrep.encoders.files",
-    "load_forecaster": "tsrep.forecasting.forecaster",
+    "load_forecaster": "tsrep.forecasting.files",
     "save_pretrained": "tsrep.encoders.files",
 }
 

@@ -23,7 +23,8 @@ from tsrep.encoders import Encoder
 from tsrep.encoders.encoding import encode
 from tsrep.encoders.files import SHIPPED, load_encoder
 from tsrep.forecast import forecast
-from tsrep.forecasting.forecaster import FORECASTER_FILE, SeriesForecaster, load_forecaster
+from tsrep.forecasting.files import FORECASTER_FILE, load_forecaster
+from tsrep.forecasting.forecaster import SeriesForecaster
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from tsrep import encode, load_encoder
 from tsrep.datasets.series import Scaler
 from tsrep.encoders import TCN
 from tsrep.encoders.files import save_encoder
-from tsrep.forecasting.forecaster import load_forecaster
+from tsrep.forecasting.files import load_forecaster
 
 _ROOT = Path(__file__).parents[2]
 _FORECASTER = _ROOT / "tests/data/version-0.1/forecaster/forecaster.safetensors"

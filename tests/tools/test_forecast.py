@@ -9,8 +9,8 @@ from tspcrep.common.training import Training
 from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets import load, load_wide
 from tsrep.forecast import backtest, forecast
+from tsrep.forecasting.files import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.fitting import fit_forecaster
-from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.global_model import fit_global
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import inputs_of

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools.running import run
 from tsrep.datasets import load
-from tsrep.forecasting.forecaster import load_forecaster
+from tsrep.forecasting.files import load_forecaster
 from tsrep.forecasting.receptive_field import measured, periodicity
 
 TINY = (

@@ -14,7 +14,7 @@ from tests.pcrep.networks import tiny
 from tests.tools.running import TOOLS, contents, run, torchrun
 from tspcrep.common.metrics_log import read_metrics
 from tspcrep.common.weights import FILE
-from tsrep.forecasting.forecaster import FORECASTER_FILE
+from tsrep.forecasting.files import FORECASTER_FILE
 
 pytestmark = pytest.mark.distributed
 

@@ -15,7 +15,7 @@ from tspcrep.common.runs import write_json
 from tsrep import datasets
 from tsrep.evaluation import forecasts
 from tsrep.evaluation.forecasts import FORECASTING
-from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster
+from tsrep.forecasting.files import FORECASTER_FILE, load_forecaster
 from tsrep.forecasting.task import inputs_of
 
 TINY = (

@@ -18,8 +18,8 @@ from tsrep.datasets.series import Scaler
 from tsrep.encoders import DilatedConv
 from tsrep.encoders.files import save_encoder, save_pretrained
 from tsrep.forecast import forecast
+from tsrep.forecasting.files import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.fitting import fit_forecaster
-from tsrep.forecasting.forecaster import FORECASTER_FILE, load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.task import inputs_of
 from tsrep.forecasting.training import LearningConfig, Settings

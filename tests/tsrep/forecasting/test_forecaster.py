@@ -15,8 +15,8 @@ from tsrep.contrast.objectives import ContrastConfig
 from tsrep.datasets.series import Scaler, Series
 from tsrep.evaluation import forecasts
 from tsrep.forecasting import fitting, forecaster
+from tsrep.forecasting.files import load_forecaster, save_forecaster
 from tsrep.forecasting.fitting import fit_forecaster, interval_scores, linear_path
-from tsrep.forecasting.forecaster import load_forecaster, save_forecaster
 from tsrep.forecasting.network import ForecasterConfig
 from tsrep.forecasting.protocol import origins
 from tsrep.forecasting.task import inputs_of, window_vectors
