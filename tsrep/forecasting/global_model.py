@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 
 from tspcrep.common.errors import UserError
 from tspcrep.common.probes import Moments
@@ -33,18 +32,15 @@ from tsrep.forecasting.candidates import (
     simple,
 )
 from tsrep.forecasting.choice import LEAST_BLOCKS, Choice, choose
+from tsrep.forecasting.global_windows import GlobalWindows, Group
 from tsrep.forecasting.intervals import Spread
-from tsrep.forecasting.moments import part, summed_moments
+from tsrep.forecasting.moments import part
 from tsrep.forecasting.periods import find_periods
 from tsrep.forecasting.rolling import steps_of
 from tsrep.forecasting.unit_root import returns_to_its_level
 
 LONGEST = 336
 """Largest number of lags to read."""
-_BLOCKS = 6
-"""Blocks of origins, in the last third of them."""
-_ORIGINS = 1000
-"""Most origins of a block that errors are measured at."""
 _LOOKED_AT = 50
 """Series, the longest, in which periods and a level are looked for."""
 _FEW = 8
@@ -129,9 +125,11 @@ def fit_global(series: Sequence[pd.Series], horizon: int) -> GlobalForecaster:
         raise UserError("no series holds a number, expected some to fit a forecaster to")
     relative, times = _relative(usable), max((one.index for one in usable), key=len)
     periods, lags, level = _shape(usable)
-    windows = _Windows(_groups(usable, relative), lags, horizon)
+    windows = GlobalWindows(_groups(usable, relative), lags, horizon)
     blocks = windows.blocks()
-    early = _Windows(_groups(usable, relative, blocks[0][0] if blocks else None), lags, horizon)
+    early = GlobalWindows(
+        _groups(usable, relative, blocks[0][0] if blocks else None), lags, horizon
+    )
     blocks = [block for block in blocks if early.can_judge(block)]
     if len(blocks) < LEAST_BLOCKS:
         only = _persistence(usable, relative, horizon)
@@ -169,94 +167,8 @@ def trimmed(one: pd.Series) -> pd.Series:
     return one.iloc[seen[0] : seen[-1] + 1]
 
 
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """Series of the same times. values: (T, C), standardised. seen: (T, C). calendar: (T, K)."""
-
-    stamps: np.ndarray
-    values: np.ndarray
-    seen: np.ndarray
-    calendar: np.ndarray
-
-    def before(self, stamp: int | None) -> int:
-        """Number of rows before a time; all for None."""
-        return len(self.stamps) if stamp is None else int(np.searchsorted(self.stamps, stamp))
-
-
-class _Windows:
-    """The windows of all series that are whole: rows [calendar (K), lags (L)]."""
-
-    def __init__(self, groups: Sequence[_Group], lags: int, horizon: int):
-        self.groups = [g for g in groups if len(g.stamps) >= lags + horizon]
-        self.lags, self.horizon = lags, horizon
-        self.calendar = self.groups[0].calendar.shape[1] if self.groups else 0
-
-    def layout(self, size: int) -> Layout:
-        return Layout(self.calendar, 0, size)
-
-    def columns(self, size: int) -> np.ndarray:
-        """Columns of the calendar and of the last ``size`` lags."""
-        lags = self.calendar + np.arange(self.lags - size, self.lags)
-        return np.concatenate([np.arange(self.calendar), lags])
-
-    def blocks(self) -> list[tuple[int, int | None]]:
-        """First time, and the time behind the last, of blocks of as many origins each."""
-        found = [
-            np.repeat(g.stamps[self.lags - 1 : len(g.stamps) - self.horizon], g.values.shape[1])
-            for g in self.groups
-        ]
-        if not found:
-            return []
-        stamps = np.sort(np.concatenate(found))
-        places = np.linspace(2 * len(stamps) // 3, len(stamps), _BLOCKS + 1).astype(int)[:-1]
-        first = [int(stamp) for stamp in np.unique(stamps[places])]
-        return list(zip(first, [*first[1:], None], strict=True))
-
-    def can_judge(self, block: tuple[int, int | None]) -> bool:
-        """Whether there is an origin in a block, and a window before it, targets and all."""
-        before = any(g.before(block[0]) >= self.lags + self.horizon for g in self.groups)
-        return before and any(len(self._origins(g, block)) for g in self.groups)
-
-    def _origins(self, group: _Group, block: tuple[int, int | None]) -> np.ndarray:
-        """Rows of a group in a block that have a whole window."""
-        stop = min(group.before(block[1]), len(group.stamps) - self.horizon)
-        return np.arange(max(self.lags - 1, group.before(block[0])), stop)
-
-    def moments(self, start: int | None, stop: int | None) -> Moments | None:
-        """Of windows whose last target is before ``stop`` and, if given, not before ``start``."""
-        parts = []
-        for group in self.groups:
-            first = self.lags - 1
-            if start is not None:
-                first = max(first, group.before(start) - self.horizon)
-            origins = np.arange(first, group.before(stop) - self.horizon)
-            parts.append((group.values, group.calendar, origins))
-        return summed_moments(parts, self.lags, self.horizon)
-
-    def sampled(self, block: tuple[int, int | None], steps: np.ndarray) -> tuple:
-        """Rows x (n, K + L) of origins of a block, evenly drawn, and the truth (n, m)."""
-        places = []
-        for k, group in enumerate(self.groups):
-            sides = self._origins(group, block), np.arange(group.values.shape[1])
-            row, channel = (grid.ravel() for grid in np.meshgrid(*sides, indexing="ij"))
-            places.append(np.stack([np.full(len(row), k), row, channel]))
-        found = np.concatenate(places, axis=1)
-        drawn = np.linspace(0, found.shape[1] - 1, min(_ORIGINS, found.shape[1])).round()
-        group_of, row, channel = found[:, drawn.astype(int)]
-        x, truth = [], []
-        for k in np.unique(group_of):
-            group, at = self.groups[k], group_of == k
-            lags = sliding_window_view(group.values, self.lags, axis=0)
-            own = lags[row[at] - self.lags + 1, channel[at]]
-            x.append(np.concatenate([group.calendar[row[at]], own], axis=1))
-            later = row[at][:, None] + steps
-            ahead = group.values[later, channel[at][:, None]]
-            truth.append(np.where(group.seen[later, channel[at][:, None]], ahead, np.nan))
-        return np.concatenate(x), np.concatenate(truth)
-
-
 def _choices(
-    windows: _Windows,
+    windows: GlobalWindows,
     blocks: Sequence[tuple[int, int | None]],
     tried: dict[int, list[Candidate]],
     steps: np.ndarray,
@@ -294,7 +206,7 @@ def _choices(
 
 
 def _fitted(
-    windows: _Windows, moments: Moments, size: int, candidates: list[Candidate], choice: Choice
+    windows: GlobalWindows, moments: Moments, size: int, candidates: list[Candidate], choice: Choice
 ) -> Map:
     """The chosen blend, fitted to all windows."""
     known = part(moments, windows.columns(size), slice(None))
@@ -336,7 +248,7 @@ def _shape(series: Sequence[pd.Series]) -> tuple[tuple[int, ...], int, bool]:
     return periods, lags, returns_to_its_level(scaled, periods)
 
 
-def _groups(series: Sequence[pd.Series], relative: float, stop: int | None = None) -> list[_Group]:
+def _groups(series: Sequence[pd.Series], relative: float, stop: int | None = None) -> list[Group]:
     """Series with the same times, together, scaled by their rows before a time; all for None.
 
     Left out are those that are constant, or have no row, before it. What a series does later may be
@@ -357,7 +269,7 @@ def _groups(series: Sequence[pd.Series], relative: float, stop: int | None = Non
         unit = np.maximum(unit, 0.1 * whole)[used]
         if used.any():
             values = filled((raw[:, used] - mean[used]) / unit)
-            groups.append(_Group(stamps, values, ~np.isnan(raw[:, used]), _calendar(index)))
+            groups.append(Group(stamps, values, ~np.isnan(raw[:, used]), _calendar(index)))
     return groups
 
 

@@ -14,9 +14,9 @@ from tsrep.forecasting.global_model import (
     _fitted,
     _groups,
     _shape,
-    _Windows,
     fit_global,
 )
+from tsrep.forecasting.global_windows import GlobalWindows
 from tsrep.forecasting.probe import Inputs
 
 
@@ -45,7 +45,7 @@ def stacked(series, lags, horizon):
 
 def test_the_fit_is_one_ridge_on_the_windows_of_all_series():
     series, lags, horizon, candidate = weekly(), 14, 5, LagRidge(14, False)
-    windows = _Windows(_groups(series, 1.0), lags, horizon)
+    windows = GlobalWindows(_groups(series, 1.0), lags, horizon)
     choice = Choice({candidate.name: 1.0}, {candidate.name: 2}, {}, {}, *[np.zeros(0)] * 3)
     found = _fitted(windows, windows.moments(None, None), lags, [candidate], choice)
     x, y = stacked(series, lags, horizon)
