@@ -164,7 +164,6 @@ def points(config: Config) -> None:
 
     alone = {
         points_shipped.CASE: points_shipped.rows,
-        points_tiles.CASE: points_tiles.rows,
         points_instances.CASE: points_instances.rows,
         points_cars.CASE: partial(points_cars.rows, config.seeds),
     }
@@ -172,6 +171,7 @@ def points(config: Config) -> None:
         case: partial(points_objectives.rows, case, config.seeds)
         for case in points_objectives.cases()
     }
+    alone |= {case: partial(points_tiles.rows, case) for case in points_tiles.cases()}
     check_cases(config, (*alone, *points.cases(), *points.single()))
     if not config.cases:
         save("points", points_preparation.rows(), "numba", "scikit-learn")

@@ -25,25 +25,32 @@ CASE = "tiles"
 NAME = "points-aerial"
 FOLDER = "points/ign_lidar"
 MAP = "2 ground\n3 vegetation\n4 vegetation\n5 vegetation\n6 building\n1 none\n64 none\n"
+COUNTS, MODES = (1, 5), ("frozen", "full", "scratch")
 TRAINED = 3
 """Folds that networks are trained from scratch for; frozen features have all six."""
 
 
-def rows() -> Iterator[Row]:
-    """mIoU over the points of the other tiles, of one labelled tile; and of one, of all others."""
-    encoder, tiles = load_encoder(NAME), read(load_encoder(NAME).inputs)
+def cases() -> list[str]:
+    return [f"{CASE}-{labelled}/{mode}" for labelled in COUNTS for mode in MODES]
+
+
+def rows(case: str) -> Iterator[Row]:
+    """mIoU over the points of the other tiles, of one labelled tile or of all but one."""
+    count, _, mode = case.removeprefix(f"{CASE}-").partition("/")
+    labelled, encoder = int(count), load_encoder(NAME)
+    tiles = read(encoder.inputs)
     numbers = range(len(tiles))
-    for labelled in (1, len(tiles) - 1):
-        folds = [[n] if labelled == 1 else [m for m in numbers if m != n] for n in numbers]
+    folds = [[n] if labelled == 1 else [m for m in numbers if m != n] for n in numbers]
+    if mode == "frozen":
         for system, network in ((NAME, encoder), (f"{NAME}-untrained", untrained(encoder, 0))):
             found = [scores.probe(network, *_parts(tiles, fold)) for fold in folds]
             yield from _rows(labelled, system, found)
-        for system, mode in ((f"{NAME}-full", "full"), ("scratch", "scratch")):
-            found = [
-                _trained(mode, encoder, *_parts(tiles, fold), seed)
-                for seed, fold in enumerate(folds[:TRAINED])
-            ]
-            yield from _rows(labelled, system, found)
+        return
+    found = [
+        _trained(mode, encoder, *_parts(tiles, fold), seed)
+        for seed, fold in enumerate(folds[:TRAINED])
+    ]
+    yield from _rows(labelled, "scratch" if mode == "scratch" else f"{NAME}-{mode}", found)
 
 
 def read(inputs: tuple[str, ...]) -> Scenes:
