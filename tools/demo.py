@@ -24,6 +24,8 @@ from tsrep.sklearn import PretrainedEncoder
 LABELLED_SETS = ("ACSF1", "ArrowHead", "GunPoint", "ItalyPowerDemand", "OSULeaf")
 """The sets of one channel and equal lengths that sktime ships."""
 LABELS, DRAWS = 5, 5
+CLICKS = 20
+"""Labelled points of a room; each labels the segment that it hits."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,16 @@ def forecast_an_electrocardiogram(config: Config) -> None:
 
 def segment_rooms(config: Config) -> None:
     print(
-        "\npoints-indoor, which learnt from made rooms without labels, on 2 labelled ones: tuned as"
+        f"\npoints-indoor, which learnt from made rooms without labels, tuned on {CLICKS} clicked"
     )
-    print("far as they say, beside frozen, the same network from scratch, and the same untrained")
+    print("points in each of 2 others, beside frozen, the same network from scratch, and untrained")
     tuned = finetune_segmentation.Config(
         data="procedural",
         output=config.output / "segmentation",
         encoder=Path("points-indoor"),
+        mode="finetune",
         labelled_scenes=2,
+        labelled_points=str(CLICKS),
         seeds=(0,),
         resume=True,
     )

@@ -215,7 +215,7 @@ def test_demo(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     means = re.search(r"^mean +(\S+) +(\S+)", done.stdout, re.MULTILINE)
     assert float(means[1]) > float(means[2])  # series-small, and the same untrained
-    for row in ("random encoder, probe", "nridge", "random_encoder_probe", "auto", "scratch"):
+    for row in ("random encoder, probe", "nridge", "random_encoder_probe", "finetune", "scratch"):
         assert row in done.stdout
     lines = done.stdout.strip().splitlines()
     for part in ("series", "segmentation"):
