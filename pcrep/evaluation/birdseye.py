@@ -31,15 +31,14 @@ from pcrep.encoders.encoding import (
 from pcrep.encoders.unet import SparseUNet
 from pcrep.evaluation.boxes import box_iou, fit_boxes
 from pcrep.evaluation.detections import average_precision, in_turn
+from pcrep.evaluation.parts import part_of
 from tspcrep.common.distributed import own_rows
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Method, Phase
 from tspcrep.common.modes import evaluating
 
 _BOX = 8  # numbers of a box: place in its cell, height, logarithms of the sizes, twice its angle
-_RARE = (
-    -2.2
-)  # so that a tenth of all cells is an object before training (Lin et al. 2017, sec. 4.1)
+_RARE = -2.2  # a tenth of all cells is an object before training (Lin et al. 2017, section 4.1)
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,17 @@ class BirdsEyeConfig:
     """Learning rate of AdamW."""
     box_weight: float = 0.5
     """Weight of the boxes beside the centres in the loss."""
-    points: int = 60_000
-    """Largest number of points per scene and step, drawn anew each step."""
+    voxels: int = 60_000
+    """Largest number of voxels per scene and step; of a larger scene, those around a labelled point
+    that is drawn anew each step, where objects at the edge are cut."""
     most: int = 64
     """Largest number of boxes in a scene."""
     augment: AugmentConfig = AugmentConfig(crop="none", colour_drop=0.0, translation=0.0, tilt=0.0)
 
     def __post_init__(self) -> None:
-        if min(self.cell, self.width, self.points, self.most) < 1 or not self.lr > 0:
+        if min(self.cell, self.width, self.voxels, self.most) < 1 or not self.lr > 0:
             raise UserError(
-                f"cell {self.cell}, width {self.width}, points {self.points}, most {self.most}, lr "
+                f"cell {self.cell}, width {self.width}, voxels {self.voxels}, most {self.most}, lr "
                 f"{self.lr}: expected at least 1 each, and a rate above 0"
             )
 
@@ -160,9 +160,8 @@ class BirdsEye(Method):
         return self.centre(y), self.box(y)
 
     def _view(self, cloud: Cloud, seed: tuple[int, int]) -> Cloud:
-        if len(cloud) > self.config.points:
-            random = np.random.default_rng(seed)
-            cloud = cloud.take(random.choice(len(cloud), self.config.points, replace=False))
+        random = np.random.default_rng(seed)
+        cloud = part_of(cloud, self.voxel, self.config.voxels, random)
         return augmented(cloud, self.config.augment, (*seed, 1))
 
 
