@@ -72,9 +72,11 @@ def opened(path: Path) -> Iterator[Any]:
     judge_header(path)
     try:
         with laspy.open(path) as file:
+            room = path.stat().st_size - file.header.offset_to_point_data
             if not file.header.are_points_compressed:
-                room = path.stat().st_size - file.header.offset_to_point_data
                 judge_whole(path, room // file.header.point_format.size, file.header.point_count)
+            elif file.header.point_count:
+                _judge_table(path, file.header, room)
             yield file
     except (UserError, Warning):  # ours
         raise
@@ -90,6 +92,22 @@ def opened(path: Path) -> Iterator[Any]:
             f"{path}: cannot be read as LAS ({' '.join(str(error).split())}); it is cut off or "
             "damaged, get it again"
         ) from None
+
+
+def _judge_table(path: Path, header: Any, room: int) -> None:
+    """Raise UserError where chunks are longer than the file, in which the backend would panic."""
+    import lazrs
+
+    (record,) = header.vlrs.get("LasZipVlr")
+    with path.open("rb") as file:
+        file.seek(header.offset_to_point_data)
+        chunks = lazrs.read_chunk_table(file, lazrs.LazVlr(record.record_data))
+    length = sum(length for _, length in chunks)
+    if length > room:
+        raise UserError(
+            f"{path}: its {len(chunks)} chunks have {length} bytes, expected at most {room}; it is "
+            "cut off or damaged, get it again"
+        )
 
 
 def _laspy() -> ModuleType:

@@ -435,6 +435,16 @@ def test_laz_with_a_second_chunk_beyond_its_table(tmp_path):
         load_points(put(tmp_path, "a.laz", bytes(data)))
 
 
+def test_laz_with_a_table_of_chunks_longer_than_the_file(tmp_path, capfd):
+    """Their lengths are coded behind the table's head; the backend panicked, with a trace of it."""
+    data, first = layered_laz(tmp_path)
+    (table,) = struct.unpack_from("<q", data, first - 8)
+    data[table + 8] = 255
+    with pytest.raises(UserError, match=r"its 2 chunks have \d+ bytes, expected at most"):
+        load_points(put(tmp_path, "a.laz", bytes(data)))
+    assert capfd.readouterr().err == ""
+
+
 def test_laz_of_more_points_than_its_chunks_hold(tmp_path):
     data, _ = layered_laz(tmp_path)
     struct.pack_into("<Q", data, 247, 10**6)
