@@ -425,6 +425,14 @@ def test_laz_with_a_layer_beyond_its_chunk(tmp_path, field):
         load_points(put(tmp_path, "a.laz", bytes(data)))
 
 
+def test_laz_that_was_written_to_a_pipe(tmp_path):
+    """The place of the chunk table stands at the end of the file then."""
+    data, first = layered_laz(tmp_path)
+    table = bytes(data[first - 8 : first])
+    data[first - 8 : first] = struct.pack("<q", -1)
+    assert len(load_points(put(tmp_path, "a.laz", bytes(data) + table))) == 60_000
+
+
 def test_laz_with_a_second_chunk_beyond_its_table(tmp_path):
     data, first = layered_laz(tmp_path)
     count, *sizes = struct.unpack_from(f"<{1 + LAYERS}I", data, first + LENGTH)
