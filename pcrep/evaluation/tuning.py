@@ -7,6 +7,10 @@ tuned on (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 place on the line is not fixed but chosen by cross-validation; its start, the frozen features with
 their probe, is one of the choices. So is training from the same weights as if from scratch, with
 batch statistics of the labelled scenes, which pays where these are unlike those of pretraining.
+
+A network that was tuned on few scenes is too sure of itself, so each choice is judged at the
+temperature that suits it best (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+section 4.2): what counts is which classes it holds for likely.
 """
 
 import copy
@@ -28,6 +32,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FULL = "full"
 """The choice beside them: trained from the pretrained weights as if from scratch."""
 _CHOICES: tuple[float | str, ...] = (*SHARES, FULL)
+_TEMPERATURES = np.geomspace(0.5, 8, 13)
 
 
 def tune(
@@ -68,10 +73,11 @@ def validate(
 ) -> dict[float | str, float]:
     """Loss of each of ``SHARES`` and of ``FULL`` over all folds, with the training's class weights.
 
-    Empty where no fold can be judged, and on all processes but the first.
+    It is the cross-entropy at the best of some temperatures, one for all folds. Empty where no fold
+    can be judged, and on all processes but the first.
     """
     fold = scene_folds(learn)
-    losses, weight = np.zeros(len(_CHOICES)), 0.0
+    losses, weight = np.zeros((len(_CHOICES), len(_TEMPERATURES))), 0.0
     numbers = np.unique(np.concatenate(fold))
     for k in tqdm(numbers, desc="cross-validate", unit="fold", delay=2, leave=False):
         rest, held = outside(learn, fold, k), inside(learn, fold, k)
@@ -95,19 +101,27 @@ def validate(
             label = cloud.known("label")[known]
             weight += float(of_class[label].sum())
             losses += [
-                _loss(model.probabilities(cloud)[known], label, of_class) for model in models
+                _losses(model.probabilities(cloud)[known], label, of_class) for model in models
             ]
-    return dict(zip(_CHOICES, (losses / weight).tolist(), strict=True)) if weight else {}
+    if not weight:
+        return {}
+    return dict(zip(_CHOICES, (losses.min(1) / weight).tolist(), strict=True))
 
 
 def _batches(scenes: Scenes, training: Training) -> LabelledScenes:
     return LabelledScenes(scenes, training.batch_size * launched_processes())
 
 
-def _loss(probability: np.ndarray, label: np.ndarray, of_class: np.ndarray) -> float:
-    """Sum over rows of the class's weight times the cross-entropy."""
-    of_row = np.maximum(probability[np.arange(len(label)), label], 1e-9)
-    return -float((of_class[label] * np.log(of_row)).sum())
+def _losses(probability: np.ndarray, label: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+    """Sums over rows of the class's weight times the cross-entropy, one for each temperature."""
+    score = np.log(np.maximum(probability, 1e-9))
+    rows, weight = np.arange(len(label)), of_class[label]
+    found = []
+    for temperature in _TEMPERATURES:
+        cooled = score / temperature
+        of_row = np.log(np.exp(cooled).sum(1)) - cooled[rows, label]
+        found.append(float((weight * of_row).sum()))
+    return np.array(found)
 
 
 def between(frozen: Segmenter, tuned: Segmenter, share: float) -> Segmenter:

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from pcrep.evaluation import tuning
 from pcrep.evaluation.folds import folds, inside, outside
@@ -17,6 +18,7 @@ from tests.pcrep.networks import tiny
 from tspcrep.common.training import Training, fit
 
 CONFIG = SegmentationConfig(voxel=0.04, voxels=150, tuning_lr=0.01)
+TEMPERATURES = 2 ** np.linspace(-1, 3, 13)
 TRAINING = Training(epochs=1000, batch_size=2, device="cpu", max_steps=6)
 
 
@@ -48,13 +50,31 @@ def test_each_share_is_validated_on_what_was_left_out():
         for choice in (1.0, FULL):
             fit(models[choice], LabelledScenes(rest, 2), TRAINING, 4, None)
         for choice, model in models.items():
-            probability = model.probabilities(held[0])
-            losses[choice] += [
-                -np.log(p[c]) for p, c in zip(probability, held[0].label, strict=True)
-            ]
+            score = torch.from_numpy(model.probabilities(held[0])).log()
+            label = torch.from_numpy(held[0].label)
+            losses[choice].append([F.cross_entropy(score / t, label).item() for t in TEMPERATURES])
     for choice, terms in losses.items():  # without class weights each point counts alike
-        assert found[choice] == pytest.approx(np.mean(terms), rel=1e-3)
+        assert found[choice] == pytest.approx(np.mean(terms, 0).min(), rel=1e-3)
     assert len({round(value, 6) for value in found.values()}) > 3
+
+
+def test_who_is_too_sure_of_itself_is_judged_by_what_it_holds_for_likely():
+    """Sharper probabilities have another loss as they are, and the same at the best temperature."""
+    rng = np.random.default_rng(0)
+    score, label = rng.normal(size=(500, 3)), rng.integers(3, size=500)
+    score[np.arange(500), label] += 1.0
+    weight, found = np.array([1.0, 2.0, 0.5]), []
+    for sharper in (1, 2):
+        probability = np.exp(sharper * score) / np.exp(sharper * score).sum(1, keepdims=True)
+        found.append(tuning._losses(probability, label, weight))
+        for temperature, loss in zip(TEMPERATURES, found[-1], strict=True):
+            logits = torch.from_numpy(sharper * score / temperature)
+            expected = F.cross_entropy(
+                logits, torch.from_numpy(label), torch.from_numpy(weight), reduction="sum"
+            )
+            assert loss == pytest.approx(expected.item(), rel=1e-6)
+    assert found[1][3] > 1.1 * found[0][3]  # as they are
+    assert min(found[1]) == pytest.approx(min(found[0]))
 
 
 @pytest.mark.parametrize("best", [0.0, 0.5, 1.0])
