@@ -23,7 +23,7 @@ from tests.common.toys import (
     torchrun,
 )
 from tests.nested import parent_of, places
-from tspcrep.common import runs, training
+from tspcrep.common import loop, runs
 from tspcrep.common.errors import UserError
 from tspcrep.common.training import fit
 
@@ -182,7 +182,7 @@ def test_one_checkpoint_a_write(tmp_path, monkeypatch):
         original(path, write)
         steps.append(torch.load(path, weights_only=True)["step"])
 
-    monkeypatch.setattr(training, "write_atomically", counted)
+    monkeypatch.setattr(loop, "write_atomically", counted)
     for max_steps in (9, 10):
         fit(Toy(), Rows(), settings_of(max_steps=max_steps), seed=0, folder=tmp_path)
     assert steps == [3, 6, 9, 3, 6, 9, 10]

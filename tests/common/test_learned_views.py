@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 from tspcrep.common import losses, training
 from tspcrep.common.features import LearnedAugmenter
 from tspcrep.common.losses import VariationalGate
+from tspcrep.common.methods import Phase
 
 close = torch.testing.assert_close
 
@@ -58,7 +59,7 @@ class MCLRec(torch.nn.Module):
 
     def phases(self):
         parts = {"encoder": self.encoder, "augmenter": self.augmenters}
-        return [training.Phase(name, list(part.parameters()), 1e-2) for name, part in parts.items()]
+        return [Phase(name, list(part.parameters()), 1e-2) for name, part in parts.items()]
 
     def loss(self, batch, phase):
         z = [normalize(self.encoder(batch + 0.1 * torch.randn_like(batch)), dim=-1) for _ in "ab"]
