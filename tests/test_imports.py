@@ -48,6 +48,7 @@ INHERITS_IN = {"sktime": "tsrep/sktime/"}
 IMPORT_NAMES = {"scikit-learn": "sklearn", "open3d-cpu": "open3d"}
 COMES_WITH = {
     "llvmlite": "numba",
+    "lazrs": "laspy",
     "requests": "pooch",
     "PIL": "matplotlib",
     "triton": "torch",

@@ -26,7 +26,7 @@ FORECASTER = (
 )
 POINTS = (
     *("--labelled-scenes", 2, "--seeds", 0, "--max-steps", 3, "--device", "cpu"),
-    *("--points", 300, "--probe-points", 50, "--tuning-lr", 1e-2),
+    *("--voxels", 400, "--probe-points", 50, "--tuning-lr", 1e-2),
 )
 
 STEM = "encoder.stem."
