@@ -287,7 +287,7 @@ def test_values_of_another_shape(shape):
 
 @pytest.mark.parametrize("window", [0, -3])
 def test_a_window_of_no_step(window):
-    with pytest.raises(UserError, match=f"window: found {window}, expected "):
+    with pytest.raises(UserError, match=f"window: found {window}, expected at least 1 step"):
         encode(encoder_of("causal"), series(1, 9, 2), window=window)
 
 
