@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pcrep.augment import AugmentConfig, augmented
+from pcrep.augment import AugmentConfig
 from pcrep.cloud import Batch, Cloud, Scenes
 from pcrep.encoders.encoding import (
     Levels,
@@ -31,8 +31,7 @@ from pcrep.encoders.encoding import (
 from pcrep.encoders.unet import SparseUNet
 from pcrep.evaluation.boxes import box_iou, fit_boxes
 from pcrep.evaluation.detections import average_precision, in_turn
-from pcrep.evaluation.parts import part_of
-from tspcrep.common.distributed import own_rows
+from pcrep.evaluation.parts import views_of
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Method, Phase
 from tspcrep.common.modes import evaluating
@@ -112,10 +111,7 @@ class BirdsEye(Method):
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         """CenterPoint's: the focal loss of the centres, and the L1 distance of the boxes."""
-        seed = int(torch.randint(1 << 31, ()))
-        numbers = own_rows(torch.arange, len(batch.clouds)).tolist()  # in the whole batch
-        pairs = zip(numbers, batch.clouds, strict=True)
-        clouds = [self._view(cloud, (seed, number)) for number, cloud in pairs]
+        clouds = views_of(batch, self.voxel, self.config.voxels, self.config.augment)
         logits, boxes = self._maps(clouds)
         heat, wanted, cells = targets(
             clouds, (logits.shape[2], logits.shape[3]), self.voxel * self.config.cell
@@ -158,11 +154,6 @@ class BirdsEye(Method):
         grid = grid.scatter_reduce(0, index, rows, "amax", include_self=False)
         y = self.body(grid.view(*shape, -1).permute(0, 3, 1, 2))
         return self.centre(y), self.box(y)
-
-    def _view(self, cloud: Cloud, seed: tuple[int, int]) -> Cloud:
-        random = np.random.default_rng(seed)
-        cloud = part_of(cloud, self.voxel, self.config.voxels, random)
-        return augmented(cloud, self.config.augment, (*seed, 1))
 
 
 def with_objects(scenes: Scenes, name: str, least: int = 10) -> Scenes:

@@ -3,11 +3,27 @@
 import numpy as np
 import torch
 
-from pcrep.cloud import Cloud
+from pcrep.augment import AugmentConfig, augmented
+from pcrep.cloud import Batch, Cloud
 from pcrep.encoders.voxelize import voxelize
+from tspcrep.common.distributed import own_rows
 
 _POINTS = 50
 """Points a voxel of a part, beyond which distant ones are left out before any is voxelised."""
+
+
+def views_of(batch: Batch, voxel: float, most: int, augment: AugmentConfig) -> list[Cloud]:
+    """:func:`part_of` each cloud of a batch, augmented.
+
+    They depend on torch's seed and on the cloud's number in the batch of all processes alone.
+    """
+    seed = int(torch.randint(1 << 31, ()))  # fit sets torch's state by (seed, step) alone
+    numbers = own_rows(torch.arange, len(batch.clouds)).tolist()
+    found = []
+    for number, cloud in zip(numbers, batch.clouds, strict=True):
+        part = part_of(cloud, voxel, most, np.random.default_rng((seed, number)))
+        found.append(augmented(part, augment, (seed, number, 1)))
+    return found
 
 
 def part_of(cloud: Cloud, voxel: float, most: int, random: np.random.Generator) -> Cloud:

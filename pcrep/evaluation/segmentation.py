@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from pcrep.augment import AugmentConfig, augmented
+from pcrep.augment import AugmentConfig
 from pcrep.cloud import Batch, Cloud, Scenes
 from pcrep.encoders.encoding import (
     Levels,
@@ -31,12 +31,12 @@ from pcrep.encoders.encoding import (
 from pcrep.encoders.unet import SparseUNet, of_header
 from pcrep.evaluation.heads import Head
 from pcrep.evaluation.metrics import label_counts
-from pcrep.evaluation.parts import part_of
+from pcrep.evaluation.parts import views_of
 from pcrep.evaluation.smoothing import smoothed, with_segments
 from pcrep.preparation.planes import upright
 from pcrep.sparse import SparseTensor
 from tspcrep.common import weights
-from tspcrep.common.distributed import own_rows, ranks, total
+from tspcrep.common.distributed import ranks, total
 from tspcrep.common.errors import UserError
 from tspcrep.common.methods import Method, Phase
 from tspcrep.common.modes import evaluating
@@ -150,10 +150,7 @@ class Segmenter(Method):
         return self
 
     def loss(self, batch: Batch, phase: str) -> dict[str, Tensor]:
-        seed = int(torch.randint(1 << 31, ()))  # fit sets torch's state by (seed, step) alone
-        numbers = own_rows(torch.arange, len(batch.clouds)).tolist()  # in the whole batch
-        pairs = zip(numbers, batch.clouds, strict=True)
-        clouds = [self._view(cloud, (seed, number)) for number, cloud in pairs]
+        clouds = views_of(batch, self.voxel, self.config.voxels, self.config.augment)
         device = self.head.weight.device
         x, point_to_voxel = network_input(clouds, self.voxel, device, self.encoder.inputs)
         label = torch.from_numpy(np.concatenate([c.known("label") for c in clouds])).to(device)
@@ -204,11 +201,6 @@ class Segmenter(Method):
 
     def _turned(self, cloud: Cloud) -> Cloud:
         return upright(cloud) if self.upright else cloud
-
-    def _view(self, cloud: Cloud, seed: Sequence[int]) -> Cloud:
-        random = np.random.default_rng(seed)
-        cloud = part_of(cloud, self.voxel, self.config.voxels, random)
-        return augmented(cloud, self.config.augment, (*seed, 1))
 
 
 def class_weights(scenes: Scenes, balance: float) -> np.ndarray:

@@ -87,7 +87,7 @@ class FolderCorpus:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Piece ``index``, (T, 1) float32, NaN where missing and behind its end."""
-        return np.array(self.values[index])
+        return self.values[index]
 
     def __getstate__(self) -> dict[str, Any]:
         on_disk = isinstance(self.values, np.memmap)  # which would be sent whole
