@@ -5,7 +5,7 @@
     python tools/plan.py --kind series --batch-size 256 --queue 65536
 
 The network's arithmetic is known; how fast this machine does it is measured on a few small steps,
-in some seconds. A step of a size that was not measured for that shows how far off the plan is. The
+in about a minute. A larger step that was not measured for that shows how far off the plan is. The
 other processes are as this machine, one a machine, and send over --bandwidth while nobody computes.
 A step is two views, InfoNCE of their rows against those of all processes, and Adam; loading data is
 not in it.
@@ -36,9 +36,10 @@ from tsrep.cost import encoder_cost
 from tsrep.encoders import DilatedConv
 
 RANKS = (1, 8, 64)
-LONGEST = 4e9
-"""Operations of the largest step that is measured, a fraction of a second of an idle core."""
-REPEATS = 3
+LONGEST = 1e11
+"""Operations of the largest step that is measured, a few seconds of a core."""
+SECONDS = 10.0
+"""All steps in turn are measured again for about so long, at least three times."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,10 @@ class Config:
 
 def main(config: Config) -> None:
     encoder = network(config)
-    small = sizes(config)
-    check = small.pop(0)
-    machine = fit([step_cost(c, network(c)) for c in small], [*map(measured, small)])
-    found, expected = measured(check), machine.seconds(step_cost(check, network(check)))
+    check, *small = sizes(config)
+    found, *seconds = measured([check, *small])
+    machine = fit([step_cost(c, network(c)) for c in small], seconds)
+    expected = machine.seconds(step_cost(check, network(check)))
     print(f"one step at {size(check)}: {found:.3f} s measured, {expected:.3f} s planned ", end="")
     print(f"({100 * (expected / found - 1):+.0f} %)\n")
     print(f"{config.kind}, {size(config)}, of each process:")
@@ -158,22 +159,38 @@ def size(config: Config) -> str:
     return f"{config.batch_size} series of {config.length} steps, {config.channels} channels"
 
 
-def measured(config: Config) -> float:
-    """Seconds of a step: the least of a few, since others disturb a measurement and none helps."""
+def measured(sizes: list[Config]) -> list[float]:
+    """Seconds of a step of each size: the least of a few, since others disturb a measurement and
+    none helps. All are measured in turn, so that a machine that slows down does so for all.
+    """
+    steps = [step(config) for config in sizes]
+    for run in steps:
+        run()  # the first compiles
+    times: list[list[float]] = [[] for _ in sizes]
+    begin = time.perf_counter()
+    while len(times[0]) < 3 or time.perf_counter() - begin < SECONDS:
+        for run, of_size in zip(steps, times, strict=True):
+            start = time.perf_counter()
+            run()
+            of_size.append(time.perf_counter() - start)
+    return [min(of_size) for of_size in times]
+
+
+def step(config: Config) -> Callable[[], None]:
+    """A step of training: two views, their loss, the update."""
     encoder = network(config)
     optimizer = torch.optim.Adam(encoder.parameters())
     if isinstance(encoder, SparseUNet):
         view = surfaces(config, encoder)
     else:
         view = series(config, encoder)
-    times = []
-    for _ in range(REPEATS + 1):
-        begin = time.perf_counter()
+
+    def run() -> None:
         optimizer.zero_grad()
         nt_xent(view(), view()).backward()
         optimizer.step()
-        times.append(time.perf_counter() - begin)
-    return min(times[1:])  # the first compiles
+
+    return run
 
 
 def series(config: Config, encoder: DilatedConv) -> Callable[[], torch.Tensor]:
