@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import geometric_mean
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,9 @@ from tsrep.forecasting.product import fit_product
 
 PARAMETERS = 200_000
 """Largest number of weights of a map."""
+NAIVE2 = {"m4_hourly": (18.383, 2.395), "m4_weekly": (9.161, 2.777)}
+"""sMAPE and MASE of the benchmark of M4, the last value after seasonal adjustment (Makridakis et
+al. 2020, "The M4 Competition: 100,000 time series and 61 forecasting methods", appendix A)."""
 _WINDOWS = 20
 _SHARE = 0.1
 
@@ -62,6 +66,14 @@ class Window:
     truth: np.ndarray
 
 
+class Scores(NamedTuple):
+    """smape: percent."""
+
+    mase: float
+    weighted_quantile_loss: float
+    smape: float
+
+
 System = Callable[[Case, list[Window], pd.DatetimeIndex | None], list[np.ndarray]]
 """From the windows of one series, the earliest first, to their quantiles (H, C, 9)."""
 
@@ -74,9 +86,11 @@ def rows(name: str) -> Iterator[Row]:
     others = ((peer, of_windows(forecast)) for peer, forecast in peers(name))
     for system, forecast in (("seasonal_naive", seasonal_naive), ("product", product), *others):
         started = time.process_time()
-        mase, loss = score(case, series, forecast)
-        yield Row(name, system, "mase", mase)
-        yield Row(name, system, "weighted_quantile_loss", loss)
+        found = score(case, series, forecast)
+        yield Row(name, system, "mase", found.mase)
+        yield Row(name, system, "weighted_quantile_loss", found.weighted_quantile_loss)
+        if name.split("/")[0] in NAIVE2:
+            yield Row(name, system, "owa", overall_weighted_average(case, found))
         yield Row(name, system, "cpu_ms", 1e3 * (time.process_time() - started) / count, "ms")
     with data_file("series/gift_eval_published.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -103,19 +117,29 @@ def means(values: Mapping[tuple[str, str, str], float]) -> Iterator[Row]:
                 yield Row("mean", system, f"{metric}_over_naive", geometric_mean(ratios))
 
 
-def score(case: Case, series: list, forecast: System) -> tuple[float, float]:
-    """MASE and mean weighted quantile loss of a system over all windows and channels."""
-    errors, truths, quantiles = [], [], []
+def score(case: Case, series: list, forecast: System) -> Scores:
+    """MASE, mean weighted quantile loss and sMAPE of a system over all windows and channels."""
+    errors, shares, truths, quantiles = [], [], [], []
     for windows, times in series:
         for window, found in zip(windows, forecast(case, windows, times), strict=True):
             middle = found[..., LEVELS.index(0.5)]
             for c in range(window.truth.shape[1]):
                 own = window.truth[:, c], middle[:, c], window.history[:, c]
                 errors.append(scaled_errors(*own, case.season))
+            size = np.abs(window.truth) + np.abs(middle)
+            missed = 200 * np.abs(window.truth - middle)
+            shares.append((missed / np.where(size > 0, size, 1)).ravel())
             truths.append(window.truth.ravel())
             quantiles.append(found.reshape(-1, len(LEVELS)))
     loss = weighted_quantile_loss(np.concatenate(truths), np.concatenate(quantiles))
-    return float(np.mean(np.concatenate(errors))), loss
+    mase, smape = (float(np.mean(np.concatenate(parts))) for parts in (errors, shares))
+    return Scores(mase, loss, smape)
+
+
+def overall_weighted_average(case: Case, found: Scores) -> float:
+    """OWA: the mean of sMAPE and MASE over those of :data:`NAIVE2` (Makridakis et al. 2020)."""
+    smape, mase = NAIVE2[case.name.split("/")[0]]
+    return (found.smape / smape + found.mase / mase) / 2
 
 
 def product(case: Case, windows: list[Window], times: pd.DatetimeIndex | None) -> list[np.ndarray]:
