@@ -3,6 +3,7 @@
 import os
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +117,19 @@ def test_a_peer_forecasts_each_channel_of_each_window(gift, gift_peers):
     for window, own in zip(windows, found, strict=True):
         assert own.shape == (48, 2, 9)
         np.testing.assert_allclose(own[7, :, 4], window.history[-1] + 0.5)
+
+
+def test_a_peer_that_fails_costs_its_own_rows_alone(gift, monkeypatch, capsys):
+    def fails(history, steps, season, frequency):
+        raise RuntimeError("does not compile\nhere")
+
+    case = next(case for case in gift.CASES if case.name == "ett1/d/short")
+    random = np.random.default_rng(0)
+    windows = [gift.Window(random.normal(size=(90, 1)), np.ones((30, 1)))]
+    monkeypatch.setattr(gift, "_series", lambda case: [(windows, None)])
+    monkeypatch.setattr(gift, "product", gift.seasonal_naive)
+    monkeypatch.setattr(gift, "peers", lambda name: [("peer", fails)])
+    monkeypatch.setattr(gift, "data_file", lambda name: Path(os.devnull))
+    systems = {row.system for row in gift.rows(case.name)}
+    assert systems == {"seasonal_naive", "product"}
+    assert "left out peer, RuntimeError: does not compile\n" in capsys.readouterr().err
