@@ -7,6 +7,7 @@
     python tools/benchmark.py points --cases mosd/untrained mosd/fac
     python tools/benchmark.py archive --quick
     python tools/benchmark.py gift --cases ett1/h/short
+    python tools/benchmark.py held --data one.csv other.csv
     python tools/benchmark.py all
 
 Peers that are not installed are left out (`pip install -e '.[bench]'` brings them).
@@ -44,6 +45,7 @@ class Config:
             "mining",
             "tables",
             "gift",
+            "held",
             "coverage",
             "scans",
             "all",
@@ -53,6 +55,8 @@ class Config:
     cases: tuple[str, ...] = ()
     """Of the series, forecasting, points, sparse, archive, gift, coverage and scans suites: those
     alone, such as ETTh1/univariate."""
+    data: tuple[Path, ...] = ()
+    """Of the held suite: tables that nobody tuned on, such as your own."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Encoders to train for each case."""
     missing: bool = False
@@ -81,9 +85,12 @@ def main(config: Config) -> None:
         "mining": mining,
         "tables": tables,
         "gift": gift,
+        "held": held,
         "coverage": coverage,
         "scans": scans,
     }
+    if config.suite == "all" and not config.data:
+        del suites["held"]
     for name in suites if config.suite == "all" else [config.suite]:
         suites[name](config)
 
@@ -230,6 +237,19 @@ def gift(config: Config) -> None:
     for case in config.cases or [case.name for case in gift.CASES]:
         save("gift", gift.rows(case), "pandas")
     save("gift", gift.means(table.values("gift")), "pandas")
+
+
+def held(config: Config) -> None:
+    from suites import held
+
+    names = [path.stem for path in config.data]
+    if not names or len(set(names)) < len(names):
+        raise UserError(
+            f"--data: found {', '.join(names) or 'none'}, expected files of unlike names"
+        )
+    for path in config.data:
+        save("held", held.rows(path, config.seeds), "pandas", "scikit-learn")
+    save("held", held.means(table.values("held"), names), "pandas")
 
 
 def check_cases(config: Config, cases: Iterable[str]) -> None:
