@@ -66,13 +66,13 @@ def test_blocks_that_are_alike_count_as_fewer():
     assert twice == pytest.approx(standard_error(once, 4) * np.sqrt(6 / 7))
 
 
-def test_the_simplest_is_taken_where_few_blocks_are_independent():
+def test_the_simplest_has_most_of_a_blend_where_few_blocks_are_independent():
     rng = np.random.default_rng(3)
     simple = 1 + 0.3 * rng.normal(size=6)[BLOCK][None, :, None, None] * np.ones((1, 120, 2, 1))
     better = 0.9 + 0.25 * rng.normal(size=6)[BLOCK][None, :, None, None] * np.ones((1, 120, 2, 1))
     many = choose(NAMES[:2], [simple, better], BLOCK)
     few = choose(NAMES[:2], [simple, better], BLOCK, independent=1.5)
-    assert few.shares == {"simple": 1.0}
+    assert few.shares["simple"] > 0.75 > many.shares["simple"]
     assert few.gaps["simple"] > 3 * many.gaps["simple"]
 
 
@@ -96,7 +96,7 @@ def test_forecasts_with_errors_of_their_own_are_blended():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_blend_is_taken_where_it_helps_with_shares_of_other_blocks(seed):
+def test_a_blend_is_taken_unless_it_is_worse_with_shares_of_other_blocks(seed):
     errors = errors_of(1.0, 1.1, 0.9, shared=0.5, seed=seed)
     found = choose(NAMES, errors, BLOCK)
     least = min(found.errors.values())
@@ -111,8 +111,8 @@ def test_a_blend_is_taken_where_it_helps_with_shares_of_other_blocks(seed):
         squares.append(np.mean((convex_shares(gram, doubt, prior) @ by_block[block]) ** 2))
         simple.append(np.mean(by_block[block][0] ** 2))
     gain = np.subtract(simple, squares)
-    helps = len(near) > 1 and gain.mean() > standard_error(gain, 6) / 2
-    assert (len(found.shares) > 1) == helps
+    taken = len(near) > 1 and gain.mean() > -standard_error(gain, 6)
+    assert (len(found.shares) > 1) == taken
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -139,7 +139,7 @@ def test_the_error_of_the_best_of_many_is_not_believed():
     """Forty forecasts of independent errors of size 1: shares w have the squared error |w|^2."""
     rng, names, block = np.random.default_rng(0), [str(k) for k in range(40)], np.arange(24) // 4
     told, true, apparent, of_apparent = [], [], [], []
-    for _ in range(30):
+    for _ in range(90):
         errors = [rng.normal(size=(1, 24, 1, 1)) for _ in names]
         found = choose(names, errors, block)
         told.append(found.error)
