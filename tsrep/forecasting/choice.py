@@ -15,10 +15,10 @@ from scipy.stats import norm, t
 
 LEAST_BLOCKS = 3
 """Blocks below which no standard error is worth its name: the simplest candidate is taken."""
-_HELPS = 0.5
-"""Standard errors by which a more complex fit must lower the error, see :func:`helps`."""
-_BLEND = -1.0
-"""Those by which a blend must lower the error, less than 0: unless it raises it. A mean of
+HELPS = 0.5
+"""Standard errors by which what was learned, or a logarithm, must lower the error."""
+BLEND = -1.0
+"""Those by which a blend must lower it, less than 0: it is taken unless it raises it. A mean of
 forecasts is rarely far off where one of them is. Settled, among .5, 0 and -1, on simulated walks,
 autoregressions, lines and seasonal series of 60 to 400 rows, and on train rows of ETT and M4."""
 
@@ -53,6 +53,7 @@ def choose(
     errors: Sequence[np.ndarray],
     block: np.ndarray,
     independent: float | None = None,
+    blend: float = BLEND,
 ) -> Choice:
     """Choose among candidates, simplest first, by their errors in blocks of rows.
 
@@ -62,8 +63,8 @@ def choose(
        for a difference in place of an error, since errors rise and fall together).
     3. Survivors are blended with shares of least error, none below 0, drawn by the largest of those
        standard errors to equal ones but for the simplest, which has one part in ``independent``
-       more. The blend is taken in place of the simplest unless, with shares from the other blocks,
-       it has more error by a standard error.
+       more. The blend is taken in place of the simplest if, with shares from the other blocks, it
+       has less error by ``blend`` standard errors.
 
     Errors of overlapping windows are alike, so that a few blocks say less than their number: the
     standard error is that of ``independent`` blocks, and as wide as Student's distribution of as
@@ -74,7 +75,8 @@ def choose(
 
     names: of the candidates. errors: for each (S settings, N, m, C), forecast less truth, NaN where
     there is none. block: (N,), the block of each origin, rising. independent: number of blocks with
-    errors as good as independent, their number by default.
+    errors as good as independent, their number by default. blend: see above; where it is less than
+    0, a blend may even have a little more error in these blocks.
     """
     cuts = np.flatnonzero(np.diff(block)) + 1
     parts = [np.split(one, cuts, axis=1) for one in errors]  # by candidate and block
@@ -86,12 +88,12 @@ def choose(
         return _gram(np.stack([parts[k][block][setting] for k, setting in rows]))
 
     share = min(1.0, (independent or count) / count)
-    made = _decide(by_setting, gram, list(range(count)), LEAST_BLOCKS, share)
+    made = _decide(by_setting, gram, list(range(count)), LEAST_BLOCKS, share, blend)
     chosen = [_errors_of(made, parts, own) for own in range(count)]
     residuals = []
     for own in range(count):
         others = [b for b in range(count) if b != own] or [own]
-        decided = _decide(by_setting, gram, others, LEAST_BLOCKS - 1, share)
+        decided = _decide(by_setting, gram, others, LEAST_BLOCKS - 1, share, blend)
         residuals.append(_errors_of(decided, parts, own))
     return Choice(
         {name: float(s) for name, s in zip(names, made.shares, strict=True) if s > 0},
@@ -119,6 +121,7 @@ def _decide(
     blocks: list[int],
     least: int,
     independent: float,
+    blend: float,
 ) -> _Decided:
     """The rule of :func:`choose` on some blocks; with fewer than ``least``, the simplest.
 
@@ -146,7 +149,7 @@ def _decide(
         blended = np.array([w @ gram @ w for w, gram in zip(found, grams, strict=True)])
         gained = own[simplest] - blended
         unlike = not np.allclose(grams, grams[:, :1, :1], atol=0)
-        if unlike and helps(gained, alike, _BLEND):
+        if unlike and helps(gained, alike, blend):
             shares = np.zeros(len(own))
             shares[survivors] = convex_shares(grams.mean(axis=0), doubt, prior)
     return _Decided(shares, settings, own.mean(axis=1), gaps)
@@ -190,7 +193,7 @@ def mean_squares(errors: np.ndarray) -> np.ndarray:
     return np.nansum(squares, (1, 2, 3)) / np.isfinite(squares).sum((1, 2, 3)).clip(1)
 
 
-def helps(gained: np.ndarray, independent: float, least: float = _HELPS) -> bool:
+def helps(gained: np.ndarray, independent: float, least: float = HELPS) -> bool:
     """Whether errors fell by more than ``least`` standard errors; gained: (B,), by block."""
     return bool(gained.mean() > least * standard_error(gained, min(independent, len(gained))))
 

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from tspcrep.common.probes import Moments
 from tsrep.forecasting.candidates import Candidate, LagRidge, Layout, Map, map_of
-from tsrep.forecasting.choice import Choice, choose
+from tsrep.forecasting.choice import BLEND, HELPS, Choice, choose
 from tsrep.forecasting.moments import part, window_moments
 from tsrep.forecasting.probe import Columns, Inputs
 
@@ -161,7 +161,9 @@ class Tried:
         block = np.repeat(np.arange(len(self.blocks)), [len(b.starts) for b in self.blocks])
         # Windows a horizon apart share no value to forecast.
         independent = (self.starts[-1] - self.starts[0]) / horizon + 1
-        return choose(names, errors, block, independent)
+        # What was learned must earn its place.
+        blend = HELPS if before else BLEND
+        return choose(names, errors, block, independent, blend)
 
     def best_ridge(self, horizons: Sequence[int]) -> LagRidge:
         """The ridge of least error relative to the first candidate, over all horizons."""
