@@ -159,14 +159,14 @@ def size(config: Config) -> str:
     return f"{config.batch_size} series of {config.length} steps, {config.channels} channels"
 
 
-def measured(sizes: list[Config]) -> list[float]:
+def measured(configs: list[Config]) -> list[float]:
     """Seconds of a step of each size: the least of a few, since others disturb a measurement and
     none helps. All are measured in turn, so that a machine that slows down does so for all.
     """
-    steps = [step(config) for config in sizes]
+    steps = [step(config) for config in configs]
     for run in steps:
         run()  # the first compiles
-    times: list[list[float]] = [[] for _ in sizes]
+    times: list[list[float]] = [[] for _ in configs]
     begin = time.perf_counter()
     while len(times[0]) < 3 or time.perf_counter() - begin < SECONDS:
         for run, of_size in zip(steps, times, strict=True):

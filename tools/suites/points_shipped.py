@@ -1,6 +1,6 @@
 """The encoder of rooms that ships, frozen and without retraining, beside the same untrained."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import fmean, pstdev
 
@@ -28,15 +28,12 @@ def rows() -> Iterator[Row]:
     for data, (voxel, counts) in SETS.items():
         learn, test = scenes(data, trained)
         for encoder, system in ((trained, NAME), (untrained(trained, 0), f"{NAME}-untrained")):
-            yield from _rows(encoder, system, learn, test, voxel, counts, data)
+            plain = partial(_plain, encoder, test, voxel)
+            yield from _rows(f"{data}/{CASE}", "", system, plain, learn, counts)
         found = probe(trained, learn, test, voxel, levels="decoder")["miou"]
         yield Row(f"{data}/{CASE}:decoder", NAME, "miou", found)
-        found = _smooth(trained, learn, test, voxel)
-        yield Row(f"{data}/{CASE}:smooth", NAME, "miou", found)
-        for count in counts:
-            few = _draws(learn, count)
-            each = [_smooth(trained, part, test, voxel, draw) for draw, part in enumerate(few)]
-            yield Row(f"{data}/{CASE}-{count}:smooth", NAME, "miou", *_spread(each))
+        smooth = partial(_smooth, trained, test, voxel)
+        yield from _rows(f"{data}/{CASE}", ":smooth", NAME, smooth, learn, counts)
 
 
 def scenes(data: str, encoder: SparseUNet) -> tuple[Scenes, Scenes]:
@@ -46,40 +43,37 @@ def scenes(data: str, encoder: SparseUNet) -> tuple[Scenes, Scenes]:
     return learn, test
 
 
-def _smooth(
-    encoder: SparseUNet, learn: Scenes, test: Scenes, voxel: float | None, draw: int = 0
-) -> float:
-    """mIoU of :func:`pcrep.evaluation.scores.probe` with predictions averaged over segments.
+def _rows(
+    case: str,
+    suffix: str,
+    system: str,
+    measure: Callable[[Scenes, int], float],
+    learn: Scenes,
+    counts: tuple[int, ...],
+) -> Iterator[Row]:
+    """measure: from labelled scenes and a seed to mIoU."""
+    yield Row(f"{case}{suffix}", system, "miou", measure(learn, 0))
+    for count in counts:
+        few = [learn.subset(choose_scenes(learn, count, draw)) for draw in range(DRAWS)]
+        found = [measure(part, draw) for draw, part in enumerate(few)]
+        spread = (fmean(found), "", pstdev(found), DRAWS, "draws of labels, of one encoder")
+        yield Row(f"{case}-{count}{suffix}", system, "miou", *spread)
 
-    Better than without on halves of the scenes of mOSD to learn from, by .3 to 1.0 points.
+
+def _plain(
+    encoder: SparseUNet, test: Scenes, voxel: float | None, learn: Scenes, seed: int
+) -> float:
+    return probe(encoder, learn, test, voxel, seed=seed)["miou"]
+
+
+def _smooth(
+    encoder: SparseUNet, test: Scenes, voxel: float | None, learn: Scenes, seed: int
+) -> float:
+    """:func:`_plain` with predictions averaged over segments.
+
+    Better than without on halves of the scenes of mOSD to learn from, by .3 to 1.3 points.
     """
-    head = fit_probe(encoder, learn, voxel, seed=draw)
+    head = fit_probe(encoder, learn, voxel, seed=seed)
     config = SegmentationConfig(voxel=voxel)
     made = Segmenter(encoder, len(learn.classes), config, head, smooth=True)
     return score(test, made.predict)["miou"]
-
-
-def _rows(
-    encoder: SparseUNet,
-    system: str,
-    learn: Scenes,
-    test: Scenes,
-    voxel: float | None,
-    counts: tuple[int, ...],
-    data: str,
-) -> Iterator[Row]:
-    yield Row(f"{data}/{CASE}", system, "miou", probe(encoder, learn, test, voxel)["miou"])
-    for count in counts:
-        found = [
-            probe(encoder, part, test, voxel, seed=draw)["miou"]
-            for draw, part in enumerate(_draws(learn, count))
-        ]
-        yield Row(f"{data}/{CASE}-{count}", system, "miou", *_spread(found))
-
-
-def _draws(learn: Scenes, count: int) -> list[Scenes]:
-    return [learn.subset(choose_scenes(learn, count, draw)) for draw in range(DRAWS)]
-
-
-def _spread(found: list[float]) -> tuple[float, str, float, int, str]:
-    return fmean(found), "", pstdev(found), len(found), "draws of labels, of one encoder"

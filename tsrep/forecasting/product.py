@@ -4,8 +4,8 @@ Every candidate is a linear map of the window before an origin, and so is a blen
 fitted on the rows before a block and forecasts that block, for several blocks of the train and
 validation rows (rolling origins); :func:`tsrep.forecasting.choice.choose` then takes the simplest
 within one standard error of the best, or a blend of those. The choice is fitted again on all these
-rows. Where channels are positive and their changes grow with their level, all of this is done
-on a logarithm, too, and the scale of less error is taken.
+rows. Where channels are positive and their changes grow with their level, all of this is done on a
+logarithm, too, and the scale of less error is taken.
 """
 
 from collections.abc import Mapping, Sequence
